@@ -1,0 +1,2 @@
+//! gantry-device
+fn main() {}

@@ -1,0 +1,2 @@
+//! gantry-server
+fn main() {}

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler and git, a
+# Docker Engine and Docker Compose v2. Says clearly what is missing when it cannot. Safe to run again: what is there
+# is left alone. Usage: scripts/set-up.sh demo|test
+set -euo pipefail
+
+purpose=${1:?usage: scripts/set-up.sh demo|test}
+cd "$(dirname "$0")/.."
+state=${GANTRY_SET_UP_DIR:-target/set-up}
+mkdir -p "$state"
+
+say() { printf 'set-up: %s\n' "$*"; }
+fail() {
+  printf 'set-up: %s\n' "$@" >&2
+  exit 1
+}
+
+# Runs a command; its output is only shown when it fails.
+quietly() {
+  local log=$state/last.log
+  "$@" >"$log" 2>&1 && return
+  tail -n 30 "$log" >&2
+  return 1
+}
+
+apt_updated=no
+install_packages() {
+  command -v apt-get >/dev/null || fail "cannot install $*: this is not Debian (no apt-get)." "Install it by hand and run again."
+  [ "$(id -u)" = 0 ] || fail "cannot install $*: not root." "Run again as root, or install it by hand."
+  if [ $apt_updated = no ]; then
+    say "reading the package lists"
+    quietly apt-get update || fail "apt-get update failed (see above); is the network there?"
+    apt_updated=yes
+  fi
+  say "installing $*"
+  quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ||
+    fail "could not install $* (see above)."
+}
+
+need() { # need COMMAND PACKAGE
+  command -v "$1" >/dev/null || install_packages "$2"
+}
+
+need_rust() {
+  command -v cargo >/dev/null && return
+  [ -x "$HOME/.cargo/bin/cargo" ] && fail "cargo is in ~/.cargo/bin, which is not in PATH." "Run: export PATH=\$HOME/.cargo/bin:\$PATH"
+  fail "Rust is missing." "Install it with rustup (https://rustup.rs) and run again."
+}
+
+# Debian 12 has no Compose v2. The package of the next Debian needs only a libc that Debian 12 has, so its one file is
+# taken out of it. The package lists of that release are kept apart: the machine's own are not touched.
+install_compose() {
+  install_packages ca-certificates
+  if apt-cache show docker-compose 2>/dev/null | grep -q '^Version: 2\.'; then
+    install_packages docker-compose
+    return
+  fi
+  say "fetching Compose v2 from Debian 13"
+  local mirror apart=$PWD/$state/debian-13
+  mirror=$(apt-get indextargets --format '$(SITE)' 'Origin: Debian' 'Created-By: Packages' | head -n 1)
+  [ -n "$mirror" ] || fail "no Debian mirror is configured; cannot fetch Compose v2." \
+    "Install the plugin 'docker compose' by hand and run again."
+  mkdir -p "$apart/lists/partial" "$apart/cache/archives/partial"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" >"$apart/sources.list"
+  local options=(-o "Dir::Etc::sourcelist=$apart/sources.list" -o Dir::Etc::sourceparts=-
+    -o "Dir::State::lists=$apart/lists" -o "Dir::Cache=$apart/cache" -o APT::Sandbox::User=root)
+  quietly apt-get "${options[@]}" update || fail "cannot read the package list of Debian 13 (see above)."
+  (cd "$apart" && quietly_in_here apt-get "${options[@]}" download docker-compose) ||
+    fail "cannot download docker-compose of Debian 13 (see above)."
+  dpkg-deb --extract "$apart"/docker-compose_*.deb "$apart/unpacked"
+  install -D -m 0755 "$apart/unpacked/usr/libexec/docker/cli-plugins/docker-compose" \
+    /usr/local/lib/docker/cli-plugins/docker-compose
+  rm -rf "$apart"
+}
+
+quietly_in_here() {
+  local log
+  log=$("$@" 2>&1) && return
+  printf '%s\n' "$log" >&2
+  return 1
+}
+
+need_docker() {
+  if ! command -v docker >/dev/null || ! docker info >/dev/null 2>&1; then
+    if [ -n "${DOCKER_HOST:-}" ]; then
+      fail "DOCKER_HOST is $DOCKER_HOST, but no Docker Engine answers there."
+    fi
+    command -v dockerd >/dev/null || install_packages docker.io
+    command -v iptables >/dev/null || install_packages iptables
+    start_docker
+  fi
+  docker compose version >/dev/null 2>&1 || install_compose
+  docker compose version >/dev/null 2>&1 || fail "'docker compose' still does not work; install Docker Compose v2 by hand."
+}
+
+start_docker() {
+  docker info >/dev/null 2>&1 && return
+  if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+    say "starting the Docker Engine with systemd"
+    quietly systemctl start docker || fail "systemctl start docker failed (see above)."
+  else
+    say "starting the Docker Engine (dockerd; its log is $state/dockerd.log)"
+    rm -f /var/run/docker.pid
+    setsid nohup dockerd >"$state/dockerd.log" 2>&1 </dev/null &
+  fi
+  local deadline=$((SECONDS + 60))
+  until docker info >/dev/null 2>&1; do
+    if [ $SECONDS -ge $deadline ]; then
+      tail -n 15 "$state/dockerd.log" >&2 || true
+      fail "the Docker Engine did not answer within 60 seconds (its last lines are above)."
+    fi
+    sleep 0.2
+  done
+}
+
+need_deny() {
+  local version=0.20.2
+  command -v cargo-deny >/dev/null && return
+  say "building cargo-deny $version (some minutes, once)"
+  quietly cargo install --locked cargo-deny --version "$version" --debug || fail "could not install cargo-deny (see above)."
+}
+
+need_rust
+command -v cc >/dev/null || install_packages gcc libc6-dev
+need git git
+need curl curl
+need_docker
+case $purpose in
+demo) ;;
+test) ;;
+ci) need_deny ;;
+*) fail "unknown purpose '$purpose': demo, test or ci" ;;
+esac
+say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"
