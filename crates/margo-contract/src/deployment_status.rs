@@ -1,0 +1,239 @@
+//! The status of a deployment, as a device reports it (contract §7).
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::document::{self, DocumentError, Node};
+
+const API_VERSION: &str = "deployment.margo.org/v1alpha1";
+const KIND: &str = "DeploymentStatusManifest";
+/// More components than any deployment has.
+const MOST_COMPONENTS: usize = 1_000;
+
+/// How far a device has got with one deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentStatus {
+    pub deployment_id: Uuid,
+    pub device_id: Option<String>,
+    /// Only in the newer shape (contract §7.4).
+    pub adopted_manifest_version: Option<u64>,
+    pub status: Status,
+    pub components: Vec<ComponentStatus>,
+}
+
+/// How far one component has got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentStatus {
+    pub name: String,
+    pub status: Status,
+}
+
+/// A state and, for a failed one, why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub state: State,
+    pub error: Option<StatusError>,
+}
+
+/// Why something failed, in the words of the device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusError {
+    pub code: String,
+    pub source: String,
+    pub message: String,
+}
+
+/// The states, from the mildest to the gravest (contract S-2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    Installed,
+    Removed,
+    Pending,
+    Installing,
+    Removing,
+    Failed,
+}
+
+impl State {
+    const ALL: [Self; 6] = [
+        Self::Installed,
+        Self::Removed,
+        Self::Pending,
+        Self::Installing,
+        Self::Removing,
+        Self::Failed,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Installed => "installed",
+            Self::Removed => "removed",
+            Self::Pending => "pending",
+            Self::Installing => "installing",
+            Self::Removing => "removing",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads a state; the oldest documents begin it with a capital (contract §16.3).
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name.to_ascii_lowercase())
+    }
+
+    /// The state of a deployment by those of its components: the gravest (contract S-2).
+    pub fn overall(components: impl IntoIterator<Item = Self>) -> Option<Self> {
+        components.into_iter().max()
+    }
+}
+
+impl DeploymentStatus {
+    /// Reads and checks a document.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
+        document::read(&document::json(bytes)?, read)
+    }
+
+    /// The document in the shape of the signed profile.
+    pub fn to_json(&self) -> Value {
+        let components: Vec<Value> = self
+            .components
+            .iter()
+            .map(|it| {
+                let mut component = written(&it.status);
+                component["name"] = it.name.as_str().into();
+                component
+            })
+            .collect();
+        json!({
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "deploymentId": self.deployment_id.to_string(),
+            "status": written(&self.status),
+            "components": components,
+        })
+    }
+}
+
+fn written(status: &Status) -> Value {
+    let mut written = json!({"state": status.state.name()});
+    if let Some(error) = &status.error {
+        written["error"] =
+            json!({"code": error.code, "source": error.source, "message": error.message});
+    }
+    written
+}
+
+fn read(root: &Node<'_>) -> Option<DeploymentStatus> {
+    if let Some(kind) = root.get_text("kind").filter(|it| it != KIND && it != "DeploymentStatus") {
+        root.fault_of("kind", format!("`{kind}` has to be {KIND}"));
+    }
+    let id = root.need_text("deploymentId");
+    let parsed = id.as_deref().and_then(|it| Uuid::try_parse(it).ok());
+    if id.is_some() && parsed.is_none() {
+        root.fault_of("deploymentId", "has to be a UUID");
+    }
+    let adopted_manifest_version = root.get_unsigned("adoptedManifestVersion");
+    if adopted_manifest_version == Some(0) {
+        root.fault_of("adoptedManifestVersion", "has to be 1 or more");
+    }
+    let status = root.need("status").and_then(|it| read_status(&it));
+    let components = root.need("components").map(|it| it.items()).unwrap_or_default();
+    if components.len() > MOST_COMPONENTS {
+        root.fault_of("components", format!("has more than {MOST_COMPONENTS} entries"));
+        return None;
+    }
+    let components = components
+        .iter()
+        .filter_map(|it| {
+            let (name, status) = (it.need_text("name"), read_status(it));
+            Some(ComponentStatus { name: name?, status: status? })
+        })
+        .collect();
+    Some(DeploymentStatus {
+        deployment_id: parsed?,
+        device_id: root.get_text("deviceId"),
+        adopted_manifest_version,
+        status: status?,
+        components,
+    })
+}
+
+fn read_status(node: &Node<'_>) -> Option<Status> {
+    let name = node.need_text("state")?;
+    let state = State::parse(&name);
+    if state.is_none() {
+        node.fault_of("state", format!("`{name}` is not a state"));
+    }
+    // Devices also send an empty error while nothing is wrong; then nobody reads it.
+    let error = node.get("error").filter(|_| state == Some(State::Failed)).map(|it| StatusError {
+        code: it.get_text("code").unwrap_or_default(),
+        source: it.get_text("source").unwrap_or_default(),
+        message: it.get_text("message").unwrap_or_default(),
+    });
+    Some(Status { state: state?, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEWER: &[u8] = include_bytes!("../tests/fixtures/deployment-status.json");
+    const SIGNED: &[u8] = include_bytes!("../tests/fixtures/signed-profile/deployment-status.json");
+
+    #[test]
+    fn both_shapes_are_read() {
+        let newer = DeploymentStatus::parse(NEWER).expect("a good status");
+        assert_eq!(newer.adopted_manifest_version, Some(4));
+        assert_eq!(newer.status.state, State::Failed);
+        let error = newer.components[1].status.error.as_ref().expect("it failed");
+        assert_eq!(error.code, "CHART_PULL_TIMEOUT");
+
+        let signed = DeploymentStatus::parse(SIGNED).expect("a good status");
+        assert_eq!(signed.adopted_manifest_version, None);
+        assert_eq!(signed.status, Status { state: State::Installing, error: None });
+    }
+
+    #[test]
+    fn what_is_written_is_read_the_same() {
+        let mut status = DeploymentStatus::parse(NEWER).expect("a good status");
+        status.adopted_manifest_version = None;
+        status.device_id = None;
+        let written = status.to_json().to_string();
+        assert_eq!(DeploymentStatus::parse(written.as_bytes()), Ok(status));
+    }
+
+    #[test]
+    fn an_empty_error_means_that_nothing_is_wrong() {
+        let text = r#"{"deploymentId": "a3e2f5dc-912e-494f-8395-52cf3769bc06",
+            "status": {"state": "Pending", "error": {"code": ""}},
+            "components": [{"name": "db", "state": "pending", "error": {}}]}"#;
+        let status = DeploymentStatus::parse(text.as_bytes()).expect("a good status");
+        assert_eq!(status.status, Status { state: State::Pending, error: None });
+    }
+
+    #[test]
+    fn the_gravest_component_speaks_for_the_deployment() {
+        assert_eq!(State::overall([State::Installed, State::Removed]), Some(State::Removed));
+        assert_eq!(
+            State::overall([State::Pending, State::Failed, State::Removing]),
+            Some(State::Failed)
+        );
+        assert_eq!(State::overall([]), None);
+    }
+
+    #[test]
+    fn each_broken_rule_names_its_field() {
+        for (pointer, value, field) in [
+            ("/kind", json!("Status"), "kind"),
+            ("/deploymentId", json!("7"), "deploymentId"),
+            ("/status/state", json!("running"), "status.state"),
+            ("/components/0/state", json!("running"), "components[0].state"),
+            ("/components/0/name", json!(7), "components[0].name"),
+            ("/components", Value::Null, "components"),
+        ] {
+            let mut document: Value = serde_json::from_slice(SIGNED).expect("JSON");
+            *document.pointer_mut(pointer).expect("the field is there") = value;
+            let error = DeploymentStatus::parse(document.to_string().as_bytes()).expect_err(field);
+            assert!(error.faults().iter().any(|it| it.field == field), "{field}: {error}");
+        }
+    }
+}
