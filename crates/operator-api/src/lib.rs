@@ -1,1 +1,336 @@
-//! operator-api
+//! What operators and the fleet manager say to each other: the JSON bodies of the operator API, which
+//! the server answers and the command line reads. Times are RFC 3339 in UTC.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// Where every path of this API begins.
+pub const BASE_PATH: &str = "/operator/v1";
+
+/// A list of resources.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+}
+
+/// Who the caller is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Whoami {
+    pub name: String,
+    pub role: String,
+}
+
+/// Whether a client may talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    Waiting,
+    Approved,
+    Rejected,
+    Revoked,
+}
+
+/// A client: the identity that talks for a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Client {
+    pub id: String,
+    /// The common name of its certificate. A help for people, no proof.
+    pub name: String,
+    pub standing: Standing,
+    /// SHA-256 of its certificate; compare it with what the device shows before you approve.
+    pub certificate_fingerprint: String,
+    pub onboarded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_contact: Option<String>,
+    /// The newest revision of its desired state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    pub devices: Vec<Device>,
+}
+
+/// A device that a client speaks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    pub id: String,
+    /// The capabilities exactly as they were reported.
+    #[schema(value_type = Object)]
+    pub capabilities: Value,
+    pub reported_at: String,
+}
+
+/// Why something is decided or ordered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Decision {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One version of an application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Application {
+    pub id: String,
+    pub version: String,
+    /// What people call it.
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// SHA-256 of its description.
+    pub digest: String,
+    pub added_at: String,
+    pub added_by: String,
+    pub profiles: Vec<Profile>,
+    pub parameters: Vec<Parameter>,
+}
+
+/// One way to run an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    pub id: String,
+    /// `helm`, `compose` or `custom`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Names, in the order of installation.
+    pub components: Vec<String>,
+}
+
+/// A value that can be set when an application is deployed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Parameter {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub default: Option<Value>,
+    /// What is accepted, for people. Absent for a parameter that cannot be set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepts: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Cannot change once it was used to install.
+    pub immutable: bool,
+}
+
+/// An application in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationSummary {
+    pub id: String,
+    pub version: String,
+    pub name: String,
+    pub added_at: String,
+    pub added_by: String,
+}
+
+/// A value for a parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ParameterInput {
+    /// Text that the server reads as the parameter's schema says, for people at a command line.
+    Text { text: String },
+    /// Text, a number, true or false, or a list of one of these.
+    #[schema(value_type = Object)]
+    Json(Value),
+}
+
+/// Order a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OrderDeployment {
+    /// A UUID chosen by the caller. Sending the same order with the same id again is sending it once,
+    /// so a caller that got no answer may repeat it. The server chooses one where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    pub application_id: String,
+    /// The newest one where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    pub client_id: String,
+    /// Needed when the client speaks for several devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// The application's id where it is absent. Unique among the client's deployments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, ParameterInput>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Order new content for a deployment. What is absent stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct UpdateDeployment {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    pub parameters: BTreeMap<String, ParameterInput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How far a deployment or a component has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The device has not spoken of the newest order yet.
+    Ordered,
+    Pending,
+    Installing,
+    Installed,
+    Failed,
+    Removing,
+    Removed,
+}
+
+/// Why something failed, in the words of the device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatusError {
+    pub code: String,
+    pub source: String,
+    pub message: String,
+}
+
+/// How far a component has got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentStatus {
+    pub name: String,
+    pub state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<StatusError>,
+}
+
+/// One application on one device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    pub id: String,
+    pub name: String,
+    pub client_id: String,
+    pub device_id: String,
+    pub application_id: String,
+    pub application_version: String,
+    /// False once it was withdrawn.
+    pub wanted: bool,
+    pub state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<StatusError>,
+    pub components: Vec<ComponentStatus>,
+    #[schema(value_type = Object)]
+    pub parameters: BTreeMap<String, Value>,
+    /// The revision that first carried the newest order; absent until it is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    pub ordered_by: String,
+    pub ordered_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<String>,
+    /// The sequence number of the event of the newest order: what comes after it is about it.
+    pub ordered_event: u64,
+}
+
+/// What happened to a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    Ordered,
+    Updated,
+    Withdrawn,
+    Published,
+    Reported,
+}
+
+/// Something that happened to a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentEvent {
+    /// Rises by one with each event of the deployment.
+    pub sequence: u64,
+    pub at: String,
+    pub what: EventKind,
+    /// The state of the deployment after the event.
+    pub state: State,
+    /// The revision, of a publication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The components, of a report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<StatusError>,
+    /// The operator, of an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// A revision of a client's desired state, in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionSummary {
+    /// The `manifestVersion`.
+    pub number: u64,
+    pub commit: String,
+    pub published_at: String,
+    /// The first line of the commit message.
+    pub subject: String,
+    pub manifest_digest: String,
+}
+
+/// A revision of a client's desired state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    #[serde(flatten)]
+    pub summary: RevisionSummary,
+    /// The whole commit message.
+    pub message: String,
+    #[schema(value_type = Object)]
+    pub manifest: Value,
+    pub documents: Vec<RevisionDocument>,
+}
+
+/// The document of one deployment in a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionDocument {
+    pub deployment_id: String,
+    pub digest: String,
+    pub yaml: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_json_or_text_to_be_typed() {
+        let read = |value: Value| serde_json::from_value::<ParameterInput>(value).expect("a value");
+        assert_eq!(read(json!({"text": "8080"})), ParameterInput::Text { text: "8080".to_owned() });
+        for value in [json!(8080), json!("8080"), json!([1, 2]), json!(true)] {
+            assert_eq!(read(value.clone()), ParameterInput::Json(value));
+        }
+    }
+
+    #[test]
+    fn a_misspelt_field_of_an_order_is_refused() {
+        let order = json!({"applicationId": "a", "clientId": "c", "paramters": {}});
+        let error = serde_json::from_value::<OrderDeployment>(order).expect_err("misspelt");
+        assert!(error.to_string().contains("paramters"), "{error}");
+    }
+}
