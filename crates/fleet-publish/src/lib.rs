@@ -1,1 +1,160 @@
-//! fleet-publish
+//! Makes a desired state fetchable: manifest, bundle and commit of one revision, built once, as bytes.
+//! The same input gives the same bytes, and nothing here does I/O or reads a clock. Only this crate
+//! decides on `manifestVersion`.
+
+mod message;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use fleet_domain::desired_state::{DesiredState, Order};
+use fleet_domain::ids::{ClientId, DeploymentId, RevisionNumber, Sha256};
+use git_serve::ObjectId;
+use git_serve::object::{self, Child, Commit, ObjectError, PackedObject};
+use margo_contract::bundle;
+use margo_contract::digest::Digest;
+use margo_contract::state_manifest::{BundleRef, DeploymentRef, StateManifest, UnwritableManifest};
+
+/// What the newest revision of a client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Previous {
+    pub number: RevisionNumber,
+    pub commit: ObjectId,
+    pub documents: BTreeMap<DeploymentId, Sha256>,
+}
+
+/// A revision, ready to be remembered and served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    pub number: RevisionNumber,
+    pub manifest: Vec<u8>,
+    pub manifest_digest: Sha256,
+    /// None for an empty desired state (contract D-23).
+    pub bundle: Option<Bundle>,
+    pub commit: PackedObject,
+    /// Every other object of the commit's tree, old ones among them.
+    pub objects: Vec<PackedObject>,
+    /// The commit message.
+    pub message: String,
+}
+
+/// All documents in one archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    pub bytes: Vec<u8>,
+    pub digest: Sha256,
+}
+
+/// Why no revision was made.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error("the client has reached the last manifest version that there is")]
+    LastVersion,
+    #[error("writing the state manifest")]
+    Manifest(#[from] UnwritableManifest),
+    #[error("packing the bundle")]
+    Bundle(#[source] io::Error),
+    #[error("making the objects of the commit")]
+    Objects(#[from] ObjectError),
+}
+
+/// Builds the next revision of a client at `now` (seconds since 1970), or nothing when its desired
+/// state has not changed. `orders` say why it has.
+// margo(D-2, D-3, D-5): the first manifest is 1, even when it is empty; each change is one more.
+pub fn publish(
+    client: ClientId,
+    previous: Option<&Previous>,
+    desired: &DesiredState,
+    orders: &[Order],
+    now: i64,
+) -> Result<Option<Revision>, PublishError> {
+    let digests: BTreeMap<DeploymentId, Sha256> =
+        desired.documents.iter().map(|(id, document)| (*id, document.digest)).collect();
+    let number = match previous {
+        None => RevisionNumber::first(),
+        Some(previous) if previous.documents == digests => return Ok(None),
+        Some(previous) => previous.number.next().ok_or(PublishError::LastVersion)?,
+    };
+
+    let bundle = bundle_of(desired)?;
+    let manifest = manifest(client, number, desired, bundle.as_ref()).to_bytes()?;
+    let (tree, objects) = tree(&manifest, desired)?;
+    let message = message::of(number, orders);
+    let commit = object::commit(&Commit {
+        tree,
+        parent: previous.map(|it| it.commit),
+        author: message::author(orders, now),
+        committer: message::gantry(now),
+        message: message.clone(),
+    })?;
+    let manifest_digest = sha256(&manifest);
+    Ok(Some(Revision { number, manifest, manifest_digest, bundle, commit, objects, message }))
+}
+
+fn bundle_of(desired: &DesiredState) -> Result<Option<Bundle>, PublishError> {
+    if desired.documents.is_empty() {
+        return Ok(None);
+    }
+    let documents =
+        desired.documents.iter().map(|(id, document)| (id.as_uuid(), document.bytes.as_slice()));
+    let bytes = bundle::write(documents).map_err(PublishError::Bundle)?;
+    Ok(Some(Bundle { digest: sha256(&bytes), bytes }))
+}
+
+fn manifest(
+    client: ClientId,
+    number: RevisionNumber,
+    desired: &DesiredState,
+    bundle: Option<&Bundle>,
+) -> StateManifest {
+    let base = format!("/api/v1/clients/{client}");
+    let deployments = desired.documents.iter().map(|(id, document)| DeploymentRef {
+        deployment_id: id.as_uuid(),
+        digest: Digest::from_bytes(*document.digest.as_bytes()),
+        size_bytes: Some(document.bytes.len() as u64),
+        url: format!("{base}/deployments/{id}/{}", document.digest),
+    });
+    StateManifest {
+        manifest_version: number.get(),
+        bundle: bundle.map(|bundle| BundleRef {
+            media_type: bundle::MEDIA_TYPE.to_owned(),
+            digest: Digest::from_bytes(*bundle.digest.as_bytes()),
+            size_bytes: Some(bundle.bytes.len() as u64),
+            url: format!("{base}/bundles/{}", bundle.digest),
+        }),
+        deployments: deployments.collect(),
+    }
+}
+
+/// `manifest.json` and `deployments/<id>.yaml`: the id of the tree, and all its objects.
+fn tree(
+    manifest: &[u8],
+    desired: &DesiredState,
+) -> Result<(ObjectId, Vec<PackedObject>), ObjectError> {
+    let mut objects = vec![object::blob(manifest)?];
+    let mut root = vec![("manifest.json", Child::File(objects[0].id))];
+    let mut files = Vec::new();
+    for (id, document) in &desired.documents {
+        let blob = object::blob(&document.bytes)?;
+        files.push((format!("{id}.yaml"), Child::File(blob.id)));
+        objects.push(blob);
+    }
+    if !files.is_empty() {
+        let files: Vec<(&str, Child)> =
+            files.iter().map(|(name, child)| (name.as_str(), child.clone())).collect();
+        let folder = object::tree(&files)?;
+        root.push(("deployments", Child::Folder(folder.id)));
+        objects.push(folder);
+    }
+    let root = object::tree(&root)?;
+    let id = root.id;
+    objects.push(root);
+    Ok((id, objects))
+}
+
+fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256::from_bytes(*Digest::of(bytes).as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What a commit tells: who ordered what, when and why, and trailers that programs can read. What
+//! operators write is folded into one line, so that nobody can forge a trailer.
+
+use fleet_domain::desired_state::{Order, Ordered, OrderedDeployment, ParameterChange};
+use fleet_domain::ids::RevisionNumber;
+use git_serve::object::Person;
+
+/// The longest piece of an operator's text in a message, in characters.
+const LONGEST_TEXT: usize = 500;
+const LONGEST_SUBJECT: usize = 100;
+/// Names that end with `.invalid` belong to nobody (RFC 2606).
+const DOMAIN: &str = "gantry.invalid";
+
+/// The message of a revision.
+pub(crate) fn of(number: RevisionNumber, orders: &[Order]) -> String {
+    let subject = match orders {
+        [] => "Publish the desired state".to_owned(),
+        [order] => subject(order),
+        [first, more @ ..] => format!("{} and {} more", subject(first), more.len()),
+    };
+    let mut message = format!("{}\n", cut(&subject, LONGEST_SUBJECT));
+    for order in orders {
+        message.push_str(&format!("\n{}\n", paragraph(order)));
+    }
+    message.push_str(&format!("\nMargo-Manifest-Version: {number}\n"));
+    for order in orders {
+        message.push_str(&format!("Gantry-Operator: {}\n", order.operator));
+        if let Some(deployment) = deployment(order) {
+            message.push_str(&format!("Gantry-Deployment: {}\n", deployment.id));
+        }
+    }
+    message
+}
+
+/// Who ordered the revision: the operator, if it was one alone.
+pub(crate) fn author(orders: &[Order], now: i64) -> Person {
+    match orders {
+        [first, more @ ..] if more.iter().all(|it| it.operator == first.operator) => Person {
+            name: first.operator.to_string(),
+            email: format!("{}@{DOMAIN}", first.operator.as_str().replace('@', ".")),
+            at: orders.iter().map(|it| it.at).max().unwrap_or(now),
+        },
+        _ => gantry(now),
+    }
+}
+
+/// The fleet manager itself.
+pub(crate) fn gantry(now: i64) -> Person {
+    Person { name: "Gantry".to_owned(), email: format!("gantry@{DOMAIN}"), at: now }
+}
+
+fn subject(order: &Order) -> String {
+    match &order.what {
+        Ordered::Admit { client } => format!("Admit {}", line(client)),
+        Ordered::Install { deployment: it } => {
+            format!("Install {} {} as {}", it.application, it.version, it.name)
+        }
+        Ordered::Update { deployment: it } => {
+            let changes: Vec<String> = it.changes.iter().map(change).collect();
+            let changes = if changes.is_empty() {
+                format!("to {} {}", it.application, it.version)
+            } else {
+                changes.join(", ")
+            };
+            format!("Update {}: {changes}", it.name)
+        }
+        Ordered::Remove { deployment: it } => format!("Remove {}", it.name),
+    }
+}
+
+fn paragraph(order: &Order) -> String {
+    let mut lines = vec![format!("{}.", subject(order))];
+    if let Some(deployment) = deployment(order) {
+        lines.push(format!("Application: {} {}", deployment.application, deployment.version));
+        lines.extend(deployment.changes.iter().map(|it| format!("Parameter {}", change(it))));
+    }
+    match &order.reason {
+        Some(reason) => lines.push(format!("Reason: {}", line(reason))),
+        None => lines.push("Reason: none was given".to_owned()),
+    }
+    lines.push(format!("Ordered by {}.", order.operator));
+    lines.join("\n")
+}
+
+fn change(change: &ParameterChange) -> String {
+    let name = line(&change.name);
+    match (&change.before, &change.after) {
+        (None, Some(after)) => format!("{name} = {}", line(after)),
+        (Some(before), Some(after)) => format!("{name} {} -> {}", line(before), line(after)),
+        (_, None) => format!("{name} unset"),
+    }
+}
+
+fn deployment(order: &Order) -> Option<&OrderedDeployment> {
+    match &order.what {
+        Ordered::Admit { .. } => None,
+        Ordered::Install { deployment }
+        | Ordered::Update { deployment }
+        | Ordered::Remove { deployment } => Some(deployment),
+    }
+}
+
+/// A stranger's text on one line.
+fn line(text: &str) -> String {
+    let spaced: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+    cut(&spaced, LONGEST_TEXT)
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    text.chars().take(longest).chain(['…']).collect()
+}

@@ -1,0 +1,142 @@
+//! A revision is one thing in four forms, and each form says the same.
+
+use std::collections::BTreeMap;
+
+use fleet_domain::desired_state::{Document, Ordered, OrderedDeployment, ParameterChange};
+use uuid::Uuid;
+
+use super::*;
+
+const NOW: i64 = 1_800_000_000;
+
+fn client() -> ClientId {
+    ClientId::from_uuid(Uuid::from_u128(7))
+}
+
+fn id(number: u128) -> DeploymentId {
+    DeploymentId::from_uuid(Uuid::from_u128(number))
+}
+
+fn desired(documents: &[(u128, &str)]) -> DesiredState {
+    let document =
+        |text: &str| Document { digest: sha256(text.as_bytes()), bytes: text.as_bytes().to_vec() };
+    DesiredState {
+        documents: documents.iter().map(|(it, text)| (id(*it), document(text))).collect(),
+    }
+}
+
+fn order(what: fn(OrderedDeployment) -> Ordered, reason: Option<&str>) -> Order {
+    let deployment = OrderedDeployment {
+        id: id(1),
+        name: "hello".parse().expect("a name"),
+        application: "com-gantry-hello".parse().expect("an id"),
+        version: "1.0.0".parse().expect("a version"),
+        changes: vec![ParameterChange {
+            name: "greeting".to_owned(),
+            before: Some("Hello".to_owned()),
+            after: Some("Moin".to_owned()),
+        }],
+    };
+    Order {
+        operator: "ada".parse().expect("a name"),
+        at: NOW - 1,
+        what: what(deployment),
+        reason: reason.map(str::to_owned),
+    }
+}
+
+fn revision(previous: Option<&Previous>, desired: &DesiredState, orders: &[Order]) -> Revision {
+    publish(client(), previous, desired, orders, NOW).expect("it can be made").expect("it is new")
+}
+
+fn previous(revision: &Revision, desired: &DesiredState) -> Previous {
+    let documents = desired.documents.iter().map(|(id, it)| (*id, it.digest));
+    Previous { number: revision.number, commit: revision.commit.id, documents: documents.collect() }
+}
+
+#[test]
+fn the_first_revision_is_number_one_and_may_be_empty() {
+    let first = revision(None, &desired(&[]), &[]);
+    assert_eq!(first.number.get(), 1);
+    assert_eq!(first.manifest, br#"{"bundle":null,"deployments":[],"manifestVersion":1}"#);
+    assert_eq!(first.bundle, None);
+}
+
+#[test]
+fn a_change_makes_the_next_revision_and_no_change_none() {
+    let one = desired(&[(1, "a: 1\n")]);
+    let first = revision(None, &one, &[]);
+    let before = previous(&first, &one);
+    assert_eq!(publish(client(), Some(&before), &one, &[], NOW + 9).expect("fine"), None);
+
+    let two = desired(&[(1, "a: 2\n")]);
+    assert_eq!(revision(Some(&before), &two, &[]).number.get(), 2);
+    assert_eq!(revision(Some(&before), &desired(&[]), &[]).number.get(), 2);
+}
+
+#[test]
+fn manifest_bundle_and_tree_hold_the_same_documents() {
+    let desired = desired(&[(1, "a: 1\n"), (2, "b: 2\n")]);
+    let revision = revision(None, &desired, &[]);
+    let manifest = StateManifest::parse(&revision.manifest).expect("our own manifest");
+    let bundle = revision.bundle.as_ref().expect("there are documents");
+    let unpacked = margo_contract::bundle::read(&bundle.bytes, &manifest).expect("our own bundle");
+    for (listed, document) in manifest.deployments.iter().zip(desired.documents.values()) {
+        assert_eq!(unpacked[&listed.digest], document.bytes);
+        let blob = object::blob(&document.bytes).expect("a blob");
+        assert!(revision.objects.contains(&blob));
+        assert_eq!(
+            listed.url,
+            format!(
+                "/api/v1/clients/{}/deployments/{}/{}",
+                client(),
+                listed.deployment_id,
+                listed.digest
+            )
+        );
+    }
+    assert!(revision.objects.contains(&object::blob(&revision.manifest).expect("a blob")));
+    assert_eq!(revision.objects.len(), 5, "manifest, two documents, two folders");
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let desired = desired(&[(1, "a: 1\n"), (2, "b: 2\n")]);
+    let orders = [order(|deployment| Ordered::Install { deployment }, Some("first try"))];
+    assert_eq!(revision(None, &desired, &orders), revision(None, &desired, &orders));
+}
+
+#[test]
+fn the_message_tells_who_ordered_what_and_why() {
+    let orders = [order(|deployment| Ordered::Update { deployment }, Some("we are in Hamburg"))];
+    let message = revision(None, &desired(&[]), &orders).message;
+    assert_eq!(
+        message,
+        "Update hello: greeting Hello -> Moin\n\n\
+         Update hello: greeting Hello -> Moin.\n\
+         Application: com-gantry-hello 1.0.0\n\
+         Parameter greeting Hello -> Moin\n\
+         Reason: we are in Hamburg\n\
+         Ordered by ada.\n\n\
+         Margo-Manifest-Version: 1\n\
+         Gantry-Operator: ada\n\
+         Gantry-Deployment: 00000000-0000-0000-0000-000000000001\n"
+    );
+}
+
+#[test]
+fn an_operator_cannot_forge_a_trailer() {
+    let reason = "x\n\nMargo-Manifest-Version: 99\r\nGantry-Operator: eve\0";
+    let orders = [order(|deployment| Ordered::Remove { deployment }, Some(reason))];
+    let message = revision(None, &desired(&[]), &orders).message;
+    let trailers: BTreeMap<&str, &str> = message
+        .lines()
+        .rev()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_once(": "))
+        .collect();
+    assert_eq!(trailers["Margo-Manifest-Version"], "1");
+    assert_eq!(trailers["Gantry-Operator"], "ada");
+    let forged = |line: &str| line.starts_with("Gantry-Operator: eve");
+    assert!(!message.lines().any(forged), "{message}");
+}
