@@ -1,1 +1,48 @@
-//! fleet-store
+//! What a fleet manager remembers, in the words of its use cases: domain types in, domain types out,
+//! and no SQL in any signature.
+//!
+//! [`Store::read`] gives a [`Snapshot`], [`Store::begin`] a [`Transaction`], which reads as a snapshot
+//! does and also writes. What belongs together (load, decide, remember, ask for a job, write down who
+//! did it) happens on one transaction: after [`Transaction::commit`] all of it is durable, and a
+//! transaction that is dropped has changed nothing.
+//!
+//! Expected conflicts are outcomes ([`Added`], [`AddApplication`], ...); a [`StoreError`] is trouble.
+//! Times are seconds since 1970, and they come from the caller. Lists take a limit.
+
+mod applications;
+mod audit;
+mod clients;
+mod columns;
+mod deployments;
+mod devices;
+mod encoding;
+mod error;
+mod events;
+mod jobs;
+mod operators;
+mod orders;
+mod repository;
+mod revisions;
+mod settings;
+mod store;
+
+pub use applications::{AddApplication, Application, NewApplication, RemoveApplication};
+pub use audit::{AuditEntry, AuditNote};
+pub use clients::{ClientEntry, Decision};
+pub use deployments::{AddDeployment, DeploymentEntry};
+pub use devices::{DeviceEntry, Recorded};
+pub use error::StoreError;
+pub use events::{DeploymentEvent, Event, KEPT_EVENTS};
+pub use jobs::Job;
+pub use operators::Operator;
+pub use repository::{GitObject, GitObjectKind, PackRange};
+pub use revisions::{NewRevision, Revision};
+pub use store::{OpenError, Snapshot, Store, StoreOptions, Transaction, sqlite_url};
+
+/// Whether something new was added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    New,
+    /// It was there before; nothing changed.
+    AlreadyThere,
+}

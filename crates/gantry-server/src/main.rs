@@ -1,2 +1,155 @@
-//! gantry-server
-fn main() {}
+//! The Margo workload fleet manager, as a process: configuration, database, certificate, listener and
+//! jobs, from start to stop.
+
+mod clock;
+mod config;
+mod data_dir;
+mod device_api;
+mod extract;
+mod fleet;
+mod git_http;
+mod identity;
+mod jobs;
+mod listener;
+mod operator_api;
+mod package;
+mod problem;
+mod routes;
+mod server;
+mod tls;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Arguments, Config, LogFormat, OnboardingPolicy};
+use crate::fleet::{Fleet, FleetOptions};
+use crate::identity::ReplayGuard;
+use crate::server::Server;
+use crate::tls::ServerCertificate;
+
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("gantry-server: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<()> {
+    let config = Config::load(arguments)?;
+    start_log(&config)?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another TLS provider is in place already"))?;
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> Result<()> {
+    let _lock = data_dir::open(&config.data_dir)?;
+    let fleet = Fleet::open(
+        &config.data_dir.join("gantry.db"),
+        FleetOptions {
+            open_onboarding: config.onboarding.policy == OnboardingPolicy::Open,
+            origin: config.public_url.clone(),
+        },
+        clock::now(),
+    )
+    .await
+    .context("opening the database")?;
+    if config.onboarding.policy == OnboardingPolicy::Open {
+        tracing::warn!("the onboarding policy is open: every client is let in; for labs only");
+    }
+    greet_first_administrator(&config, &fleet).await?;
+    let certificate = ServerCertificate::load(&config, clock::now())?;
+    let tls = certificate.server_config()?;
+
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listening on {}", config.listen))?;
+    tracing::info!(
+        address = %listener.local_addr().context("asking for the own address")?,
+        public_url = config.public_url,
+        version = env!("CARGO_PKG_VERSION"),
+        "listening"
+    );
+    let server = Server {
+        fleet: fleet.clone(),
+        origin: config.public_url.as_str().into(),
+        certificate: Arc::clone(&certificate),
+        replays: Arc::new(ReplayGuard::new()?),
+        git_enabled: config.git.enabled,
+    };
+    let jobs = tokio::spawn(jobs::run(fleet.clone()));
+    let renewal = tokio::spawn(keep_certificate_fresh(certificate));
+    listener::serve(listener, tls, routes::router(server), asked_to_stop()?).await?;
+    renewal.abort();
+    jobs.abort();
+    let _ = jobs.await;
+    fleet.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// On the first start nobody could sign in, so the server makes the first administrator's token.
+async fn greet_first_administrator(config: &Config, fleet: &Fleet) -> Result<()> {
+    let file = config.data_dir.join("administrator.token");
+    let token = fleet.first_administrator(clock::now()).await.context("looking for operators")?;
+    let Some(token) = token else { return Ok(()) };
+    data_dir::write_secret(&file, format!("{}\n", token.secret()).as_bytes())?;
+    // Only a token that somebody can read may count: after a crash before this line there is a new one.
+    fleet.confirm_administrator(&token, clock::now()).await.context("adding the administrator")?;
+    tracing::info!(file = %file.display(), "made the first administrator's token");
+    Ok(())
+}
+
+async fn keep_certificate_fresh(certificate: Arc<ServerCertificate>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => tracing::info!("SIGHUP: reading the certificate again"),
+            () = tokio::time::sleep(RENEWAL_INTERVAL) => {}
+        }
+        if let Err(error) = certificate.renew(clock::now()) {
+            tracing::error!(error = format!("{error:#}"), "the certificate stays as it is");
+        }
+    }
+}
+
+fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+    })
+}
+
+fn start_log(config: &Config) -> Result<()> {
+    let filter: EnvFilter = config.log.level.parse().context("reading the log level")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log before it is configured")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

@@ -1,1 +1,10 @@
-//! testkit
+//! What tests of several programs share: a fleet manager of one's own, a client that speaks for a
+//! device, and an operator. All of them are the real programs and the real protocols; nothing here
+//! looks into a store. A helper that cannot do its part panics and says what it was doing.
+
+pub mod client;
+pub mod fleet;
+pub mod http;
+pub mod operator;
+pub mod programs;
+pub mod wait;

@@ -1,0 +1,146 @@
+//! Clients, and who let them in.
+
+use fleet_domain::client::{Client, Standing};
+use fleet_domain::ids::{ClientId, OperatorName, Sha256};
+
+use crate::columns::{Columns, count_column};
+use crate::{Added, Snapshot, StoreError, Transaction};
+
+/// A client and what is written down about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientEntry {
+    pub client: Client,
+    pub onboarded_at: i64,
+    /// Nothing while it waits, and when the policy let it in without asking.
+    pub decision: Option<Decision>,
+    pub last_contact: Option<i64>,
+}
+
+/// Who decided on a client, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub by: OperatorName,
+    pub at: i64,
+}
+
+impl Snapshot {
+    pub async fn client(&mut self, id: ClientId) -> Result<Option<ClientEntry>, StoreError> {
+        let row = sqlx::query("SELECT * FROM clients WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.connection())
+            .await?;
+        row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
+    }
+
+    /// The client that onboarded with the certificate of this fingerprint.
+    pub async fn client_by_fingerprint(
+        &mut self,
+        fingerprint: &Sha256,
+    ) -> Result<Option<ClientEntry>, StoreError> {
+        let row = sqlx::query("SELECT * FROM clients WHERE fingerprint = $1")
+            .bind(fingerprint.to_string())
+            .fetch_optional(self.connection())
+            .await?;
+        row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
+    }
+
+    /// Clients in the order in which they onboarded.
+    pub async fn clients(&mut self, limit: u32) -> Result<Vec<ClientEntry>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM clients ORDER BY onboarded_at, id LIMIT $1")
+            .bind(count_column(limit))
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(|row| client_entry(&Columns::of("clients", row))).collect()
+    }
+
+    /// How many clients have this standing.
+    pub async fn count_clients(&mut self, standing: Standing) -> Result<u64, StoreError> {
+        let row = sqlx::query("SELECT COUNT(*) AS clients FROM clients WHERE standing = $1")
+            .bind(standing.name())
+            .fetch_one(self.connection())
+            .await?;
+        Columns::of("clients", &row).count("clients")
+    }
+}
+
+impl Transaction {
+    /// Adds a client, unless there is one with its certificate or its id.
+    pub async fn add_client(&mut self, client: &Client, now: i64) -> Result<Added, StoreError> {
+        let result = sqlx::query(
+            "INSERT INTO clients (id, fingerprint, certificate, name, standing, onboarded_at, \
+             last_order) VALUES ($1, $2, $3, $4, $5, $6, 0) ON CONFLICT DO NOTHING",
+        )
+        .bind(client.id.to_string())
+        .bind(client.fingerprint.to_string())
+        .bind(client.certificate_der.as_slice())
+        .bind(client.name.as_str())
+        .bind(client.standing.name())
+        .bind(now)
+        .execute(self.connection())
+        .await?;
+        Ok(if result.rows_affected() == 1 { Added::New } else { Added::AlreadyThere })
+    }
+
+    /// Remembers the standing of a client, and who decided it.
+    pub async fn save_standing(
+        &mut self,
+        client: &Client,
+        decision: &Decision,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE clients SET standing = $1, decided_by = $2, decided_at = $3 WHERE id = $4",
+        )
+        .bind(client.standing.name())
+        .bind(decision.by.as_str())
+        .bind(decision.at)
+        .bind(client.id.to_string())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Remembers that a client has been heard of.
+    pub async fn note_contact(&mut self, client: ClientId, now: i64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE clients SET last_contact = $1 WHERE id = $2")
+            .bind(now)
+            .bind(client.to_string())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// The next number in the sequence of a client's orders.
+    pub(crate) async fn next_order(&mut self, client: ClientId) -> Result<i64, StoreError> {
+        let row = sqlx::query(
+            "UPDATE clients SET last_order = last_order + 1 WHERE id = $1 RETURNING last_order",
+        )
+        .bind(client.to_string())
+        .fetch_optional(self.connection())
+        .await?;
+        match row {
+            Some(row) => Columns::of("clients", &row).integer("last_order"),
+            None => Err(StoreError::UnknownReference("there is no such client".into())),
+        }
+    }
+}
+
+fn client_entry(row: &Columns<'_>) -> Result<ClientEntry, StoreError> {
+    let standing = row.text("standing")?;
+    let standing = Standing::ALL.into_iter().find(|it| it.name() == standing);
+    let decided_at = row.optional_integer("decided_at")?;
+    Ok(ClientEntry {
+        client: Client {
+            id: row.parsed("id")?,
+            fingerprint: row.parsed("fingerprint")?,
+            certificate_der: row.bytes("certificate")?,
+            name: row.text("name")?,
+            standing: standing.ok_or_else(|| row.corrupt("standing", "no such standing"))?,
+        },
+        onboarded_at: row.integer("onboarded_at")?,
+        decision: row
+            .optional_parsed("decided_by")?
+            .zip(decided_at)
+            .map(|(by, at)| Decision { by, at }),
+        last_contact: row.optional_integer("last_contact")?,
+    })
+}

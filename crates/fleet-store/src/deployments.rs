@@ -1,0 +1,274 @@
+//! Deployments: what was ordered, and how far it has got.
+
+use fleet_domain::deployment::{Deployment, DeploymentRecord, Life};
+use fleet_domain::desired_state::{DesiredState, Document};
+use fleet_domain::ids::{
+    ApplicationId, ApplicationVersion, ClientId, DeploymentId, DeploymentName, DeviceId,
+    OperatorName,
+};
+
+use crate::columns::{Columns, count_column, revision_column};
+use crate::encoding::{from_json, optional_report, report_json, to_json};
+use crate::{Snapshot, StoreError, Transaction};
+
+/// A deployment and what was ordered with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentEntry {
+    pub deployment: Deployment,
+    pub client: ClientId,
+    pub device: DeviceId,
+    pub name: DeploymentName,
+    pub application: ApplicationId,
+    pub version: ApplicationVersion,
+    /// The values that the operator gave, as a JSON object.
+    pub parameters: String,
+    /// What the device shall be told, whether it is published yet or not.
+    pub document: Document,
+    /// Who ordered the present content, and when.
+    pub ordered_by: OperatorName,
+    pub ordered_at: i64,
+    /// When the device last spoke of it.
+    pub heard_at: Option<i64>,
+}
+
+/// What came of adding a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddDeployment {
+    Added,
+    /// This one brings the application to the device already.
+    ApplicationAlreadyThere(DeploymentId),
+    /// This one, of the same client, has the name.
+    NameTaken(DeploymentId),
+}
+
+impl Snapshot {
+    pub async fn deployment(
+        &mut self,
+        id: DeploymentId,
+    ) -> Result<Option<DeploymentEntry>, StoreError> {
+        let row = sqlx::query("SELECT * FROM deployments WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(self.connection())
+            .await?;
+        row.map(|row| entry(&Columns::of("deployments", &row))).transpose()
+    }
+
+    /// The deployments of all clients, the newest order first.
+    pub async fn deployments(&mut self, limit: u32) -> Result<Vec<DeploymentEntry>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM deployments ORDER BY ordered_at DESC, id LIMIT $1")
+            .bind(count_column(limit))
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
+    }
+
+    /// The deployments of one client, the newest order first.
+    pub async fn deployments_of(
+        &mut self,
+        client: ClientId,
+        limit: u32,
+    ) -> Result<Vec<DeploymentEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM deployments WHERE client_id = $1 ORDER BY ordered_at DESC, id LIMIT $2",
+        )
+        .bind(client.to_string())
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
+    }
+
+    /// All that a client shall run, by what was ordered last.
+    pub async fn desired_state(&mut self, client: ClientId) -> Result<DesiredState, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, document_digest, document FROM deployments \
+             WHERE client_id = $1 AND wanted = 1",
+        )
+        .bind(client.to_string())
+        .fetch_all(self.connection())
+        .await?;
+        let mut desired = DesiredState::default();
+        for row in &rows {
+            let row = Columns::of("deployments", row);
+            desired.documents.insert(row.parsed("id")?, document(&row)?);
+        }
+        Ok(desired)
+    }
+
+    /// Wanted deployments whose present content no revision has carried yet.
+    pub(crate) async fn unpublished(
+        &mut self,
+        client: ClientId,
+    ) -> Result<Vec<DeploymentEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM deployments WHERE client_id = $1 AND wanted = 1 AND published IS NULL",
+        )
+        .bind(client.to_string())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
+    }
+
+    async fn who_is_in_the_way(
+        &mut self,
+        entry: &DeploymentEntry,
+    ) -> Result<AddDeployment, StoreError> {
+        let same_application = sqlx::query(
+            "SELECT id FROM deployments WHERE client_id = $1 AND device_id = $2 \
+             AND application_id = $3 AND wanted = 1",
+        )
+        .bind(entry.client.to_string())
+        .bind(entry.device.as_str())
+        .bind(entry.application.as_str())
+        .fetch_optional(self.connection())
+        .await?;
+        if let Some(row) = same_application {
+            let id = Columns::of("deployments", &row).parsed("id")?;
+            return Ok(AddDeployment::ApplicationAlreadyThere(id));
+        }
+        let same_name = sqlx::query(
+            "SELECT id FROM deployments WHERE client_id = $1 AND name = $2 AND wanted = 1",
+        )
+        .bind(entry.client.to_string())
+        .bind(entry.name.as_str())
+        .fetch_optional(self.connection())
+        .await?;
+        match same_name {
+            Some(row) => {
+                Ok(AddDeployment::NameTaken(Columns::of("deployments", &row).parsed("id")?))
+            }
+            None => Err(StoreError::Duplicate("there is a deployment of this id".into())),
+        }
+    }
+}
+
+impl Transaction {
+    /// Adds a wanted deployment. On one device an application can be wanted once, and among the wanted
+    /// deployments of a client a name can be used once.
+    pub async fn add_deployment(
+        &mut self,
+        entry: &DeploymentEntry,
+    ) -> Result<AddDeployment, StoreError> {
+        let record = entry.deployment.record();
+        let result = sqlx::query(
+            "INSERT INTO deployments (id, client_id, device_id, name, application_id, \
+             application_version, parameters, document_digest, document, components, \
+             former_components, published, wanted, life, report, ordered_by, ordered_at, heard_at, \
+             last_event) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+             $16, $17, $18, 0) ON CONFLICT DO NOTHING",
+        )
+        .bind(record.id.to_string())
+        .bind(entry.client.to_string())
+        .bind(entry.device.as_str())
+        .bind(entry.name.as_str())
+        .bind(entry.application.as_str())
+        .bind(entry.version.as_str())
+        .bind(entry.parameters.as_str())
+        .bind(entry.document.digest.to_string())
+        .bind(entry.document.bytes.as_slice())
+        .bind(to_json(&record.components))
+        .bind(to_json(&record.former_components))
+        .bind(record.published.map(revision_column))
+        .bind(i64::from(entry.deployment.is_wanted()))
+        .bind(life_name(&record.life))
+        .bind(life_report(&record.life))
+        .bind(entry.ordered_by.as_str())
+        .bind(entry.ordered_at)
+        .bind(entry.heard_at)
+        .execute(self.connection())
+        .await?;
+        match result.rows_affected() {
+            0 => self.who_is_in_the_way(entry).await,
+            _ => Ok(AddDeployment::Added),
+        }
+    }
+
+    /// Remembers what has become of a deployment, and its new content if it was ordered anew. Whose it
+    /// is, on which device and under which name stays as it was added.
+    pub async fn save_deployment(&mut self, entry: &DeploymentEntry) -> Result<(), StoreError> {
+        let record = entry.deployment.record();
+        let result = sqlx::query(
+            "UPDATE deployments SET application_version = $1, parameters = $2, \
+             document_digest = $3, document = $4, components = $5, former_components = $6, \
+             published = $7, wanted = $8, life = $9, report = $10, ordered_by = $11, \
+             ordered_at = $12, heard_at = $13 WHERE id = $14",
+        )
+        .bind(entry.version.as_str())
+        .bind(entry.parameters.as_str())
+        .bind(entry.document.digest.to_string())
+        .bind(entry.document.bytes.as_slice())
+        .bind(to_json(&record.components))
+        .bind(to_json(&record.former_components))
+        .bind(record.published.map(revision_column))
+        .bind(i64::from(entry.deployment.is_wanted()))
+        .bind(life_name(&record.life))
+        .bind(life_report(&record.life))
+        .bind(entry.ordered_by.as_str())
+        .bind(entry.ordered_at)
+        .bind(entry.heard_at)
+        .bind(record.id.to_string())
+        .execute(self.connection())
+        .await?;
+        match result.rows_affected() {
+            0 => Err(StoreError::UnknownReference("there is no such deployment".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn entry(row: &Columns<'_>) -> Result<DeploymentEntry, StoreError> {
+    let deployment = Deployment::restore(DeploymentRecord {
+        id: row.parsed("id")?,
+        components: from_json(row, "components")?,
+        former_components: from_json(row, "former_components")?,
+        published: row.optional_revision("published")?,
+        life: life(row)?,
+    });
+    Ok(DeploymentEntry {
+        deployment: deployment.map_err(|cause| row.corrupt("components", cause))?,
+        client: row.parsed("client_id")?,
+        device: row.parsed("device_id")?,
+        name: row.parsed("name")?,
+        application: row.parsed("application_id")?,
+        version: row.parsed("application_version")?,
+        parameters: row.text("parameters")?,
+        document: document(row)?,
+        ordered_by: row.parsed("ordered_by")?,
+        ordered_at: row.integer("ordered_at")?,
+        heard_at: row.optional_integer("heard_at")?,
+    })
+}
+
+fn document(row: &Columns<'_>) -> Result<Document, StoreError> {
+    Ok(Document { digest: row.parsed("document_digest")?, bytes: row.bytes("document")? })
+}
+
+fn life_name(life: &Life) -> &'static str {
+    match life {
+        Life::Ordered { .. } => "ordered",
+        Life::Known(_) => "known",
+        Life::Withdrawn(_) => "withdrawn",
+        Life::Gone => "gone",
+    }
+}
+
+fn life_report(life: &Life) -> Option<String> {
+    match life {
+        Life::Ordered { before } => before.as_ref().map(report_json),
+        Life::Known(report) => Some(report_json(report)),
+        Life::Withdrawn(report) => report.as_ref().map(report_json),
+        Life::Gone => None,
+    }
+}
+
+fn life(row: &Columns<'_>) -> Result<Life, StoreError> {
+    let report = optional_report(row, "report")?;
+    match (row.text("life")?.as_str(), report) {
+        ("ordered", before) => Ok(Life::Ordered { before }),
+        ("known", Some(report)) => Ok(Life::Known(report)),
+        ("known", None) => Err(row.corrupt("report", "a known deployment has a report")),
+        ("withdrawn", report) => Ok(Life::Withdrawn(report)),
+        ("gone", _) => Ok(Life::Gone),
+        (_, _) => Err(row.corrupt("life", "no such stage of life")),
+    }
+}

@@ -1,0 +1,119 @@
+//! What happened to a deployment, in order. Only the newest events are kept: a device that reports
+//! once a second must not fill the disk.
+
+use fleet_domain::deployment::Report;
+use fleet_domain::ids::{DeploymentId, OperatorName, RevisionNumber};
+
+use crate::columns::{Columns, count_column, revision_column};
+use crate::encoding::{optional_report, report_json};
+use crate::{Snapshot, StoreError, Transaction};
+
+/// How many events of one deployment are kept.
+pub const KEPT_EVENTS: u32 = 500;
+
+/// Something that happened to a deployment. The first one has the sequence number 1; numbers are never
+/// used again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentEvent {
+    pub sequence: u64,
+    pub at: i64,
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Ordered { by: OperatorName },
+    Updated { by: OperatorName },
+    Withdrawn { by: OperatorName },
+    Published { revision: RevisionNumber },
+    Reported(Report),
+}
+
+impl Snapshot {
+    /// What happened to a deployment after the event with this number, oldest first.
+    pub async fn deployment_events(
+        &mut self,
+        deployment: DeploymentId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<DeploymentEvent>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM deployment_events WHERE deployment_id = $1 AND sequence > $2 \
+             ORDER BY sequence LIMIT $3",
+        )
+        .bind(deployment.to_string())
+        .bind(count_column(after))
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| event(&Columns::of("deployment_events", row))).collect()
+    }
+}
+
+impl Transaction {
+    /// Adds an event. Returns its sequence number.
+    pub async fn append_event(
+        &mut self,
+        deployment: DeploymentId,
+        at: i64,
+        event: &Event,
+    ) -> Result<u64, StoreError> {
+        let sequence = self.next_event(deployment).await?;
+        let (what, operator, revision, report) = match event {
+            Event::Ordered { by } => ("ordered", Some(by), None, None),
+            Event::Updated { by } => ("updated", Some(by), None, None),
+            Event::Withdrawn { by } => ("withdrawn", Some(by), None, None),
+            Event::Published { revision } => ("published", None, Some(*revision), None),
+            Event::Reported(report) => ("reported", None, None, Some(report)),
+        };
+        sqlx::query(
+            "INSERT INTO deployment_events \
+             (deployment_id, sequence, at, what, operator, revision, report) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(deployment.to_string())
+        .bind(count_column(sequence))
+        .bind(at)
+        .bind(what)
+        .bind(operator.map(OperatorName::as_str))
+        .bind(revision.map(revision_column))
+        .bind(report.map(report_json))
+        .execute(self.connection())
+        .await?;
+        sqlx::query("DELETE FROM deployment_events WHERE deployment_id = $1 AND sequence <= $2")
+            .bind(deployment.to_string())
+            .bind(count_column(sequence.saturating_sub(u64::from(KEPT_EVENTS))))
+            .execute(self.connection())
+            .await?;
+        Ok(sequence)
+    }
+
+    async fn next_event(&mut self, deployment: DeploymentId) -> Result<u64, StoreError> {
+        let row = sqlx::query(
+            "UPDATE deployments SET last_event = last_event + 1 WHERE id = $1 RETURNING last_event",
+        )
+        .bind(deployment.to_string())
+        .fetch_optional(self.connection())
+        .await?;
+        match row {
+            Some(row) => Columns::of("deployments", &row).count("last_event"),
+            None => Err(StoreError::UnknownReference("there is no such deployment".into())),
+        }
+    }
+}
+
+fn event(row: &Columns<'_>) -> Result<DeploymentEvent, StoreError> {
+    let event = match row.text("what")?.as_str() {
+        "ordered" => Event::Ordered { by: row.parsed("operator")? },
+        "updated" => Event::Updated { by: row.parsed("operator")? },
+        "withdrawn" => Event::Withdrawn { by: row.parsed("operator")? },
+        "published" => Event::Published { revision: row.revision("revision")? },
+        "reported" => {
+            let report = optional_report(row, "report")?;
+            Event::Reported(report.ok_or_else(|| row.corrupt("report", "there is none"))?)
+        }
+        _ => return Err(row.corrupt("what", "no such event")),
+    };
+    Ok(DeploymentEvent { sequence: row.count("sequence")?, at: row.integer("at")?, event })
+}

@@ -1,0 +1,98 @@
+//! What has to be done later. A job names only what it is about; whoever does it reads the rest when
+//! it starts, so that late, twice and after a crash all come to the same.
+
+use crate::columns::{Columns, count_column};
+use crate::{Snapshot, StoreError, Transaction};
+
+/// Something to be done. There is one at most for each kind and subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub kind: String,
+    pub subject: String,
+    /// How often it was tried in vain.
+    pub attempts: u32,
+    pub not_before: i64,
+    asked: i64,
+}
+
+impl Snapshot {
+    /// Jobs that may start now, the one that has waited longest first.
+    pub async fn due_jobs(&mut self, now: i64, limit: u32) -> Result<Vec<Job>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM jobs WHERE not_before <= $1 ORDER BY not_before, kind, subject LIMIT $2",
+        )
+        .bind(now)
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| job(&Columns::of("jobs", row))).collect()
+    }
+
+    /// When the next job may start, if there is one.
+    pub async fn next_job_at(&mut self) -> Result<Option<i64>, StoreError> {
+        let row = sqlx::query("SELECT MIN(not_before) AS not_before FROM jobs")
+            .fetch_one(self.connection())
+            .await?;
+        Columns::of("jobs", &row).optional_integer("not_before")
+    }
+}
+
+impl Transaction {
+    /// Asks for a job. Asking again before it has started is asking once; asking while it is being
+    /// done is asking for another turn.
+    pub async fn enqueue_job(
+        &mut self,
+        kind: &str,
+        subject: &str,
+        not_before: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO jobs (kind, subject, asked, attempts, not_before) \
+             VALUES ($1, $2, 1, 0, $3) ON CONFLICT (kind, subject) DO UPDATE \
+             SET asked = jobs.asked + 1, attempts = 0, not_before = excluded.not_before",
+        )
+        .bind(kind)
+        .bind(subject)
+        .bind(not_before)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Strikes out a job, unless it was asked for again since it was read.
+    pub async fn finish_job(&mut self, job: &Job) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM jobs WHERE kind = $1 AND subject = $2 AND asked = $3")
+            .bind(job.kind.as_str())
+            .bind(job.subject.as_str())
+            .bind(job.asked)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Puts a job off after a vain attempt, unless it was asked for again since it was read.
+    pub async fn postpone_job(&mut self, job: &Job, not_before: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE jobs SET attempts = attempts + 1, not_before = $1 \
+             WHERE kind = $2 AND subject = $3 AND asked = $4",
+        )
+        .bind(not_before)
+        .bind(job.kind.as_str())
+        .bind(job.subject.as_str())
+        .bind(job.asked)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
+
+fn job(row: &Columns<'_>) -> Result<Job, StoreError> {
+    let attempts = row.count("attempts")?;
+    Ok(Job {
+        kind: row.text("kind")?,
+        subject: row.text("subject")?,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        not_before: row.integer("not_before")?,
+        asked: row.integer("asked")?,
+    })
+}

@@ -1,0 +1,204 @@
+//! Opens the database, and hands out snapshots and transactions.
+//!
+//! SQLite takes one writer at a time, so writers queue for one connection here rather than fail on a
+//! lock there; readers have their own connections and never wait for a writer (WAL).
+
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyConnection, AnyPool, Executor};
+
+use crate::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Where the fleet is remembered. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    readers: AnyPool,
+    writer: AnyPool,
+}
+
+/// How a store uses its database.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// How many snapshots can be open at a time.
+    pub readers: u32,
+    /// How long to wait for a connection before the store counts as busy.
+    pub patience: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { readers: 8, patience: Duration::from_secs(10) }
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("`{scheme}` is not a kind of database that this program can use; `sqlite` is")]
+    UnsupportedDatabase { scheme: String },
+    #[error("the database cannot be opened")]
+    Open(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the tables of the database cannot be brought up to date")]
+    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The URL of a SQLite database file, which [`Store::open`] makes when it is not there.
+pub fn sqlite_url(file: &Path) -> String {
+    let mut url = "sqlite://".to_owned();
+    for character in file.to_string_lossy().chars() {
+        match character {
+            '%' => url.push_str("%25"),
+            '?' => url.push_str("%3F"),
+            '#' => url.push_str("%23"),
+            other => url.push(other),
+        }
+    }
+    url.push_str("?mode=rwc");
+    url
+}
+
+impl Store {
+    /// Opens the database at a `sqlite:` URL and brings its tables up to date.
+    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
+        let scheme = url.split(':').next().unwrap_or_default();
+        if scheme != "sqlite" {
+            return Err(OpenError::UnsupportedDatabase { scheme: scheme.to_owned() });
+        }
+        sqlx::any::install_default_drivers();
+        let database =
+            AnyConnectOptions::from_str(url).map_err(|cause| OpenError::Open(cause.into()))?;
+
+        let writer = pool(&WRITER, options.patience, 1)
+            .connect_with(database.clone())
+            .await
+            .map_err(|cause| OpenError::Open(cause.into()))?;
+        MIGRATIONS.run(&writer).await.map_err(|cause| OpenError::Migrate(cause.into()))?;
+        let readers =
+            pool(&READER, options.patience, options.readers.max(1)).connect_lazy_with(database);
+        Ok(Self { readers, writer })
+    }
+
+    /// The fleet as it is now, whatever is written meanwhile.
+    pub async fn read(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot { inner: self.readers.begin().await? })
+    }
+
+    /// Begins to change the fleet. Waits for the writer before it.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        // Takes the lock of SQLite now: a transaction that first reads could not take it later
+        // when another process has written since.
+        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Transaction { snapshot: Snapshot { inner } })
+    }
+
+    /// Waits for the connections that are in use, then closes all.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// One state of the fleet, to read from.
+#[derive(Debug)]
+pub struct Snapshot {
+    inner: sqlx::Transaction<'static, Any>,
+}
+
+impl Snapshot {
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+}
+
+/// A change of the fleet in the making. Reads see what it has written so far; nobody else does before
+/// [`commit`](Self::commit). Dropped without that, it has changed nothing.
+#[derive(Debug)]
+#[must_use = "a transaction that is not committed changes nothing"]
+pub struct Transaction {
+    snapshot: Snapshot,
+}
+
+impl Transaction {
+    /// Makes the change durable, all of it at once.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.snapshot.inner.commit().await?)
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Snapshot {
+        &mut self.snapshot
+    }
+}
+
+const WRITER: [&str; 4] = [
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+];
+const READER: [&str; 2] = ["PRAGMA busy_timeout = 5000", "PRAGMA query_only = ON"];
+
+fn pool(settings: &'static [&'static str], patience: Duration, connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(connections).acquire_timeout(patience).after_connect(
+        move |connection, _| {
+            Box::pin(async move {
+                for setting in settings {
+                    connection.execute(*setting).await?;
+                }
+                Ok(())
+            })
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Columns;
+
+    async fn setting(connection: &mut AnyConnection, pragma: &'static str) -> i64 {
+        let row = sqlx::query(pragma).fetch_one(connection).await.expect("SQLite answers");
+        Columns::of("pragma", &row).integer("it").expect("a number")
+    }
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk_and_references_are_checked() {
+        let folder = tempfile::tempdir().expect("a place for a database");
+        let url = sqlite_url(&folder.path().join("fleet.db"));
+        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        let mut transaction = store.begin().await.expect("nobody else writes");
+        let connection = transaction.connection();
+        let full = "SELECT synchronous AS it FROM pragma_synchronous";
+        assert_eq!(setting(connection, full).await, 2);
+        let checked = "SELECT foreign_keys AS it FROM pragma_foreign_keys";
+        assert_eq!(setting(connection, checked).await, 1);
+        let wal = "SELECT COUNT(*) AS it FROM pragma_journal_mode WHERE journal_mode = 'wal'";
+        assert_eq!(setting(connection, wal).await, 1);
+        let mut snapshot = store.read().await.expect("there is a reader");
+        let read_only = "SELECT query_only AS it FROM pragma_query_only";
+        assert_eq!(setting(snapshot.connection(), read_only).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_not_supported_is_refused_by_name() {
+        let refused = Store::open("mysql://fleet", &StoreOptions::default()).await;
+        let error = refused.expect_err("there is no such driver").to_string();
+        assert!(error.starts_with("`mysql` is not"), "{error}");
+    }
+}

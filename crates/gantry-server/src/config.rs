@@ -1,0 +1,257 @@
+//! How the server is configured: a TOML file, and a few options of the command line over it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use clap::Parser;
+use serde::Deserialize;
+
+/// The Margo workload fleet manager.
+///
+/// Keeps the desired state of each device, serves it over the Margo management API and from Git, and
+/// hears how far the devices have got. On the first start it makes its own CA (ca.pem) and the token
+/// of the first administrator (administrator.token) in the data directory.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    /// The configuration file (TOML). Without one the defaults hold.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept; instead of `data_dir`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The address to listen on, such as 0.0.0.0:443; instead of `listen`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The URL by which devices and operators reach the server; instead of `public_url`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+}
+
+/// The configuration file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) public_url: String,
+    pub(crate) tls: TlsConfig,
+    pub(crate) onboarding: OnboardingConfig,
+    pub(crate) git: GitConfig,
+    pub(crate) log: LogConfig,
+}
+
+/// The certificate that the server shows. Without one it makes its own, signed by its own CA.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TlsConfig {
+    /// A PEM file with the certificate and its chain.
+    pub(crate) certificate: Option<PathBuf>,
+    /// A PEM file with its private key.
+    pub(crate) key: Option<PathBuf>,
+    /// A PEM file with the root that devices pin; needed with `certificate`.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct OnboardingConfig {
+    pub(crate) policy: OnboardingPolicy,
+}
+
+/// What becomes of a certificate that nobody has seen before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnboardingPolicy {
+    /// It waits for an operator.
+    #[default]
+    Approve,
+    /// It is let in. For labs only.
+    Open,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GitConfig {
+    pub(crate) enabled: bool,
+}
+
+impl Default for GitConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    pub(crate) format: LogFormat,
+    /// A level, or directives such as `info,gantry_server=debug`.
+    pub(crate) level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "/var/lib/gantry-server".into(),
+            listen: SocketAddr::from(([0, 0, 0, 0], 443)),
+            public_url: "https://localhost".to_owned(),
+            tls: TlsConfig::default(),
+            onboarding: OnboardingConfig::default(),
+            git: GitConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read the configuration file {}", file.display())]
+    Read {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the configuration file {} is not valid", file.display())]
+    Invalid {
+        file: PathBuf,
+        #[source]
+        cause: Box<toml::de::Error>,
+    },
+    #[error(
+        "public_url is `{0}`; it has to look like https://fleet.example or https://fleet.example:8443, without a path"
+    )]
+    PublicUrl(String),
+    #[error("[tls] needs `certificate`, `key` and `ca` together, or none of them")]
+    HalfTls,
+    #[error(
+        "[log] level is `{0}`; it has to be error, warn, info, debug or trace, or directives with them"
+    )]
+    LogLevel(String),
+}
+
+impl Config {
+    /// The configuration that the command line asks for, checked.
+    pub(crate) fn load(arguments: &Arguments) -> Result<Self, ConfigError> {
+        let mut config = match &arguments.config {
+            Some(file) => Self::read(file)?,
+            None => Self::default(),
+        };
+        if let Some(data_dir) = &arguments.data_dir {
+            config.data_dir.clone_from(data_dir);
+        }
+        if let Some(listen) = arguments.listen {
+            config.listen = listen;
+        }
+        if let Some(public_url) = &arguments.public_url {
+            config.public_url.clone_from(public_url);
+        }
+        config.public_url = origin(&config.public_url)
+            .ok_or_else(|| ConfigError::PublicUrl(config.public_url.clone()))?;
+        let tls = [&config.tls.certificate, &config.tls.key, &config.tls.ca];
+        if tls.iter().any(|it| it.is_some()) && tls.iter().any(|it| it.is_none()) {
+            return Err(ConfigError::HalfTls);
+        }
+        if config.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
+            return Err(ConfigError::LogLevel(config.log.level));
+        }
+        Ok(config)
+    }
+
+    fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(file)
+            .map_err(|cause| ConfigError::Read { file: file.to_owned(), cause })?;
+        toml::from_str(&text)
+            .map_err(|cause| ConfigError::Invalid { file: file.to_owned(), cause: Box::new(cause) })
+    }
+
+    /// The host that the server's certificate is for.
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.public_url.trim_start_matches("https://");
+        match authority.rsplit_once(':') {
+            Some((host, _))
+                if !host.ends_with(':') && (!host.contains(':') || host.ends_with(']')) =>
+            {
+                host.trim_matches(['[', ']'])
+            }
+            _ => authority.trim_matches(['[', ']']),
+        }
+    }
+}
+
+/// Scheme, host and port as clients write them into `@target-uri`: lower case, no default port.
+fn origin(url: &str) -> Option<String> {
+    let url = url.trim_end_matches('/').to_ascii_lowercase();
+    let authority = url.strip_prefix("https://")?;
+    let authority = authority.strip_suffix(":443").unwrap_or(authority);
+    let fits = !authority.is_empty()
+        && authority.bytes().all(|it| it.is_ascii_alphanumeric() || b".-:[]_".contains(&it));
+    fits.then(|| format!("https://{authority}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        fs::write(file.path(), text).expect("it can be written");
+        let config = Some(file.path().to_owned());
+        Config::load(&Arguments { config, data_dir: None, listen: None, public_url: None })
+    }
+
+    #[test]
+    fn the_defaults_are_the_ports_and_policies_of_production() {
+        let config = load("").expect("an empty file is fine");
+        assert_eq!(config.listen.port(), 443);
+        assert_eq!(config.onboarding.policy, OnboardingPolicy::Approve);
+        assert!(config.git.enabled);
+    }
+
+    #[test]
+    fn an_origin_has_one_spelling() {
+        for (url, expected, host) in [
+            ("https://Fleet.Example/", "https://fleet.example", "fleet.example"),
+            ("https://fleet.example:443", "https://fleet.example", "fleet.example"),
+            ("https://localhost:8443", "https://localhost:8443", "localhost"),
+            ("https://[::1]:8443", "https://[::1]:8443", "::1"),
+        ] {
+            let config = load(&format!("public_url = \"{url}\"")).expect("a good URL");
+            assert_eq!((config.public_url.as_str(), config.host()), (expected, host));
+        }
+        for bad in
+            ["http://fleet.example", "https://", "fleet.example", "https://a/b", "https://a b"]
+        {
+            let error = load(&format!("public_url = \"{bad}\"")).expect_err(bad);
+            assert!(matches!(error, ConfigError::PublicUrl(_)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line() {
+        let ConfigError::Invalid { cause, .. } =
+            load("listen = \"0.0.0.0:443\"\nlisten_on = 1\n").expect_err("unknown")
+        else {
+            panic!("an unknown key is invalid");
+        };
+        assert!(cause.to_string().contains("line 2"), "{cause}");
+        assert!(cause.to_string().contains("listen_on"), "{cause}");
+        assert!(matches!(load("[tls]\nkey = \"k.pem\""), Err(ConfigError::HalfTls)));
+        assert!(matches!(load("[log]\nlevel = \"a=b=c\""), Err(ConfigError::LogLevel(_))));
+    }
+}

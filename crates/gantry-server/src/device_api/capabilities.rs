@@ -1,0 +1,76 @@
+//! `POST`, `PUT` and `DELETE /api/v1/clients/{clientId}/capabilities[/{deviceId}]`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use fleet_domain::ids::DeviceId;
+use margo_contract::device_capabilities::DeviceCapabilities;
+use margo_contract::problem::{FieldError, ProblemType};
+
+use crate::clock;
+use crate::extract::{JsonBytes, Path};
+use crate::fleet::Fleet;
+use crate::identity::VerifiedClient;
+use crate::problem::Problem;
+
+/// A client says what its device has.
+// margo(§16.1, §16.4): 201 for POST and PUT, changed or not.
+pub(crate) async fn put_capabilities(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    JsonBytes(body): JsonBytes,
+) -> Result<StatusCode, Problem> {
+    record(&fleet, &client, None, &body).await
+}
+
+/// The same, with the device in the path (contract X-02).
+pub(crate) async fn put_capabilities_of_device(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    Path((_, device)): Path<(String, String)>,
+    JsonBytes(body): JsonBytes,
+) -> Result<StatusCode, Problem> {
+    record(&fleet, &client, Some(&device), &body).await
+}
+
+/// A client takes a device back.
+pub(crate) async fn delete_capabilities(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    Path((_, device)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let known = match device.parse::<DeviceId>() {
+        Ok(device) => fleet.forget_device(client.id(), &device).await,
+        Err(_) => Ok(false),
+    };
+    if known.map_err(|error| Problem::internal(&error))? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let detail = format!("this client has no device `{device}`");
+    Err(Problem::new(ProblemType::DeviceNotFound, StatusCode::NOT_FOUND, detail))
+}
+
+async fn record(
+    fleet: &Fleet,
+    client: &VerifiedClient,
+    addressed: Option<&str>,
+    body: &[u8],
+) -> Result<StatusCode, Problem> {
+    let capabilities = DeviceCapabilities::parse(body)?;
+    // margo(C-5).
+    if let Some(addressed) = addressed.filter(|it| *it != capabilities.id) {
+        let message =
+            format!("the body is about `{}`, the path about `{addressed}`", capabilities.id);
+        let field = "properties.id".to_owned();
+        return Err(Problem::semantic(message.clone(), vec![FieldError { field, message }]));
+    }
+    let device = capabilities.id.parse::<DeviceId>().map_err(|error| {
+        let (field, message) = ("properties.id".to_owned(), error.to_string());
+        Problem::semantic(message.clone(), vec![FieldError { field, message }])
+    })?;
+    let reported = std::str::from_utf8(body).map_err(|_| Problem::malformed("not UTF-8"))?;
+    fleet
+        .record_capabilities(client.id(), device, reported, clock::now())
+        .await
+        .map_err(|error| Problem::internal(&error))?;
+    Ok(StatusCode::CREATED)
+}

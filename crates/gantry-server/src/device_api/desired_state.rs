@@ -1,0 +1,106 @@
+//! Manifest, documents, bundles and packages of a client (contract §6, §16.1).
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use fleet_domain::ids::{DeploymentId, Sha256};
+use margo_contract::problem::ProblemType;
+use margo_contract::{bundle, state_manifest};
+
+use super::conditional::{Tagged, accepts};
+use crate::clock;
+use crate::extract::Path;
+use crate::fleet::Fleet;
+use crate::identity::VerifiedClient;
+use crate::problem::Problem;
+
+// margo(§16.4).
+const MANIFEST_CACHING: &str = "private, no-cache";
+const IMMUTABLE: &str = "private, max-age=31536000, immutable";
+
+/// `GET /api/v1/clients/{clientId}/deployments`
+pub(crate) async fn get_manifest(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !accepts(&headers, state_manifest::MEDIA_TYPE) {
+        return Err(Problem::new(
+            ProblemType::ServerCannotGenerateResponse,
+            StatusCode::NOT_ACCEPTABLE,
+            format!("the manifest comes as {} only", state_manifest::MEDIA_TYPE),
+        ));
+    }
+    let manifest = fleet.manifest(client.id(), clock::now()).await;
+    let manifest = manifest.map_err(|error| Problem::internal(&error))?;
+    let tagged = Tagged {
+        etag: format!("\"{}\"", manifest.digest),
+        bytes: manifest.bytes,
+        content_type: state_manifest::MEDIA_TYPE,
+        cache_control: MANIFEST_CACHING,
+    };
+    Ok(tagged.answer(&headers))
+}
+
+/// `GET /api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}`
+// margo(D-10, D-11).
+pub(crate) async fn get_document(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    Path((_, deployment, digest)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let named = (deployment.parse::<DeploymentId>().ok()).zip(digest.parse::<Sha256>().ok());
+    let bytes = match named {
+        Some((deployment, digest)) => fleet.document(client.id(), deployment, digest).await,
+        None => Ok(None),
+    };
+    let detail = "there is no document with this id and digest";
+    immutable(bytes, &digest, "application/yaml", ProblemType::DeploymentNotFound, detail, &headers)
+}
+
+/// `GET /api/v1/clients/{clientId}/bundles/{digest}`
+// margo(D-20, D-21, D-27).
+pub(crate) async fn get_bundle(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    Path((_, digest)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let bytes = match digest.parse::<Sha256>() {
+        Ok(digest) => fleet.bundle(client.id(), digest).await,
+        Err(_) => Ok(None),
+    };
+    let detail = "there is no bundle with this digest";
+    immutable(bytes, &digest, bundle::MEDIA_TYPE, ProblemType::InvalidBundle, detail, &headers)
+}
+
+/// `GET /api/v1/clients/{clientId}/packages/{digest}`: a Compose archive that the fleet manager keeps.
+pub(crate) async fn get_package(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    Path((_, digest)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let bytes = match digest.parse::<Sha256>() {
+        Ok(digest) => fleet.package(client.id(), digest).await,
+        Err(_) => Ok(None),
+    };
+    let detail = "no deployment of this client has a package with this digest";
+    immutable(bytes, &digest, "application/gzip", ProblemType::Blank, detail, &headers)
+}
+
+fn immutable<E: std::error::Error>(
+    bytes: Result<Option<Vec<u8>>, E>,
+    digest: &str,
+    content_type: &'static str,
+    missing: ProblemType,
+    detail: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let bytes = bytes
+        .map_err(|error| Problem::internal(&error))?
+        .ok_or_else(|| Problem::new(missing, StatusCode::NOT_FOUND, detail))?;
+    let etag = format!("\"{digest}\"");
+    Ok(Tagged { bytes, etag, content_type, cache_control: IMMUTABLE }.answer(headers))
+}

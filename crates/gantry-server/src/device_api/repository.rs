@@ -1,0 +1,30 @@
+//! `GET /api/v1/clients/{clientId}/repository`: our one extension of the device API. It tells a client
+//! where its desired state can be fetched with Git, and gives a short-lived token for that.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use crate::clock;
+use crate::identity::VerifiedClient;
+use crate::problem::Problem;
+use crate::server::Server;
+
+pub(crate) async fn get_repository(
+    State(server): State<Server>,
+    client: VerifiedClient,
+) -> Result<impl IntoResponse, Problem> {
+    if !server.git_enabled {
+        return Err(Problem::not_found("Git is switched off here; use the manifest"));
+    }
+    let access = server.fleet.repository_access(client.id(), clock::now());
+    let body = json!({
+        "url": format!("{}/git/{}.git", server.origin, client.id()),
+        "branch": "main",
+        "username": client.id(),
+        "token": access.token,
+        "expiresAt": clock::rfc3339(access.expires_at),
+    });
+    Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)))
+}

@@ -1,0 +1,81 @@
+//! Arguments of handlers that answer with a [`Problem`] when the request does not have them.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// The variable segments of the path.
+pub(crate) struct Path<T>(pub(crate) T);
+
+/// The query.
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// A JSON body of a known type.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// The bytes of a body that says it is JSON.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+const JSON: &str = "application/json";
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // An id that is none names nothing.
+        axum::extract::Path::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(it)| Self(it))
+            .map_err(|_| Problem::not_found("there is nothing at this path"))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        axum::extract::Query::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Query(it)| Self(it))
+            .map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        let essence = content_type
+            .and_then(|it| it.to_str().ok())
+            .and_then(|it| it.split(';').next())
+            .unwrap_or_default();
+        // margo(E-4).
+        if !essence.trim().eq_ignore_ascii_case(JSON) {
+            return Err(Problem::unsupported_media_type(JSON));
+        }
+        let bytes = Bytes::from_request(request, state).await;
+        bytes.map(Self).map_err(|rejection| {
+            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+                Problem::too_large(crate::identity::LARGEST_DEVICE_BODY)
+            } else {
+                Problem::malformed("the body cannot be read")
+            }
+        })
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Problem::malformed(format!("the body is not what is expected: {error}"))
+        })
+    }
+}

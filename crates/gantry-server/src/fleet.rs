@@ -1,0 +1,154 @@
+//! The use cases of a fleet manager: load, decide, remember, in one transaction each. This is the only
+//! caller of the store and of the publisher; handlers and jobs come here.
+
+mod applications;
+mod clients;
+mod deployments;
+mod desired_state;
+mod operators;
+mod order;
+mod repository_token;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fleet_domain::ids::{ClientId, OperatorName};
+use fleet_publish::PublishError;
+use fleet_store::{AuditNote, OpenError, Store, StoreError, StoreOptions, Transaction, sqlite_url};
+use tokio::sync::Notify;
+
+pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
+pub(crate) use clients::{ClientView, DecideError, Onboarding};
+pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
+pub(crate) use desired_state::{GitError, RevisionView};
+pub(crate) use order::{GivenValue, NewContent, NewOrder, OrderError};
+
+use clients::RecentContacts;
+use repository_token::TokenKey;
+
+/// The most items in any list that is given out.
+const LONGEST_LIST: u32 = 10_000;
+/// The job that publishes a client's desired state; its subject is the client's id.
+const PUBLISH: &str = "publish";
+
+/// A fleet. Clones are the same fleet.
+#[derive(Clone)]
+pub(crate) struct Fleet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    options: FleetOptions,
+    token_key: TokenKey,
+    announced: Notify,
+    contacts: RecentContacts,
+}
+
+/// How a fleet is run.
+#[derive(Debug, Clone)]
+pub(crate) struct FleetOptions {
+    /// Every client is let in. For labs only.
+    pub(crate) open_onboarding: bool,
+    /// Scheme, host and port of URLs in documents.
+    pub(crate) origin: String,
+}
+
+/// Why a use case failed without anybody's fault in the request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FleetError {
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("making a revision failed")]
+    Publish(#[from] PublishError),
+    #[error("making a pack failed")]
+    Pack(#[from] git_serve::object::ObjectError),
+    #[error("the store holds a {0} that cannot be read")]
+    Corrupt(&'static str),
+    #[error("writing the document of a deployment")]
+    Document(#[from] margo_contract::yaml::UnwritableYaml),
+}
+
+/// Why a fleet cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenFleetError {
+    #[error("the store cannot be opened")]
+    Store(#[from] OpenError),
+    #[error("the store cannot be read")]
+    Read(#[from] StoreError),
+    #[error("the system has no randomness")]
+    NoRandomness,
+}
+
+impl Fleet {
+    /// Opens the fleet in this database file, which is made if it is missing.
+    pub(crate) async fn open(
+        database: &Path,
+        options: FleetOptions,
+        _now: i64,
+    ) -> Result<Self, OpenFleetError> {
+        let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await?;
+        let token_key = TokenKey::load(&store).await?;
+        let inner = Inner {
+            store,
+            options,
+            token_key,
+            announced: Notify::new(),
+            contacts: RecentContacts::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether the store answers.
+    pub(crate) async fn check(&self) -> Result<(), FleetError> {
+        self.inner.store.read().await?.count_operators().await?;
+        Ok(())
+    }
+
+    /// Ends all use of the database.
+    pub(crate) async fn close(&self) {
+        self.inner.store.close().await;
+    }
+
+    /// Waits until a job was written.
+    pub(crate) async fn job_announced(&self) {
+        self.inner.announced.notified().await;
+    }
+
+    /// Commits, and tells whoever does jobs that there may be one.
+    async fn commit(&self, transaction: Transaction) -> Result<(), FleetError> {
+        transaction.commit().await?;
+        self.inner.announced.notify_one();
+        Ok(())
+    }
+}
+
+/// Asks for the client's desired state to be published.
+async fn ask_to_publish(
+    transaction: &mut Transaction,
+    client: ClientId,
+    now: i64,
+) -> Result<(), StoreError> {
+    transaction.enqueue_job(PUBLISH, &client.to_string(), now).await
+}
+
+async fn audit(
+    transaction: &mut Transaction,
+    at: i64,
+    actor: &OperatorName,
+    action: &str,
+    subject: impl ToString,
+    detail: impl Into<String>,
+) -> Result<(), StoreError> {
+    let note = AuditNote {
+        at,
+        actor: actor.to_string(),
+        action: action.to_owned(),
+        subject: subject.to_string(),
+        detail: detail.into(),
+    };
+    transaction.append_audit(&note).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Clients: they ask to be let in, operators decide, devices are reported.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use fleet_domain::client::{Client, Outcome, Standing, Verdict, VerdictRefused};
+use fleet_domain::desired_state::{Order, Ordered};
+use fleet_domain::ids::{ClientId, DeviceId, OperatorName, RevisionNumber};
+use fleet_store::{ClientEntry, Decision, DeviceEntry, Snapshot, StoreError};
+use uuid::Uuid;
+
+use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
+use crate::identity::PresentedCertificate;
+use crate::problem;
+
+/// More strangers than this do not wait at a time: each costs room in the store.
+const MOST_WAITING: u64 = 10_000;
+/// How often a client's last contact is written down, in seconds.
+const CONTACT_RESOLUTION: i64 = 10;
+
+/// When each client was last heard of, as far as it is written down.
+pub(super) type RecentContacts = Mutex<HashMap<ClientId, i64>>;
+
+/// What became of a client that asked to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Onboarding {
+    Accepted(ClientId),
+    Waiting,
+    Refused,
+    TooManyWaiting,
+}
+
+/// A client with all that operators see of it.
+pub(crate) struct ClientView {
+    pub(crate) entry: ClientEntry,
+    pub(crate) devices: Vec<DeviceEntry>,
+    pub(crate) revision: Option<RevisionNumber>,
+}
+
+/// Why a verdict was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecideError {
+    #[error("there is no such client")]
+    Unknown,
+    #[error(transparent)]
+    Refused(#[from] VerdictRefused),
+    #[error("the verdict could not be remembered")]
+    Fleet(#[from] FleetError),
+}
+
+impl From<StoreError> for DecideError {
+    fn from(error: StoreError) -> Self {
+        Self::Fleet(error.into())
+    }
+}
+
+impl Fleet {
+    /// A client that holds the key of this certificate asks to be let in. The same certificate is the
+    /// same client.
+    pub(crate) async fn onboard(
+        &self,
+        certificate: PresentedCertificate,
+        now: i64,
+    ) -> Result<Onboarding, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let known = snapshot.client_by_fingerprint(&certificate.fingerprint).await?;
+        drop(snapshot);
+        if let Some(entry) = known {
+            return Ok(match entry.client.standing {
+                Standing::Approved => Onboarding::Accepted(entry.client.id),
+                Standing::Waiting => Onboarding::Waiting,
+                Standing::Rejected | Standing::Revoked => Onboarding::Refused,
+            });
+        }
+
+        let open = self.inner.options.open_onboarding;
+        let client = Client {
+            id: ClientId::from_uuid(Uuid::new_v4()),
+            fingerprint: certificate.fingerprint,
+            certificate_der: certificate.der,
+            name: certificate.common_name,
+            standing: if open { Standing::Approved } else { Standing::Waiting },
+        };
+        let mut transaction = self.inner.store.begin().await?;
+        if transaction.count_clients(Standing::Waiting).await? >= MOST_WAITING {
+            return Ok(Onboarding::TooManyWaiting);
+        }
+        transaction.add_client(&client, now).await?;
+        if open {
+            ask_to_publish(&mut transaction, client.id, now).await?;
+        }
+        self.commit(transaction).await?;
+        tracing::info!(client = %client.id, name = client.name, standing = client.standing.name(), "a new client onboards");
+        Ok(if open { Onboarding::Accepted(client.id) } else { Onboarding::Waiting })
+    }
+
+    pub(crate) async fn client(&self, id: ClientId) -> Result<Option<Client>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        Ok(snapshot.client(id).await?.map(|it| it.client))
+    }
+
+    /// Writes down that a client was heard of. A failure is no reason to refuse its request.
+    pub(crate) async fn note_contact(&self, id: ClientId, now: i64) {
+        {
+            let mut contacts = self.inner.contacts.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = contacts.insert(id, now);
+            if let Some(last) = last.filter(|last| (0..CONTACT_RESOLUTION).contains(&(now - last)))
+            {
+                contacts.insert(id, last);
+                return;
+            }
+        }
+        let written = async {
+            let mut transaction = self.inner.store.begin().await?;
+            transaction.note_contact(id, now).await?;
+            transaction.commit().await
+        };
+        if let Err(error) = written.await {
+            tracing::warn!(client = %id, error = problem::chain(&error), "the contact is not noted");
+        }
+    }
+
+    /// Remembers what a client says of a device, as it says it.
+    pub(crate) async fn record_capabilities(
+        &self,
+        client: ClientId,
+        device: DeviceId,
+        reported: &str,
+        now: i64,
+    ) -> Result<(), FleetError> {
+        let entry = DeviceEntry { id: device, capabilities: reported.to_owned(), reported_at: now };
+        let mut transaction = self.inner.store.begin().await?;
+        transaction.record_device(client, &entry).await?;
+        self.commit(transaction).await
+    }
+
+    /// Forgets a device; whether there was one.
+    pub(crate) async fn forget_device(
+        &self,
+        client: ClientId,
+        device: &DeviceId,
+    ) -> Result<bool, FleetError> {
+        let mut transaction = self.inner.store.begin().await?;
+        let known = transaction.forget_device(client, device).await?;
+        self.commit(transaction).await?;
+        Ok(known)
+    }
+
+    /// All clients, the oldest first.
+    pub(crate) async fn clients(&self) -> Result<Vec<ClientView>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let mut views = Vec::new();
+        for entry in snapshot.clients(LONGEST_LIST).await? {
+            views.push(view(&mut snapshot, entry).await?);
+        }
+        Ok(views)
+    }
+
+    pub(crate) async fn client_view(&self, id: ClientId) -> Result<Option<ClientView>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        match snapshot.client(id).await? {
+            Some(entry) => Ok(Some(view(&mut snapshot, entry).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// An operator lets a client in, or not.
+    pub(crate) async fn decide(
+        &self,
+        operator: &OperatorName,
+        id: ClientId,
+        verdict: Verdict,
+        reason: Option<String>,
+        now: i64,
+    ) -> Result<ClientView, DecideError> {
+        let mut transaction = self.inner.store.begin().await?;
+        let mut client = transaction.client(id).await?.ok_or(DecideError::Unknown)?.client;
+        if client.decide(verdict)? == Outcome::Changed {
+            let decision = Decision { by: operator.clone(), at: now };
+            transaction.save_standing(&client, &decision).await?;
+            let action = match verdict {
+                Verdict::Approve => "client.approve",
+                Verdict::Reject => "client.reject",
+                Verdict::Revoke => "client.revoke",
+            };
+            let detail = reason.clone().unwrap_or_default();
+            audit(&mut transaction, now, operator, action, id, detail).await?;
+            if verdict == Verdict::Approve {
+                let what = Ordered::Admit { client: client.name.clone() };
+                let order = Order { operator: operator.clone(), at: now, what, reason };
+                transaction.append_order(id, &order).await?;
+                ask_to_publish(&mut transaction, id, now).await?;
+            }
+            self.commit(transaction).await?;
+            tracing::info!(client = %id, %operator, standing = client.standing.name(), "an operator decides");
+        } else {
+            drop(transaction);
+        }
+        self.client_view(id).await?.ok_or(DecideError::Unknown)
+    }
+}
+
+async fn view(snapshot: &mut Snapshot, entry: ClientEntry) -> Result<ClientView, StoreError> {
+    let devices = snapshot.devices(entry.client.id).await?;
+    let revision = snapshot.newest_revision(entry.client.id).await?.map(|it| it.number);
+    Ok(ClientView { entry, devices, revision })
+}

@@ -1,0 +1,159 @@
+//! Deployments after their order: what devices say of them, how they end, and what operators see.
+
+use std::collections::BTreeMap;
+
+use fleet_domain::deployment::{Heard, Report, ReportRefused};
+use fleet_domain::desired_state::{Order, Ordered};
+use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber};
+use fleet_store::{DeploymentEntry, DeploymentEvent, Event, KEPT_EVENTS, Snapshot, StoreError};
+use serde_json::Value;
+
+use super::order::ordered;
+use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
+
+/// A deployment with all that operators see of it.
+pub(crate) struct DeploymentView {
+    pub(crate) entry: DeploymentEntry,
+    pub(crate) parameters: BTreeMap<String, Value>,
+    /// The number of the event of the newest order.
+    pub(crate) ordered_event: u64,
+}
+
+/// Why a report was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordReportError {
+    #[error("the client has no such deployment")]
+    UnknownDeployment,
+    #[error(transparent)]
+    Refused(#[from] ReportRefused),
+    #[error("the report could not be remembered")]
+    Fleet(#[from] FleetError),
+}
+
+/// Why a deployment was not withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WithdrawError {
+    #[error("there is no such deployment")]
+    Unknown,
+    #[error("the withdrawal could not be remembered")]
+    Fleet(#[from] FleetError),
+}
+
+impl From<StoreError> for RecordReportError {
+    fn from(error: StoreError) -> Self {
+        Self::Fleet(error.into())
+    }
+}
+
+impl From<StoreError> for WithdrawError {
+    fn from(error: StoreError) -> Self {
+        Self::Fleet(error.into())
+    }
+}
+
+impl Fleet {
+    /// Hears what a device says of a deployment of its client.
+    pub(crate) async fn record_report(
+        &self,
+        client: ClientId,
+        id: DeploymentId,
+        report: Report,
+        adopted: Option<RevisionNumber>,
+        now: i64,
+    ) -> Result<Heard, RecordReportError> {
+        let mut transaction = self.inner.store.begin().await?;
+        let entry = transaction.deployment(id).await?;
+        let mut entry =
+            entry.filter(|it| it.client == client).ok_or(RecordReportError::UnknownDeployment)?;
+        let newest = transaction.newest_revision(client).await?;
+        let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
+        let heard = entry.deployment.hear(report.clone(), adopted, newest)?;
+        entry.heard_at = Some(now);
+        transaction.save_deployment(&entry).await?;
+        transaction.append_event(id, now, &Event::Reported(report)).await?;
+        self.commit(transaction).await?;
+        Ok(heard)
+    }
+
+    /// An operator no longer wants a deployment. Saying so twice is once.
+    pub(crate) async fn withdraw(
+        &self,
+        operator: &OperatorName,
+        id: DeploymentId,
+        reason: Option<String>,
+        now: i64,
+    ) -> Result<DeploymentView, WithdrawError> {
+        let mut transaction = self.inner.store.begin().await?;
+        let mut entry = transaction.deployment(id).await?.ok_or(WithdrawError::Unknown)?;
+        if entry.deployment.is_wanted() {
+            entry.deployment.withdraw();
+            entry.deployment.forget_unpublished();
+            transaction.save_deployment(&entry).await?;
+            transaction.append_event(id, now, &Event::Withdrawn { by: operator.clone() }).await?;
+            let detail = reason.clone().unwrap_or_default();
+            audit(&mut transaction, now, operator, "deployment.withdraw", id, detail).await?;
+            let what = Ordered::Remove { deployment: ordered(&entry, Vec::new()) };
+            let order = Order { operator: operator.clone(), at: now, what, reason };
+            transaction.append_order(entry.client, &order).await?;
+            ask_to_publish(&mut transaction, entry.client, now).await?;
+        }
+        let view = view(&mut transaction, entry).await?;
+        self.commit(transaction).await?;
+        Ok(view)
+    }
+
+    /// The deployments of one client or of all, the newest order first.
+    pub(crate) async fn deployments(
+        &self,
+        client: Option<ClientId>,
+    ) -> Result<Vec<DeploymentView>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let entries = match client {
+            Some(client) => snapshot.deployments_of(client, LONGEST_LIST).await?,
+            None => snapshot.deployments(LONGEST_LIST).await?,
+        };
+        let mut views = Vec::new();
+        for entry in entries {
+            views.push(view(&mut snapshot, entry).await?);
+        }
+        Ok(views)
+    }
+
+    pub(crate) async fn deployment(
+        &self,
+        id: DeploymentId,
+    ) -> Result<Option<DeploymentView>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        match snapshot.deployment(id).await? {
+            Some(entry) => Ok(Some(view(&mut snapshot, entry).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// What happened to a deployment after an event, the oldest first; nothing for an unknown one.
+    pub(crate) async fn deployment_events(
+        &self,
+        id: DeploymentId,
+        after: u64,
+    ) -> Result<Option<Vec<DeploymentEvent>>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        if snapshot.deployment(id).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(snapshot.deployment_events(id, after, KEPT_EVENTS).await?))
+    }
+}
+
+pub(super) async fn view(
+    snapshot: &mut Snapshot,
+    entry: DeploymentEntry,
+) -> Result<DeploymentView, FleetError> {
+    let parameters = serde_json::from_str(&entry.parameters)
+        .map_err(|_| FleetError::Corrupt("set of parameters"))?;
+    let events = snapshot.deployment_events(entry.deployment.id(), 0, KEPT_EVENTS).await?;
+    let is_order = |it: &&DeploymentEvent| {
+        matches!(it.event, Event::Ordered { .. } | Event::Updated { .. } | Event::Withdrawn { .. })
+    };
+    let ordered_event = events.iter().rev().find(is_order).map_or(0, |it| it.sequence);
+    Ok(DeploymentView { entry, parameters, ordered_event })
+}

@@ -1,0 +1,316 @@
+//! Desired states: published by jobs, fetched by clients over HTTP or with Git, read by operators.
+
+use std::collections::BTreeMap;
+
+use fleet_domain::deployment::Life;
+use fleet_domain::desired_state::Document;
+use fleet_domain::ids::{ClientId, DeploymentId, ObjectId, OperatorName, RevisionNumber, Sha256};
+use fleet_publish::Previous;
+use fleet_store::{
+    Event, GitObject, GitObjectKind, Job, NewRevision, PackRange, Revision, Snapshot, Transaction,
+};
+use git_serve::object::PackedObject;
+use git_serve::upload_pack::{Answer, Fetch, History, LsRefs, RequestError};
+
+use super::{Fleet, FleetError, LONGEST_LIST, PUBLISH};
+use crate::problem;
+
+const JOBS_AT_A_TIME: u32 = 100;
+/// A job that fails is tried again after this many seconds, and after twice as many each time.
+const FIRST_RETRY_SECONDS: i64 = 1;
+const LONGEST_RETRY_SECONDS: i64 = 300;
+/// More revisions than one fetch looks through.
+const LONGEST_HISTORY: u32 = 1_000_000;
+
+/// The manifest of a client, as it is served.
+pub(crate) struct PublishedManifest {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Sha256,
+}
+
+/// A revision with its documents, for operators.
+pub(crate) struct RevisionView {
+    pub(crate) revision: Revision,
+    pub(crate) documents: Vec<(DeploymentId, Sha256, Vec<u8>)>,
+}
+
+/// Why a request with Git failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GitError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("the repository could not be read")]
+    Fleet(#[from] FleetError),
+}
+
+impl From<fleet_store::StoreError> for GitError {
+    fn from(error: fleet_store::StoreError) -> Self {
+        Self::Fleet(error.into())
+    }
+}
+
+impl Fleet {
+    /// Does the jobs that are due; how many were done. One that fails is put off and stops no other.
+    pub(crate) async fn do_due_jobs(&self, now: i64) -> Result<usize, FleetError> {
+        let jobs = self.inner.store.read().await?.due_jobs(now, JOBS_AT_A_TIME).await?;
+        let mut done = 0;
+        for job in jobs {
+            match self.do_job(&job, now).await {
+                Ok(()) => done += 1,
+                Err(error) => {
+                    let doublings = job.attempts.min(16);
+                    let pause = (FIRST_RETRY_SECONDS << doublings).min(LONGEST_RETRY_SECONDS);
+                    tracing::error!(
+                        job = job.kind,
+                        subject = job.subject,
+                        retry_in_seconds = pause,
+                        error = problem::chain(&error),
+                        "a job failed"
+                    );
+                    let mut transaction = self.inner.store.begin().await?;
+                    transaction.postpone_job(&job, now + pause).await?;
+                    transaction.commit().await?;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    async fn do_job(&self, job: &Job, now: i64) -> Result<(), FleetError> {
+        let mut transaction = self.inner.store.begin().await?;
+        match (job.kind.as_str(), job.subject.parse::<ClientId>()) {
+            (PUBLISH, Ok(client)) => publish(&mut transaction, client, now).await?,
+            (_, _) => return Err(FleetError::Corrupt("job")),
+        }
+        transaction.finish_job(job).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The newest manifest; the first one is made if its job has not run yet (contract D-5).
+    pub(crate) async fn manifest(
+        &self,
+        client: ClientId,
+        now: i64,
+    ) -> Result<PublishedManifest, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let newest = snapshot.newest_revision(client).await?;
+        drop(snapshot);
+        let revision = match newest {
+            Some(revision) => revision,
+            None => {
+                let mut transaction = self.inner.store.begin().await?;
+                publish(&mut transaction, client, now).await?;
+                let revision = transaction.newest_revision(client).await?;
+                transaction.commit().await?;
+                revision.ok_or(FleetError::Corrupt("first revision"))?
+            }
+        };
+        Ok(PublishedManifest { bytes: revision.manifest, digest: revision.manifest_digest })
+    }
+
+    pub(crate) async fn document(
+        &self,
+        client: ClientId,
+        deployment: DeploymentId,
+        digest: Sha256,
+    ) -> Result<Option<Vec<u8>>, FleetError> {
+        Ok(self.inner.store.read().await?.document(client, deployment, &digest).await?)
+    }
+
+    pub(crate) async fn bundle(
+        &self,
+        client: ClientId,
+        digest: Sha256,
+    ) -> Result<Option<Vec<u8>>, FleetError> {
+        Ok(self.inner.store.read().await?.bundle(client, &digest).await?)
+    }
+
+    /// A package that a wanted deployment of the client needs.
+    pub(crate) async fn package(
+        &self,
+        client: ClientId,
+        digest: Sha256,
+    ) -> Result<Option<Vec<u8>>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        for entry in snapshot.deployments_of(client, LONGEST_LIST).await? {
+            if !entry.deployment.is_wanted() {
+                continue;
+            }
+            let application = snapshot.application(&entry.application, &entry.version).await?;
+            if application.is_some_and(|it| it.packages.values().any(|it| *it == digest)) {
+                return Ok(snapshot.package(&digest).await?);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The references of a client's repository.
+    pub(crate) async fn git_references(
+        &self,
+        client: ClientId,
+        command: &LsRefs,
+    ) -> Result<Vec<u8>, GitError> {
+        let newest = self.inner.store.read().await?.newest_revision(client).await?;
+        let head = newest.map(|it| git_id(&it.commit)).transpose()?;
+        Ok(command.answer(head))
+    }
+
+    /// What a fetch from a client's repository gets.
+    pub(crate) async fn git_fetch(
+        &self,
+        client: ClientId,
+        command: &Fetch,
+    ) -> Result<Vec<u8>, GitError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let mut commits = Vec::new();
+        for revision in snapshot.revisions(client, LONGEST_HISTORY).await?.into_iter().rev() {
+            commits.push(git_id(&revision.commit)?);
+        }
+        let (before, content) = match command.answer(&History(commits))? {
+            Answer::Negotiate(answer) => return Ok(answer),
+            Answer::Pack { before, content } => (before, content),
+        };
+        let range = PackRange {
+            complete_at: content.complete.and_then(RevisionNumber::new),
+            added: content.added,
+        };
+        let objects = snapshot.pack_objects(client, &range, None, u32::MAX).await?;
+        let entries: Vec<Vec<u8>> = objects.into_iter().map(|it| it.entry).collect();
+        let pack = git_serve::pack::packfile_section(&entries).map_err(FleetError::Pack)?;
+        Ok([before, pack].concat())
+    }
+
+    /// The revisions of a client, the newest first.
+    pub(crate) async fn revisions(
+        &self,
+        client: ClientId,
+        limit: u32,
+    ) -> Result<Vec<Revision>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        Ok(snapshot.revisions(client, limit.min(LONGEST_LIST)).await?)
+    }
+
+    /// One revision of a client, or the newest.
+    pub(crate) async fn revision(
+        &self,
+        client: ClientId,
+        number: Option<RevisionNumber>,
+    ) -> Result<Option<RevisionView>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let revision = match number {
+            Some(number) => snapshot.revision(client, number).await?,
+            None => snapshot.newest_revision(client).await?,
+        };
+        let Some(revision) = revision else { return Ok(None) };
+        let mut documents = Vec::new();
+        for (id, digest) in snapshot.revision_documents(client, revision.number).await? {
+            let bytes = snapshot.document(client, id, &digest).await?;
+            documents.push((id, digest, bytes.ok_or(FleetError::Corrupt("revision's document"))?));
+        }
+        Ok(Some(RevisionView { revision, documents }))
+    }
+}
+
+/// Publishes a client's desired state if it has changed.
+async fn publish(
+    transaction: &mut Transaction,
+    client: ClientId,
+    now: i64,
+) -> Result<(), FleetError> {
+    let previous = previous(transaction, client).await?;
+    let desired = transaction.desired_state(client).await?;
+    let orders = transaction.pending_orders(client).await?;
+    let revision = fleet_publish::publish(client, previous.as_ref(), &desired, &orders, now)?;
+    let Some(revision) = revision else {
+        // Orders that cancelled each other out: the newest revision carries them all.
+        if let Some(previous) = previous {
+            transaction.settle_orders(client, previous.number).await?;
+            settle_unchanged(transaction, client, previous.number, now).await?;
+        }
+        return Ok(());
+    };
+    let commit = git_object(&revision.commit, GitObjectKind::Commit)?;
+    let id = commit.id.clone();
+    let mut objects = vec![commit];
+    for object in &revision.objects {
+        let kind = if is_tree(object) { GitObjectKind::Tree } else { GitObjectKind::Blob };
+        objects.push(git_object(object, kind)?);
+    }
+    let mut operators: Vec<OperatorName> = orders.into_iter().map(|it| it.operator).collect();
+    operators.dedup();
+    let bundle = revision.bundle.map(|it| Document { digest: it.digest, bytes: it.bytes });
+    let new = NewRevision {
+        revision: Revision {
+            number: revision.number,
+            commit: id,
+            manifest: revision.manifest,
+            manifest_digest: revision.manifest_digest,
+            published_at: now,
+            message: revision.message,
+            operators,
+        },
+        desired,
+        bundle,
+        objects,
+    };
+    transaction.publish(client, &new).await?;
+    tracing::info!(%client, revision = %new.revision.number, "published");
+    Ok(())
+}
+
+async fn previous(
+    snapshot: &mut Snapshot,
+    client: ClientId,
+) -> Result<Option<Previous>, FleetError> {
+    let Some(newest) = snapshot.newest_revision(client).await? else { return Ok(None) };
+    let documents: BTreeMap<DeploymentId, Sha256> =
+        snapshot.revision_documents(client, newest.number).await?;
+    let commit = git_id(&newest.commit)?;
+    Ok(Some(Previous { number: newest.number, commit, documents }))
+}
+
+/// Content that was changed and changed back is what the newest revision carries, and what the device
+/// has spoken of.
+async fn settle_unchanged(
+    transaction: &mut Transaction,
+    client: ClientId,
+    newest: RevisionNumber,
+    now: i64,
+) -> Result<(), FleetError> {
+    for mut entry in transaction.deployments_of(client, LONGEST_LIST).await? {
+        if !entry.deployment.is_wanted() || entry.deployment.published().is_some() {
+            continue;
+        }
+        entry.deployment.publish(newest);
+        let before = match entry.deployment.life() {
+            Life::Ordered { before } => before.clone(),
+            Life::Known(_) | Life::Withdrawn(_) | Life::Gone => None,
+        };
+        let id = entry.deployment.id();
+        transaction.append_event(id, now, &Event::Published { revision: newest }).await?;
+        if let Some(report) = before
+            && entry.deployment.hear(report.clone(), None, newest).is_ok()
+        {
+            transaction.append_event(id, now, &Event::Reported(report)).await?;
+        }
+        transaction.save_deployment(&entry).await?;
+    }
+    Ok(())
+}
+
+fn git_object(object: &PackedObject, kind: GitObjectKind) -> Result<GitObject, FleetError> {
+    let id: ObjectId =
+        object.id.to_string().parse().map_err(|_| FleetError::Corrupt("object id"))?;
+    Ok(GitObject { id, kind, entry: object.entry.clone() })
+}
+
+/// The kind stands in the first bits of an entry.
+fn is_tree(object: &PackedObject) -> bool {
+    object.entry.first().is_some_and(|it| (it >> 4) & 0x7 == 2)
+}
+
+fn git_id(id: &ObjectId) -> Result<git_serve::ObjectId, FleetError> {
+    git_serve::ObjectId::from_hex(id.as_str().as_bytes())
+        .map_err(|_| FleetError::Corrupt("object id"))
+}

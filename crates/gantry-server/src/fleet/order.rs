@@ -1,0 +1,449 @@
+//! Ordering: an operator wants an application on a device, or other content for a deployment that is
+//! there. Everything is checked before anything is remembered, and all faults are told at once.
+
+use std::collections::BTreeMap;
+
+use fleet_domain::client::Standing;
+use fleet_domain::deployment::{Deployment, ReorderRefused};
+use fleet_domain::desired_state::{Document, Order, Ordered, OrderedDeployment, ParameterChange};
+use fleet_domain::ids::{
+    ApplicationId, ApplicationVersion, ClientId, ComponentName, DeploymentId, DeploymentName,
+    DeviceId, OperatorName, Sha256,
+};
+use fleet_store::{AddDeployment, Application, DeploymentEntry, Event, Snapshot, StoreError};
+use margo_contract::application_deployment::{ApplicationDeployment, SetParameter};
+use margo_contract::application_description::{ApplicationDescription, Profile, Target};
+use margo_contract::component::{Component, Source};
+use margo_contract::configuration::{ParameterFault, as_text};
+use margo_contract::device_capabilities::DeviceCapabilities;
+use margo_contract::digest::Digest;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::applications::description;
+use super::{DeploymentView, Fleet, FleetError, ask_to_publish, audit};
+
+/// A deployment that somebody wants.
+#[derive(Debug, Clone)]
+pub(crate) struct NewOrder {
+    /// Chosen by the caller, so that an order whose answer got lost can be sent again.
+    pub(crate) id: Option<DeploymentId>,
+    pub(crate) application: ApplicationId,
+    pub(crate) client: ClientId,
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) name: Option<DeploymentName>,
+    pub(crate) content: NewContent,
+}
+
+/// What a deployment shall be made of.
+#[derive(Debug, Clone)]
+pub(crate) struct NewContent {
+    pub(crate) version: Option<ApplicationVersion>,
+    pub(crate) parameters: BTreeMap<String, GivenValue>,
+    pub(crate) reason: Option<String>,
+}
+
+/// A value for a parameter.
+#[derive(Debug, Clone)]
+pub(crate) enum GivenValue {
+    Typed(Value),
+    /// To be read as the parameter's schema says.
+    Text(String),
+}
+
+/// Why nothing was ordered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OrderError {
+    #[error("there is no client {0}")]
+    UnknownClient(ClientId),
+    #[error("the client is {}; only an approved one can get deployments", .0.name())]
+    NotApproved(Standing),
+    #[error("there is no application {0}; add it first")]
+    UnknownApplication(String),
+    #[error("there is no deployment {0}")]
+    UnknownDeployment(DeploymentId),
+    #[error("the client has not reported any device yet")]
+    NoDevice,
+    #[error("the client speaks for {0}; say which one")]
+    WhichDevice(String),
+    #[error("the client has no device `{0}`")]
+    UnknownDevice(DeviceId),
+    #[error("no profile of the application fits the device `{device}`: {why}")]
+    NotEligible { device: DeviceId, why: String },
+    #[error("{} of the parameters cannot be as ordered", .0.len())]
+    Parameters(Vec<ParameterFault>),
+    #[error("the application is on this device already, as deployment {0}; update that one")]
+    ApplicationAlreadyThere(DeploymentId),
+    #[error("the name is taken by deployment {0}; choose another one")]
+    NameTaken(DeploymentId),
+    #[error("the id {0} is that of another order; choose another one")]
+    IdTaken(DeploymentId),
+    #[error(transparent)]
+    Reorder(#[from] ReorderRefused),
+    #[error("the order could not be remembered")]
+    Fleet(#[from] FleetError),
+}
+
+impl From<StoreError> for OrderError {
+    fn from(error: StoreError) -> Self {
+        Self::Fleet(error.into())
+    }
+}
+
+/// Everything that a document is made from.
+struct Content<'a> {
+    application: &'a Application,
+    description: &'a ApplicationDescription,
+    profile: &'a Profile,
+    values: BTreeMap<String, Value>,
+}
+
+impl Fleet {
+    /// Orders an application on a device of a client.
+    pub(crate) async fn order(
+        &self,
+        operator: &OperatorName,
+        order: NewOrder,
+        now: i64,
+    ) -> Result<DeploymentView, OrderError> {
+        let mut transaction = self.inner.store.begin().await?;
+        if let Some(id) = order.id
+            && let Some(entry) = transaction.deployment(id).await?
+        {
+            let same = entry.client == order.client && entry.application == order.application;
+            return match same {
+                true => Ok(super::deployments::view(&mut transaction, entry).await?),
+                false => Err(OrderError::IdTaken(id)),
+            };
+        }
+        let client = transaction.client(order.client).await?;
+        let client = client.ok_or(OrderError::UnknownClient(order.client))?.client;
+        if client.standing != Standing::Approved {
+            return Err(OrderError::NotApproved(client.standing));
+        }
+        let application =
+            application(&mut transaction, &order.application, order.content.version.as_ref())
+                .await?;
+        let description = description(&application)?;
+        let (device, capabilities) =
+            device(&mut transaction, order.client, order.device.as_ref()).await?;
+        let profile = fitting_profile(&description, &device, &capabilities)?;
+        let given = typed(&description, &order.content.parameters);
+        let values = description.effective_values(&given).map_err(OrderError::Parameters)?;
+
+        let id = order.id.unwrap_or_else(|| DeploymentId::from_uuid(Uuid::new_v4()));
+        let name = order.name.unwrap_or_else(|| default_name(&order.application));
+        let content =
+            Content { application: &application, description: &description, profile, values };
+        let document = self.document_of(id, &name, order.client, &content)?;
+        let deployment = Deployment::order(id, components(profile))
+            .map_err(|_| FleetError::Corrupt("profile without components"))?;
+        let entry = DeploymentEntry {
+            deployment,
+            client: order.client,
+            device,
+            name,
+            application: application.id.clone(),
+            version: application.version.clone(),
+            parameters: json(&given),
+            document,
+            ordered_by: operator.clone(),
+            ordered_at: now,
+            heard_at: None,
+        };
+        match transaction.add_deployment(&entry).await? {
+            AddDeployment::Added => {}
+            AddDeployment::ApplicationAlreadyThere(id) => {
+                return Err(OrderError::ApplicationAlreadyThere(id));
+            }
+            AddDeployment::NameTaken(id) => return Err(OrderError::NameTaken(id)),
+        }
+        let deployment = ordered(&entry, changes(&BTreeMap::new(), &given));
+        let what = Ordered::Install { deployment };
+        let by = Event::Ordered { by: operator.clone() };
+        note(&mut transaction, &entry, operator, what, order.content.reason, &by, now).await?;
+        let view = super::deployments::view(&mut transaction, entry).await?;
+        self.commit(transaction).await?;
+        Ok(view)
+    }
+
+    /// Orders other content for a deployment; what is not given stays. The same content again is no
+    /// change.
+    pub(crate) async fn update(
+        &self,
+        operator: &OperatorName,
+        id: DeploymentId,
+        content: NewContent,
+        now: i64,
+    ) -> Result<DeploymentView, OrderError> {
+        let mut transaction = self.inner.store.begin().await?;
+        let entry = transaction.deployment(id).await?.ok_or(OrderError::UnknownDeployment(id))?;
+        if !entry.deployment.is_wanted() {
+            return Err(ReorderRefused::Withdrawn.into());
+        }
+        let version = content.version.as_ref().unwrap_or(&entry.version);
+        let application = application(&mut transaction, &entry.application, Some(version)).await?;
+        let description = description(&application)?;
+        let (device, capabilities) =
+            device(&mut transaction, entry.client, Some(&entry.device)).await?;
+        let profile = fitting_profile(&description, &device, &capabilities)?;
+        let before: BTreeMap<String, Value> = serde_json::from_str(&entry.parameters)
+            .map_err(|_| FleetError::Corrupt("set of parameters"))?;
+        let mut given = before.clone();
+        given.extend(typed(&description, &content.parameters));
+        let mut faults = description.effective_values(&given).err().unwrap_or_default();
+        faults.extend(immutable_faults(&description, &before, &given));
+        if !faults.is_empty() {
+            return Err(OrderError::Parameters(faults));
+        }
+        let values = description.effective_values(&given).map_err(OrderError::Parameters)?;
+
+        let made_of =
+            Content { application: &application, description: &description, profile, values };
+        let document = self.document_of(id, &entry.name, entry.client, &made_of)?;
+        if document.digest == entry.document.digest {
+            return Ok(super::deployments::view(&mut transaction, entry).await?);
+        }
+        let mut entry = DeploymentEntry {
+            version: application.version.clone(),
+            parameters: json(&given),
+            document,
+            ordered_by: operator.clone(),
+            ordered_at: now,
+            ..entry
+        };
+        entry.deployment.reorder(components(profile))?;
+        transaction.save_deployment(&entry).await?;
+        let what = Ordered::Update { deployment: ordered(&entry, changes(&before, &given)) };
+        let by = Event::Updated { by: operator.clone() };
+        note(&mut transaction, &entry, operator, what, content.reason, &by, now).await?;
+        let view = super::deployments::view(&mut transaction, entry).await?;
+        self.commit(transaction).await?;
+        Ok(view)
+    }
+
+    /// The document that tells the device. Its bytes are kept and served as they are (contract AD-5).
+    fn document_of(
+        &self,
+        id: DeploymentId,
+        name: &DeploymentName,
+        client: ClientId,
+        content: &Content<'_>,
+    ) -> Result<Document, FleetError> {
+        let components = content.profile.components.iter().map(|component| {
+            let source = match &component.source {
+                Source::Package { location, key_location } => Source::Package {
+                    location: self.location(location, client, content.application),
+                    key_location: key_location.clone(),
+                },
+                registry @ Source::Registry { .. } => registry.clone(),
+            };
+            Component { source, ..component.clone() }
+        });
+        let document = ApplicationDeployment {
+            id: id.as_uuid(),
+            application_id: content.application.id.to_string(),
+            name: name.to_string(),
+            namespace: "default".to_owned(),
+            device_id: None,
+            kind: content.profile.kind,
+            components: components.collect(),
+            constraints: content.profile.constraints.clone(),
+            constraints_as_written: content.profile.constraints_as_written.clone(),
+            profile_extensions: content.profile.extensions.clone(),
+            parameters: set_parameters(content),
+        };
+        let bytes = document.to_yaml()?.into_bytes();
+        let digest = Sha256::from_bytes(*Digest::of(&bytes).as_bytes());
+        Ok(Document { digest, bytes })
+    }
+
+    /// Where a device finds a package: here, if the application brought it along.
+    fn location(&self, location: &str, client: ClientId, application: &Application) -> String {
+        match application.packages.get(location) {
+            Some(digest) => {
+                format!("{}/api/v1/clients/{client}/packages/{digest}", self.inner.options.origin)
+            }
+            None => location.to_owned(),
+        }
+    }
+}
+
+/// Values with their targets in the chosen profile (contract AD-3).
+fn set_parameters(content: &Content<'_>) -> BTreeMap<String, SetParameter> {
+    let has = |name: &String| content.profile.components.iter().any(|it| it.name == *name);
+    let mut parameters = BTreeMap::new();
+    for (name, value) in &content.values {
+        let Some(parameter) = content.description.parameters.get(name) else { continue };
+        let targets: Vec<Target> = parameter
+            .targets
+            .iter()
+            .map(|target| Target {
+                pointer: target.pointer.clone(),
+                components: target.components.iter().filter(|it| has(it)).cloned().collect(),
+            })
+            .filter(|target| !target.components.is_empty())
+            .collect();
+        if !targets.is_empty() {
+            parameters.insert(name.clone(), SetParameter { value: value.clone(), targets });
+        }
+    }
+    parameters
+}
+
+async fn note(
+    transaction: &mut fleet_store::Transaction,
+    entry: &DeploymentEntry,
+    operator: &OperatorName,
+    what: Ordered,
+    reason: Option<String>,
+    event: &Event,
+    now: i64,
+) -> Result<(), StoreError> {
+    let id = entry.deployment.id();
+    let action = match what {
+        Ordered::Update { .. } => "deployment.update",
+        _ => "deployment.order",
+    };
+    let detail = format!("{} {} on {}", entry.application, entry.version, entry.device);
+    audit(transaction, now, operator, action, id, detail).await?;
+    let order = Order { operator: operator.clone(), at: now, what, reason };
+    transaction.append_order(entry.client, &order).await?;
+    transaction.append_event(id, now, event).await?;
+    ask_to_publish(transaction, entry.client, now).await
+}
+
+/// What a deployment is called in the history.
+pub(super) fn ordered(entry: &DeploymentEntry, changes: Vec<ParameterChange>) -> OrderedDeployment {
+    OrderedDeployment {
+        id: entry.deployment.id(),
+        name: entry.name.clone(),
+        application: entry.application.clone(),
+        version: entry.version.clone(),
+        changes,
+    }
+}
+
+async fn application(
+    snapshot: &mut Snapshot,
+    id: &ApplicationId,
+    version: Option<&ApplicationVersion>,
+) -> Result<Application, OrderError> {
+    let found = match version {
+        Some(version) => snapshot.application(id, version).await?,
+        None => snapshot.versions(id, 1).await?.pop(),
+    };
+    let name = || version.map_or_else(|| id.to_string(), |version| format!("{id}@{version}"));
+    found.ok_or_else(|| OrderError::UnknownApplication(name()))
+}
+
+async fn device(
+    snapshot: &mut Snapshot,
+    client: ClientId,
+    named: Option<&DeviceId>,
+) -> Result<(DeviceId, DeviceCapabilities), OrderError> {
+    let devices = snapshot.devices(client).await?;
+    let entry = match (named, devices.as_slice()) {
+        (Some(named), devices) => devices
+            .iter()
+            .find(|it| it.id == *named)
+            .ok_or_else(|| OrderError::UnknownDevice(named.clone()))?,
+        (None, []) => return Err(OrderError::NoDevice),
+        (None, [only]) => only,
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|it| it.id.as_str()).collect();
+            return Err(OrderError::WhichDevice(names.join(", ")));
+        }
+    };
+    let capabilities = DeviceCapabilities::parse(entry.capabilities.as_bytes())
+        .map_err(|_| FleetError::Corrupt("report of capabilities"))?;
+    Ok((entry.id.clone(), capabilities))
+}
+
+/// The first profile that the device can run (contract AP-5).
+fn fitting_profile<'a>(
+    description: &'a ApplicationDescription,
+    device: &DeviceId,
+    capabilities: &DeviceCapabilities,
+) -> Result<&'a Profile, OrderError> {
+    let mut why = Vec::new();
+    for profile in &description.profiles {
+        let unmet = if capabilities.deployment_types.contains(&profile.kind) {
+            profile.constraints.unmet_by(capabilities)
+        } else {
+            vec![format!("the device does not run {} components", profile.kind.name())]
+        };
+        if unmet.is_empty() {
+            return Ok(profile);
+        }
+        why.push(format!("{}: {}", profile.id, unmet.join(", ")));
+    }
+    Err(OrderError::NotEligible { device: device.clone(), why: why.join("; ") })
+}
+
+fn typed(
+    description: &ApplicationDescription,
+    given: &BTreeMap<String, GivenValue>,
+) -> BTreeMap<String, Value> {
+    let typed = given.iter().map(|(name, value)| match value {
+        GivenValue::Typed(value) => (name.clone(), value.clone()),
+        GivenValue::Text(text) => (name.clone(), description.typed(name, text)),
+    });
+    typed.collect()
+}
+
+// margo(CF-8).
+fn immutable_faults(
+    description: &ApplicationDescription,
+    before: &BTreeMap<String, Value>,
+    after: &BTreeMap<String, Value>,
+) -> Vec<ParameterFault> {
+    let default = |name: &str| description.parameters.get(name)?.default.as_ref();
+    let effective = |values: &'_ BTreeMap<String, Value>, name: &str| {
+        values.get(name).or_else(|| default(name)).cloned()
+    };
+    let settings = description.configuration.settings.iter();
+    settings
+        .filter(|(_, setting)| setting.immutable)
+        .filter_map(|(name, _)| {
+            let (old, new) = (effective(before, name), effective(after, name));
+            (old != new).then(|| ParameterFault {
+                parameter: name.clone(),
+                value: new,
+                message: format!(
+                    "cannot change once it was used to install; it is {}",
+                    old.as_ref().map(as_text).unwrap_or_default()
+                ),
+            })
+        })
+        .collect()
+}
+
+fn changes(
+    before: &BTreeMap<String, Value>,
+    after: &BTreeMap<String, Value>,
+) -> Vec<ParameterChange> {
+    let changed = after.iter().filter(|(name, value)| before.get(*name) != Some(value));
+    changed
+        .map(|(name, value)| ParameterChange {
+            name: name.clone(),
+            before: before.get(name).map(as_text),
+            after: Some(as_text(value)),
+        })
+        .collect()
+}
+
+fn components(profile: &Profile) -> Vec<ComponentName> {
+    profile.components.iter().filter_map(|it| it.name.parse().ok()).collect()
+}
+
+fn default_name(application: &ApplicationId) -> DeploymentName {
+    let cut: String = application.as_str().trim_matches('-').chars().take(63).collect();
+    let cut = cut.trim_matches('-');
+    let name = if cut.is_empty() { "application" } else { cut };
+    name.parse().expect("an application id without dashes at its ends is a name")
+}
+
+fn json(values: &BTreeMap<String, Value>) -> String {
+    serde_json::to_string(values).expect("a map of JSON values is JSON")
+}

@@ -1,0 +1,1 @@
+//! Stories of a fleet on a real store in a file.

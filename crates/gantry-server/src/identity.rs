@@ -1,0 +1,246 @@
+//! Who is calling. Only this module makes a [`VerifiedClient`] or a [`VerifiedOperator`], so a handler
+//! that takes one cannot be reached by anybody else.
+
+mod replay;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use fleet_domain::client::Standing;
+use fleet_domain::ids::{ClientId, OperatorName, Sha256};
+use fleet_domain::permission::{Permission, Role};
+use http_signature::{Received, SignatureError, Verified, VerifyingKey, Window};
+use margo_contract::onboarding::OnboardingRequest;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::clock;
+use crate::problem::{Problem, WAITING_RETRY_SECONDS};
+use crate::server::Server;
+
+pub(crate) use replay::ReplayGuard;
+
+/// The largest body of a request to the device API, in bytes (contract E-4).
+pub(crate) const LARGEST_DEVICE_BODY: usize = 1 << 20;
+const CLIENTS: &str = "/api/v1/clients/";
+const BEARER: &str = "Bearer realm=\"gantry\"";
+
+/// A client whose request was signed by its key just now, and who is let in.
+#[derive(Debug, Clone)]
+pub(crate) struct VerifiedClient {
+    id: ClientId,
+}
+
+/// An operator with a good token.
+#[derive(Debug, Clone)]
+pub(crate) struct VerifiedOperator {
+    pub(crate) name: OperatorName,
+    pub(crate) role: Role,
+}
+
+/// A certificate whose key signed the request that presents it.
+#[derive(Debug, Clone)]
+pub(crate) struct PresentedCertificate {
+    pub(crate) der: Vec<u8>,
+    pub(crate) fingerprint: Sha256,
+    /// What the certificate calls its owner. Proves nothing.
+    pub(crate) common_name: String,
+}
+
+impl VerifiedClient {
+    pub(crate) fn id(&self) -> ClientId {
+        self.id
+    }
+}
+
+impl VerifiedOperator {
+    /// Refuses what the operator's role does not allow.
+    pub(crate) fn permit(&self, permission: Permission) -> Result<(), Problem> {
+        if self.role.may(permission) {
+            return Ok(());
+        }
+        let role = self.role.name();
+        Err(Problem::forbidden(format!(
+            "the role {role} does not allow this; ask an administrator"
+        )))
+    }
+}
+
+/// Lets a request to a client's own resources through when it is that client's.
+// margo(§16.2): digest, signature, window, replay, standing, in this order. Whether a client exists
+// cannot be told from the answers before its key has signed.
+pub(crate) async fn verify_client(
+    State(server): State<Server>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_client(&server, request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn check_client(server: &Server, request: Request) -> Result<Request, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let body = read_body(body).await?;
+    check_digest(&parts.headers, &body)?;
+
+    let named = parts.uri.path().strip_prefix(CLIENTS).and_then(|it| it.split('/').next());
+    let id: Option<ClientId> = named.and_then(|it| it.parse().ok());
+    let client = match id {
+        Some(id) => server.fleet.client(id).await.map_err(|error| Problem::internal(&error))?,
+        None => None,
+    };
+    let key = client
+        .as_ref()
+        .and_then(|it| VerifyingKey::from_certificate_der(&it.certificate_der).ok())
+        .unwrap_or_else(|| server.replays.nobodys_key().clone());
+    check_signature(server, &parts, &body, &key)?;
+
+    let client =
+        client.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
+    check_standing(client.standing)?;
+    server.fleet.note_contact(client.id, clock::now()).await;
+    tracing::Span::current().record("client", tracing::field::display(client.id));
+    parts.extensions.insert(VerifiedClient { id: client.id });
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// The certificate of an onboarding request, if its key signed the request (proof of possession).
+pub(crate) fn prove_possession(
+    server: &Server,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<PresentedCertificate, Problem> {
+    check_digest(&parts.headers, body)?;
+    let invalid = |detail: String| {
+        Problem::malformed(detail.clone()).with_legacy("Invalid certificate", detail)
+    };
+    let request = OnboardingRequest::parse(body).map_err(|error| invalid(error.to_string()))?;
+    let der = request.certificate_der;
+    let key = VerifyingKey::from_certificate_der(&der)
+        .map_err(|error| invalid(format!("certificate: {error}")))?;
+    let common_name = common_name(&der).unwrap_or_default();
+    check_signature(server, parts, body, &key)?;
+    let digest = margo_contract::digest::Digest::of(&der);
+    Ok(PresentedCertificate {
+        der,
+        fingerprint: Sha256::from_bytes(*digest.as_bytes()),
+        common_name,
+    })
+}
+
+fn check_standing(standing: Standing) -> Result<(), Problem> {
+    match standing {
+        Standing::Approved => Ok(()),
+        Standing::Waiting => Err(waiting()),
+        Standing::Rejected | Standing::Revoked => {
+            Err(Problem::forbidden("this client is not accepted here")
+                .with_legacy("Client rejected", "this client is not accepted here"))
+        }
+    }
+}
+
+/// 403 for a client that an operator has yet to decide about.
+pub(crate) fn waiting() -> Problem {
+    let detail = "an operator has to approve this client first; ask again after Retry-After";
+    Problem::forbidden(detail)
+        .with_legacy("Client waiting", detail)
+        .with_retry_after(WAITING_RETRY_SECONDS)
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(body, LARGEST_DEVICE_BODY)
+        .await
+        .map_err(|_| Problem::too_large(LARGEST_DEVICE_BODY))
+}
+
+fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
+    let header = headers.get("content-digest").and_then(|it| it.to_str().ok());
+    if body.is_empty() && header.is_none() {
+        return Ok(());
+    }
+    http_signature::check_content_digest(header, body)
+        .map_err(|error| Problem::malformed(error.to_string()))
+}
+
+fn check_signature(
+    server: &Server,
+    parts: &Parts,
+    body: &Bytes,
+    key: &VerifyingKey,
+) -> Result<Verified, Problem> {
+    let lines = |name: &str| -> Vec<&str> {
+        parts.headers.get_all(name).iter().filter_map(|it| it.to_str().ok()).collect()
+    };
+    let header = |name: &str| {
+        let lines = lines(name);
+        (!lines.is_empty()).then(|| lines.join(", "))
+    };
+    let path = parts.uri.path_and_query().map_or("/", |it| it.as_str());
+    let received = Received {
+        method: parts.method.as_str(),
+        target_uri: &format!("{}{path}", server.origin),
+        signature_input: &lines("signature-input"),
+        signature: &lines("signature"),
+        has_body: !body.is_empty(),
+        header: &header,
+    };
+    let now = u64::try_from(clock::now()).unwrap_or_default();
+    let window = Window::default();
+    let verified = http_signature::verify(&received, key, now, &window)
+        .map_err(|error| Problem::invalid_signature(error.to_string()))?;
+    let until = now + window.back + window.forward;
+    if server.replays.is_new(verified.replay_key, now, until)? {
+        Ok(verified)
+    } else {
+        Err(Problem::invalid_signature("the same signed request was sent again"))
+    }
+}
+
+fn common_name(der: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(name.chars().filter(|it| !it.is_control()).take(128).collect())
+}
+
+impl<S: Sync> FromRequestParts<S> for VerifiedClient {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::invalid_signature("the request was not verified"))
+    }
+}
+
+impl FromRequestParts<Server> for VerifiedOperator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
+        let token = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|it| it.to_str().ok())
+            .and_then(|it| it.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+            .ok_or_else(|| {
+                Problem::unauthenticated(
+                    BEARER,
+                    "the header Authorization: Bearer <token> is missing",
+                )
+            })?;
+        let operator =
+            server.fleet.operator(token).await.map_err(|error| Problem::internal(&error))?;
+        let operator = operator.ok_or_else(|| {
+            Problem::unauthenticated(BEARER, "the token is not that of an operator")
+        })?;
+        tracing::Span::current().record("operator", tracing::field::display(&operator.name));
+        Ok(Self { name: operator.name, role: operator.role })
+    }
+}

@@ -1,0 +1,27 @@
+//! Does what was put off: jobs that were written in the same transaction as the change that needs
+//! them. A job reads the state itself, so doing one twice or late does no harm.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::fleet::Fleet;
+use crate::problem;
+
+/// How often to look for jobs that nobody has announced, such as postponed ones.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Does jobs for ever: at once when one is announced, else each second.
+pub(crate) async fn run(fleet: Fleet) {
+    loop {
+        match fleet.do_due_jobs(clock::now()).await {
+            // There may be more.
+            Ok(done) if done > 0 => continue,
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = problem::chain(&error), "cannot look for jobs"),
+        }
+        tokio::select! {
+            () = fleet.job_announced() => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}

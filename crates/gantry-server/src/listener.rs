@@ -1,0 +1,98 @@
+//! Accepts TLS connections and serves HTTP/1.1 on them, inside bounds, until it is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+const MOST_CONNECTIONS: usize = 10_000;
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+const HEADER_PATIENCE: Duration = Duration::from_secs(30);
+const LARGEST_HEADERS: usize = 64 << 10;
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Serves until `stop` is done; then lets running requests end, for a while.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let acceptor = TlsAcceptor::from(tls);
+    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
+        .max_buf_size(LARGEST_HEADERS);
+    tokio::pin!(stop);
+    loop {
+        // Room first: who cannot be served waits in the kernel's queue.
+        let room = Arc::clone(&connections).acquire_owned();
+        let (permit, stream) = tokio::select! {
+            () = &mut stop => break,
+            accepted = async { (room.await, listener.accept().await) } => accepted,
+        };
+        let permit = permit.context("counting connections")?;
+        let stream = match stream {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Such as too many open files: it passes, and a tight loop would not help it.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (acceptor, router, http) = (acceptor.clone(), router.clone(), http.clone());
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let Some(stream) = handshake(&acceptor, stream).await else { return };
+            let service = TowerToHyperService::new(router.map_request(
+                |request: hyper::Request<hyper::body::Incoming>| request.map(Body::new),
+            ));
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(GOODBYE_PATIENCE) => {
+            tracing::warn!("some requests did not end in time and are cut off");
+        }
+    }
+    Ok(())
+}
+
+async fn handshake(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    // Small answers must not wait for more to come.
+    let _ = stream.set_nodelay(true);
+    match tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a TLS handshake took too long");
+            None
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Clients, as operators see and judge them.
+
+use axum::Json;
+use axum::extract::State;
+use fleet_domain::client::Verdict;
+use fleet_domain::ids::ClientId;
+use fleet_domain::permission::Permission;
+use operator_api::{Client, Decision, Page};
+
+use super::answers;
+use crate::clock;
+use crate::extract;
+use crate::extract::Path;
+use crate::fleet::{DecideError, Fleet};
+use crate::identity::VerifiedOperator;
+use crate::problem::Problem;
+
+type Answer = Result<Json<Client>, Problem>;
+
+/// All clients.
+#[utoipa::path(get, path = "/clients", operation_id = "listClients",
+    responses((status = 200, body = Page<Client>)))]
+pub(super) async fn list(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+) -> Result<Json<Page<Client>>, Problem> {
+    operator.permit(Permission::ViewFleet)?;
+    let clients = fleet.clients().await.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(Page { items: clients.iter().map(answers::client).collect() }))
+}
+
+/// One client with its devices.
+#[utoipa::path(get, path = "/clients/{clientId}", operation_id = "showClient",
+    params(("clientId" = String, Path)),
+    responses((status = 200, body = Client), (status = 404, description = "no such client")))]
+pub(super) async fn show(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+) -> Answer {
+    operator.permit(Permission::ViewFleet)?;
+    let view =
+        fleet.client_view(client_id(&id)?).await.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(answers::client(&view.ok_or_else(unknown)?)))
+}
+
+/// Lets a client in.
+#[utoipa::path(post, path = "/clients/{clientId}/approve", operation_id = "approveClient",
+    params(("clientId" = String, Path)), request_body = Decision,
+    responses((status = 200, body = Client), (status = 404, description = "no such client"),
+        (status = 409, description = "the client is revoked")))]
+pub(super) async fn approve(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+    extract::Json(decision): extract::Json<Decision>,
+) -> Answer {
+    decide(&fleet, &operator, &id, Verdict::Approve, decision).await
+}
+
+/// Tells a waiting client to stay away.
+#[utoipa::path(post, path = "/clients/{clientId}/reject", operation_id = "rejectClient",
+    params(("clientId" = String, Path)), request_body = Decision,
+    responses((status = 200, body = Client), (status = 404, description = "no such client"),
+        (status = 409, description = "the client is approved or revoked")))]
+pub(super) async fn reject(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+    extract::Json(decision): extract::Json<Decision>,
+) -> Answer {
+    decide(&fleet, &operator, &id, Verdict::Reject, decision).await
+}
+
+/// Refuses a client from now on, for good.
+#[utoipa::path(post, path = "/clients/{clientId}/revoke", operation_id = "revokeClient",
+    params(("clientId" = String, Path)), request_body = Decision,
+    responses((status = 200, body = Client), (status = 404, description = "no such client")))]
+pub(super) async fn revoke(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+    extract::Json(decision): extract::Json<Decision>,
+) -> Answer {
+    decide(&fleet, &operator, &id, Verdict::Revoke, decision).await
+}
+
+async fn decide(
+    fleet: &Fleet,
+    operator: &VerifiedOperator,
+    id: &str,
+    verdict: Verdict,
+    decision: Decision,
+) -> Answer {
+    operator.permit(Permission::AdmitClients)?;
+    let id = client_id(id)?;
+    match fleet.decide(&operator.name, id, verdict, decision.reason, clock::now()).await {
+        Ok(view) => Ok(Json(answers::client(&view))),
+        Err(DecideError::Unknown) => Err(unknown()),
+        Err(DecideError::Refused(refused)) => Err(Problem::conflict(refused.to_string())),
+        Err(DecideError::Fleet(error)) => Err(Problem::internal(&error)),
+    }
+}
+
+/// A client's id in a path; what is none names nothing.
+pub(super) fn client_id(text: &str) -> Result<ClientId, Problem> {
+    text.parse().map_err(|_| unknown())
+}
+
+pub(super) fn unknown() -> Problem {
+    Problem::not_found("there is no such client")
+}

@@ -1,0 +1,229 @@
+//! Deployments, as operators order, change, withdraw and watch them.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use fleet_domain::ids::{DeploymentId, InvalidId};
+use fleet_domain::permission::Permission;
+use margo_contract::problem::FieldError;
+use operator_api::{
+    Deployment, DeploymentEvent, OrderDeployment, Page, ParameterInput, UpdateDeployment,
+};
+use serde::Deserialize;
+
+use super::answers;
+use crate::clock;
+use crate::extract::{self, Path, Query};
+use crate::fleet::{Fleet, GivenValue, NewContent, NewOrder, OrderError, WithdrawError};
+use crate::identity::VerifiedOperator;
+use crate::problem::Problem;
+
+/// Longer reasons than this are not kept, in bytes.
+const LONGEST_REASON: usize = 2_000;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfClient {
+    /// Only the deployments of this client.
+    client: Option<String>,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct After {
+    /// Only events with a greater sequence number.
+    after: Option<u64>,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Because {
+    /// Why; it goes into the history.
+    reason: Option<String>,
+}
+
+/// All deployments, the newest order first.
+#[utoipa::path(get, path = "/deployments", operation_id = "listDeployments", params(OfClient),
+    responses((status = 200, body = Page<Deployment>)))]
+pub(super) async fn list(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Query(OfClient { client }): Query<OfClient>,
+) -> Result<Json<Page<Deployment>>, Problem> {
+    operator.permit(Permission::ViewFleet)?;
+    let client = client.map(|it| field("client", &it)).transpose()?;
+    let deployments = fleet.deployments(client).await.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(Page { items: deployments.iter().map(answers::deployment).collect() }))
+}
+
+/// Orders an application on a device of a client.
+#[utoipa::path(post, path = "/deployments", operation_id = "orderDeployment",
+    request_body = OrderDeployment,
+    responses((status = 201, body = Deployment),
+        (status = 409, description = "the application is there, or the client is not approved"),
+        (status = 422, description = "something cannot be as ordered; errors names each")))]
+pub(super) async fn order(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    extract::Json(order): extract::Json<OrderDeployment>,
+) -> Result<(StatusCode, Json<Deployment>), Problem> {
+    operator.permit(Permission::OrderDeployments)?;
+    let order = NewOrder {
+        id: optional("id", order.id)?,
+        application: field("applicationId", &order.application_id)?,
+        client: field("clientId", &order.client_id)?,
+        device: optional("deviceId", order.device_id)?,
+        name: optional("name", order.name)?,
+        content: content(order.version, order.parameters, order.reason)?,
+    };
+    let view = fleet.order(&operator.name, order, clock::now()).await.map_err(refused)?;
+    Ok((StatusCode::CREATED, Json(answers::deployment(&view))))
+}
+
+/// One deployment.
+#[utoipa::path(get, path = "/deployments/{deploymentId}", operation_id = "showDeployment",
+    params(("deploymentId" = String, Path)),
+    responses((status = 200, body = Deployment), (status = 404, description = "unknown")))]
+pub(super) async fn show(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+) -> Result<Json<Deployment>, Problem> {
+    operator.permit(Permission::ViewFleet)?;
+    let view = fleet.deployment(deployment_id(&id)?).await;
+    let view = view.map_err(|error| Problem::internal(&error))?;
+    Ok(Json(answers::deployment(&view.ok_or_else(unknown)?)))
+}
+
+/// Orders other content for a deployment. What is not given stays as it is.
+#[utoipa::path(patch, path = "/deployments/{deploymentId}", operation_id = "updateDeployment",
+    params(("deploymentId" = String, Path)), request_body = UpdateDeployment,
+    responses((status = 200, body = Deployment), (status = 404, description = "unknown"),
+        (status = 409, description = "it has been withdrawn"),
+        (status = 422, description = "something cannot be as ordered; errors names each")))]
+pub(super) async fn update(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+    extract::Json(update): extract::Json<UpdateDeployment>,
+) -> Result<Json<Deployment>, Problem> {
+    operator.permit(Permission::OrderDeployments)?;
+    let content = content(update.version, update.parameters, update.reason)?;
+    let id = deployment_id(&id)?;
+    let view = fleet.update(&operator.name, id, content, clock::now()).await.map_err(refused)?;
+    Ok(Json(answers::deployment(&view)))
+}
+
+/// Withdraws a deployment: its device removes it.
+#[utoipa::path(delete, path = "/deployments/{deploymentId}", operation_id = "withdrawDeployment",
+    params(("deploymentId" = String, Path), Because),
+    responses((status = 200, body = Deployment), (status = 404, description = "unknown")))]
+pub(super) async fn withdraw(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+    Query(Because { reason }): Query<Because>,
+) -> Result<Json<Deployment>, Problem> {
+    operator.permit(Permission::OrderDeployments)?;
+    let (id, reason) = (deployment_id(&id)?, bounded(reason)?);
+    match fleet.withdraw(&operator.name, id, reason, clock::now()).await {
+        Ok(view) => Ok(Json(answers::deployment(&view))),
+        Err(WithdrawError::Unknown) => Err(unknown()),
+        Err(WithdrawError::Fleet(error)) => Err(Problem::internal(&error)),
+    }
+}
+
+/// What happened to a deployment, the oldest first.
+#[utoipa::path(get, path = "/deployments/{deploymentId}/events", operation_id = "listEvents",
+    params(("deploymentId" = String, Path), After),
+    responses((status = 200, body = Page<DeploymentEvent>), (status = 404, description = "unknown")))]
+pub(super) async fn events(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+    Query(After { after }): Query<After>,
+) -> Result<Json<Page<DeploymentEvent>>, Problem> {
+    operator.permit(Permission::ViewFleet)?;
+    let events = fleet.deployment_events(deployment_id(&id)?, after.unwrap_or_default()).await;
+    let events = events.map_err(|error| Problem::internal(&error))?.ok_or_else(unknown)?;
+    Ok(Json(Page { items: events.iter().map(answers::event).collect() }))
+}
+
+fn content(
+    version: Option<String>,
+    parameters: BTreeMap<String, ParameterInput>,
+    reason: Option<String>,
+) -> Result<NewContent, Problem> {
+    let parameters = parameters.into_iter().map(|(name, value)| match value {
+        ParameterInput::Text { text } => (name, GivenValue::Text(text)),
+        ParameterInput::Json(value) => (name, GivenValue::Typed(value)),
+    });
+    Ok(NewContent {
+        version: optional("version", version)?,
+        parameters: parameters.collect(),
+        reason: bounded(reason)?,
+    })
+}
+
+fn bounded(reason: Option<String>) -> Result<Option<String>, Problem> {
+    match reason {
+        Some(reason) if reason.len() > LONGEST_REASON => {
+            Err(fault("reason", format!("has more than {LONGEST_REASON} bytes")))
+        }
+        reason => Ok(reason.filter(|it| !it.trim().is_empty())),
+    }
+}
+
+fn field<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error: InvalidId| fault(name, error.to_string()))
+}
+
+fn optional<T: FromStr<Err = InvalidId>>(
+    name: &str,
+    text: Option<String>,
+) -> Result<Option<T>, Problem> {
+    text.map(|it| field(name, &it)).transpose()
+}
+
+fn fault(field: &str, message: String) -> Problem {
+    let errors = vec![FieldError { field: field.to_owned(), message: message.clone() }];
+    Problem::semantic(message, errors)
+}
+
+fn refused(error: OrderError) -> Problem {
+    let message = error.to_string();
+    match error {
+        OrderError::UnknownDeployment(_) => unknown(),
+        OrderError::NotApproved(_)
+        | OrderError::ApplicationAlreadyThere(_)
+        | OrderError::NameTaken(_)
+        | OrderError::IdTaken(_)
+        | OrderError::Reorder(_) => Problem::conflict(message),
+        OrderError::UnknownClient(_) => fault("clientId", message),
+        OrderError::UnknownApplication(_) => fault("applicationId", message),
+        OrderError::NoDevice | OrderError::WhichDevice(_) | OrderError::UnknownDevice(_) => {
+            fault("deviceId", message)
+        }
+        OrderError::NotEligible { .. } => fault("deviceId", message),
+        OrderError::Parameters(faults) => {
+            let errors = faults.into_iter().map(|it| {
+                let value = it.value.map(|it| format!("{it} ")).unwrap_or_default();
+                let message = format!("{value}{}", it.message);
+                FieldError { field: format!("parameters.{}", it.parameter), message }
+            });
+            Problem::semantic(message, errors.collect())
+        }
+        OrderError::Fleet(error) => Problem::internal(&error),
+    }
+}
+
+fn deployment_id(text: &str) -> Result<DeploymentId, Problem> {
+    text.parse().map_err(|_| unknown())
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("there is no such deployment")
+}

@@ -1,0 +1,209 @@
+//! The one place that turns errors into answers (RFC 9457, contract §11). A handler gives a
+//! [`Problem`]; the middleware [`render`] writes it down, with the path of the request.
+
+use std::error::Error;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use margo_contract::document::DocumentError;
+use margo_contract::problem::{self, FieldError, ProblemType};
+
+/// How long a client waits before it asks again whether it was let in, in seconds.
+pub(crate) const WAITING_RETRY_SECONDS: u64 = 5;
+const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
+
+/// An error as the outside sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    body: Box<problem::Problem>,
+    challenge: Option<&'static str>,
+    closes_connection: bool,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemType, status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error").to_owned();
+        let body = problem::Problem {
+            type_uri: kind.uri(),
+            title,
+            status: status.as_u16(),
+            detail: Some(detail.into()),
+            ..problem::Problem::default()
+        };
+        Self { body: Box::new(body), challenge: None, closes_connection: false }
+    }
+
+    /// 400: the request cannot be read.
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(ProblemType::InvalidRequest, StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 401 for a request of a client whose signature does not hold; ends the session.
+    // margo(§16.2, §16.4).
+    pub(crate) fn invalid_signature(detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let mut problem = Self::new(ProblemType::Blank, StatusCode::UNAUTHORIZED, detail.clone())
+            .with_legacy("Invalid signature", detail);
+        problem.closes_connection = true;
+        problem
+    }
+
+    /// 401 for a caller without a good token; `challenge` says how to come with one.
+    pub(crate) fn unauthenticated(challenge: &'static str, detail: &str) -> Self {
+        let mut problem = Self::new(ProblemType::Blank, StatusCode::UNAUTHORIZED, detail);
+        problem.challenge = Some(challenge);
+        problem
+    }
+
+    /// 403: policy says no.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(ProblemType::NotAuthorized, StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 404 where no registered type fits.
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ProblemType::Blank, StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 409.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(ProblemType::Blank, StatusCode::CONFLICT, detail)
+    }
+
+    /// 413.
+    pub(crate) fn too_large(limit: usize) -> Self {
+        let detail = format!("the body has more than {limit} bytes");
+        let mut problem = Self::new(ProblemType::Blank, StatusCode::PAYLOAD_TOO_LARGE, detail);
+        problem.closes_connection = true;
+        problem
+    }
+
+    /// 415.
+    pub(crate) fn unsupported_media_type(expected: &str) -> Self {
+        let detail = format!("the Content-Type has to be {expected}");
+        Self::new(ProblemType::Blank, StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// 422 with every fault.
+    pub(crate) fn semantic(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
+        let mut problem =
+            Self::new(ProblemType::SemanticError, StatusCode::UNPROCESSABLE_ENTITY, detail);
+        problem.body.errors = errors;
+        problem
+    }
+
+    /// 500; the cause goes to the log and not to the caller.
+    pub(crate) fn internal(error: &dyn Error) -> Self {
+        tracing::error!(error = chain(error), "a request failed");
+        let detail = "the server could not do it; its log says why";
+        Self::new(ProblemType::Blank, StatusCode::INTERNAL_SERVER_ERROR, detail)
+            .retryable_after(UNAVAILABLE_RETRY_SECONDS)
+    }
+
+    /// 503: not now.
+    pub(crate) fn unavailable(detail: &str) -> Self {
+        Self::new(ProblemType::Blank, StatusCode::SERVICE_UNAVAILABLE, detail)
+            .retryable_after(UNAVAILABLE_RETRY_SECONDS)
+    }
+
+    /// Adds the two members that clients of the signed profile look for.
+    pub(crate) fn with_legacy(mut self, error: &str, message: impl Into<String>) -> Self {
+        self.body.error = Some(error.to_owned());
+        self.body.message = Some(message.into());
+        self
+    }
+
+    // margo(§11.3).
+    fn retryable_after(mut self, seconds: u64) -> Self {
+        self.body.retryable = true;
+        "exponential".clone_into(&mut self.body.backoff_strategy);
+        self.body.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// Tells a waiting client when to come back (contract §16.4).
+    pub(crate) fn with_retry_after(mut self, seconds: u64) -> Self {
+        self.body.retry_after_seconds = Some(seconds);
+        self
+    }
+}
+
+impl From<DocumentError> for Problem {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Malformed(detail) => Self::malformed(detail),
+            DocumentError::Semantic(faults) => {
+                let errors = faults.0.into_iter();
+                let errors =
+                    errors.map(|it| FieldError { field: it.field, message: it.message }).collect();
+                Self::semantic("the document breaks rules; `errors` names each", errors)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.body.status).expect("a problem is made from a status");
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Writes problems down, and makes problems of errors that no handler of ours has answered.
+pub(crate) async fn render(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| {
+        let status = response.status();
+        match status {
+            StatusCode::NOT_FOUND if is_bare(&response) => {
+                Some(Problem::not_found("there is nothing at this path"))
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                let detail = "the resource has no such method; Allow names those it has";
+                Some(Problem::new(ProblemType::Blank, status, detail))
+            }
+            _ => None,
+        }
+    });
+    let Some(mut problem) = problem else { return response };
+    problem.body.instance = Some(path);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = problem.body.retry_after_seconds {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if let Some(challenge) = problem.challenge {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if problem.closes_connection {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let body =
+        serde_json::to_vec(&problem.body).expect("a problem has nothing but text and numbers");
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+fn is_bare(response: &Response) -> bool {
+    !response.headers().contains_key(header::CONTENT_TYPE)
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

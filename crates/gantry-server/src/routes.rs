@@ -1,0 +1,109 @@
+//! Every route of the listener, grouped by who calls it.
+
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+
+use crate::device_api::{capabilities, deployment_status, desired_state, onboarding, repository};
+use crate::identity::{LARGEST_DEVICE_BODY, verify_client};
+use crate::problem::{self, Problem};
+use crate::server::Server;
+use crate::{git_http, operator_api};
+
+/// How long any one request may take.
+const LONGEST_REQUEST: Duration = Duration::from_secs(60);
+
+pub(crate) fn router(server: Server) -> Router {
+    let router = Router::new()
+        .merge(for_clients(&server))
+        .merge(for_anybody())
+        .merge(operator_api::router().layer(DefaultBodyLimit::max(operator_api::LARGEST_BODY)));
+    let router = if server.git_enabled { router.merge(for_git()) } else { router };
+    router
+        .layer(CatchPanicLayer::custom(|_| {
+            let detail = "the server made a mistake; its log says where";
+            Problem::unavailable(detail).into_response()
+        }))
+        .layer(from_fn(bound_and_log))
+        .layer(from_fn(problem::render))
+        .with_state(server)
+}
+
+/// A client's own resources: every request is signed by its key.
+fn for_clients(server: &Server) -> Router<Server> {
+    use capabilities::{delete_capabilities, put_capabilities, put_capabilities_of_device};
+    use deployment_status::post_deployment_status;
+
+    let of_device = put(put_capabilities_of_device)
+        .post(put_capabilities_of_device)
+        .delete(delete_capabilities);
+    let path = |below: &str| format!("/api/v1/clients/{{clientId}}{below}");
+    Router::new()
+        .route(&path("/capabilities"), post(put_capabilities).put(put_capabilities))
+        .route(&path("/capabilities/{*deviceId}"), of_device)
+        .route(&path("/deployments"), get(desired_state::get_manifest))
+        .route(&path("/deployments/{deploymentId}/status"), post(post_deployment_status))
+        .route(&path("/deployments/{deploymentId}/{digest}"), get(desired_state::get_document))
+        .route(&path("/bundles/{digest}"), get(desired_state::get_bundle))
+        .route(&path("/packages/{digest}"), get(desired_state::get_package))
+        .route(&path("/repository"), get(repository::get_repository))
+        .route_layer(from_fn_with_state(server.clone(), verify_client))
+}
+
+/// Onboarding proves who calls by itself; the others tell no secrets.
+fn for_anybody() -> Router<Server> {
+    Router::new()
+        .route("/api/v1/onboarding/certificate", get(onboarding::get_certificate))
+        .route("/api/v1/onboarding", post(onboarding::post_onboarding))
+        .route("/healthz", get(health))
+        .layer(DefaultBodyLimit::max(LARGEST_DEVICE_BODY))
+}
+
+/// Whoever has a token for a client's repository.
+fn for_git() -> Router<Server> {
+    Router::new()
+        .route("/git/{repository}/info/refs", get(git_http::get_info_refs))
+        .route("/git/{repository}/git-upload-pack", post(git_http::post_upload_pack))
+        .route("/git/{repository}/git-receive-pack", post(git_http::post_receive_pack))
+        .layer(DefaultBodyLimit::max(LARGEST_DEVICE_BODY))
+}
+
+/// `GET /healthz`: whether the server can do its work.
+async fn health(State(server): State<Server>) -> Result<Response, Problem> {
+    match server.fleet.check().await {
+        Ok(()) => Ok((StatusCode::OK, Json(json!({"status": "ok"}))).into_response()),
+        Err(error) => {
+            tracing::error!(error = problem::chain(&error), "the health check failed");
+            Err(Problem::unavailable("the database does not answer"))
+        }
+    }
+}
+
+/// Ends requests that take too long, and writes one line about each.
+async fn bound_and_log(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!(
+        "request",
+        client = tracing::field::Empty,
+        operator = tracing::field::Empty
+    );
+    let answer = tokio::time::timeout(LONGEST_REQUEST, next.run(request).instrument(span.clone()));
+    let response = answer
+        .await
+        .unwrap_or_else(|_| Problem::unavailable("the request took too long").into_response());
+    let status = response.status().as_u16();
+    span.in_scope(|| match status {
+        500.. => tracing::warn!(%method, path, status, "answered"),
+        401 | 403 => tracing::info!(%method, path, status, "refused"),
+        _ => tracing::debug!(%method, path, status, "answered"),
+    });
+    response
+}

@@ -1,0 +1,82 @@
+//! What a client reports of its devices (contract §5, §16.1, §16.3, §16.4).
+
+use serde_json::json;
+use testkit::fleet::TestFleet;
+
+// margo(§16.1, §16.4): 201 for POST and PUT, with and without device id; X-02.
+#[test]
+fn capabilities_are_accepted_with_every_method_and_path_of_the_profile() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let document = press.capabilities();
+
+    press.post(&press.path("/capabilities"), &document).expect(201);
+    press.put(&press.path("/capabilities"), &document).expect(201);
+    press.post(&press.path("/capabilities/press-7"), &document).expect(201);
+    press.put(&press.path("/capabilities/press-7"), &document).expect(201);
+
+    let client = fleet.operator().get(&format!("/clients/{}", press.id()));
+    let devices = client["devices"].as_array().expect("a list of devices");
+    assert_eq!(devices.len(), 1);
+    assert_eq!(devices[0]["id"], "press-7");
+    assert_eq!(devices[0]["capabilities"], document, "kept as reported");
+}
+
+// margo(C-5): path and body are about one device.
+#[test]
+fn the_device_of_the_path_is_the_device_of_the_body() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    press
+        .put(&press.path("/capabilities/press-8"), &press.capabilities())
+        .expect_problem(422, "#semantic-error", "press-8");
+}
+
+#[test]
+fn every_fault_of_a_document_is_named_at_once() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let mut document = press.capabilities();
+    document["properties"]["id"] = json!("press 7");
+    document["properties"]["roles"] = json!(["King"]);
+    document["properties"]["resources"]["memory"] = json!("8 parsecs");
+
+    let answer = press.put(&press.path("/capabilities"), &document);
+    let problem = answer.expect_problem(422, "#semantic-error", "").json();
+    let errors = problem["errors"].as_array().expect("every fault is listed");
+    for field in ["id", "roles", "memory"] {
+        let named = |it: &serde_json::Value| it["field"].as_str().is_some_and(|it| it.contains(field));
+        assert!(errors.iter().any(named), "{field} is missing in {problem}");
+    }
+    let client = fleet.operator().get(&format!("/clients/{}", press.id()));
+    assert_eq!(client["devices"][0]["capabilities"], press.capabilities(), "nothing changed");
+}
+
+#[test]
+fn a_device_can_be_taken_back_once() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/capabilities/press-7");
+
+    press.send(&press.signed("DELETE", &path, None, &[])).expect(204);
+    // margo(C-8).
+    press
+        .send(&press.signed("DELETE", &path, None, &[]))
+        .expect_problem(404, "#device-not-found", "");
+}
+
+#[test]
+fn what_is_not_json_is_malformed() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/capabilities");
+    let json = ("content-type", "application/json");
+
+    for body in ["{", "[]", "7", ""] {
+        let request = press.signed("PUT", &path, Some(body.as_bytes().to_vec()), &[json]);
+        press.send(&request).expect_problem(400, "#invalid-request", "");
+    }
+    // margo(E-4).
+    let request = press.signed("PUT", &path, Some(b"{}".to_vec()), &[("content-type", "text/plain")]);
+    press.send(&request).expect_problem(415, "about:blank", "application/json");
+}

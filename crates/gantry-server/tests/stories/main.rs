@@ -1,0 +1,9 @@
+//! Stories about the fleet manager. Each starts a whole `gantry-server` of its own and speaks to it
+//! over HTTPS as a client or as an operator does. None looks into its store.
+
+mod capabilities;
+mod desired_state;
+mod onboarding;
+mod signatures;
+mod statuses;
+mod support;

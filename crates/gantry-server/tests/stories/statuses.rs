@@ -1,0 +1,150 @@
+//! Devices report how far they have got; operators see it (contract §7, §16).
+
+use serde_json::json;
+use testkit::fleet::TestFleet;
+
+use crate::support::{fleet_with_deployment, manifest, seen};
+
+// margo(S-4, S-5, S-8).
+#[test]
+fn the_operator_sees_how_far_the_device_has_got() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    assert_eq!(seen(&fleet, &deployment), "ordered");
+
+    press.report(&deployment, "installing", &[("web", "installing")]).expect(201);
+    assert_eq!(seen(&fleet, &deployment), "installing");
+    press.report(&deployment, "installed", &[("web", "installed")]).expect(200);
+    press.report(&deployment, "installed", &[("web", "installed")]).expect(200);
+    assert_eq!(seen(&fleet, &deployment), "installed");
+}
+
+#[test]
+fn a_failure_keeps_the_words_of_the_device() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let error = json!({"code": "PULL", "source": "web", "message": "no such image"});
+    let status = json!({
+        "apiVersion": "v1",
+        "kind": "DeploymentStatusManifest",
+        "deploymentId": deployment,
+        "status": {"state": "failed", "error": error},
+        "components": [{"name": "web", "state": "failed", "error": error}],
+    });
+    press.post(&press.path(&format!("/deployments/{deployment}/status")), &status).expect(201);
+
+    let deployment = fleet.operator().get(&format!("/deployments/{deployment}"));
+    assert_eq!(deployment["state"], "failed");
+    assert_eq!(deployment["error"], error);
+    assert_eq!(deployment["components"][0]["error"], error);
+}
+
+// margo(S-1, S-2, S-3).
+#[test]
+fn a_report_that_contradicts_itself_says_why_and_changes_nothing() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let refusals: [(&str, &[(&str, &str)], &str); 4] = [
+        ("installed", &[], "web"),
+        ("installed", &[("web", "installing")], "installing"),
+        ("installed", &[("web", "installed"), ("db", "installed")], "db"),
+        ("installed", &[("web", "installed"), ("web", "installed")], "web"),
+    ];
+    for (state, components, says) in refusals {
+        press
+            .report(&deployment, state, components)
+            .expect_problem(422, "#semantic-error", says);
+    }
+    assert_eq!(seen(&fleet, &deployment), "ordered");
+    // A deployment may fail before its components do.
+    press.report(&deployment, "failed", &[("web", "pending")]).expect(201);
+}
+
+#[test]
+fn a_report_is_about_the_deployment_of_its_path() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let other = "00000000-0000-4000-8000-000000000001";
+    let status = json!({
+        "apiVersion": "v1",
+        "kind": "DeploymentStatusManifest",
+        "deploymentId": other,
+        "status": {"state": "installed"},
+        "components": [{"name": "web", "state": "installed"}],
+    });
+    let path = press.path(&format!("/deployments/{deployment}/status"));
+    press.post(&path, &status).expect_problem(422, "#semantic-error", other);
+    assert_eq!(seen(&fleet, &deployment), "ordered");
+}
+
+// margo(S-7, A-8).
+#[test]
+fn the_deployment_of_another_client_looks_like_none_at_all() {
+    let (fleet, _press, deployment) = fleet_with_deployment();
+    let lathe = fleet.accepted_client("lathe-2");
+    let none = "00000000-0000-4000-8000-000000000001";
+    for id in [deployment.as_str(), none] {
+        lathe
+            .report(id, "failed", &[("web", "failed")])
+            .expect_problem(404, "about:blank", "");
+    }
+    assert_eq!(seen(&fleet, &deployment), "ordered");
+}
+
+// margo(S-6).
+#[test]
+fn a_withdrawn_deployment_is_removed_once_the_device_says_so() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    press.report(&deployment, "installed", &[("web", "installed")]).expect(201);
+    fleet.operator().send("DELETE", &format!("/deployments/{deployment}"), None).expect(200);
+    fleet.operator().revision_reached(press.id(), 3);
+    assert_eq!(manifest(&press)["deployments"], json!([]));
+
+    press.report(&deployment, "removing", &[("web", "removing")]).expect(200);
+    assert_eq!(seen(&fleet, &deployment), "removing");
+    press.report(&deployment, "removed", &[("web", "removed")]).expect(200);
+    assert_eq!(seen(&fleet, &deployment), "removed");
+    // The answer may have been lost.
+    press.report(&deployment, "removed", &[("web", "removed")]).expect(200);
+    press.report(&deployment, "installed", &[("web", "installed")]).expect(422);
+    assert_eq!(seen(&fleet, &deployment), "removed");
+}
+
+// margo(V-1, V-6).
+#[test]
+fn a_late_word_about_the_former_content_is_not_taken_for_the_newest() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    press.report(&deployment, "installed", &[("web", "installed")]).expect(201);
+    let update = json!({"parameters": {"greeting": "Moin"}});
+    fleet
+        .operator()
+        .send("PATCH", &format!("/deployments/{deployment}"), Some(&update))
+        .expect(200);
+    fleet.operator().revision_reached(press.id(), 3);
+
+    let report = |adopted: &str| {
+        let status = json!({
+            "apiVersion": "v1",
+            "kind": "DeploymentStatusManifest",
+            "deploymentId": deployment,
+            "status": {"state": "installed"},
+            "components": [{"name": "web", "state": "installed"}],
+        });
+        let path = press.path(&format!("/deployments/{deployment}/status"));
+        let headers = [
+            ("content-type", "application/json"),
+            ("gantry-adopted-manifest-version", adopted),
+        ];
+        press.send(&press.signed("POST", &path, Some(status.to_string().into_bytes()), &headers))
+    };
+    report("2").expect(200);
+    assert_ne!(seen(&fleet, &deployment), "installed");
+    report("4").expect_problem(422, "#semantic-error", "4");
+    report("3").expect(200);
+    assert_eq!(seen(&fleet, &deployment), "installed");
+}
+
+#[test]
+fn a_state_that_nobody_knows_is_refused() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    press
+        .report("00000000-0000-4000-8000-000000000001", "running", &[("web", "running")])
+        .expect_problem(422, "#semantic-error", "state");
+}

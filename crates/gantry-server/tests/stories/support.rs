@@ -1,0 +1,130 @@
+//! Packages and orders that several stories need.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use testkit::client::TestClient;
+use testkit::fleet::TestFleet;
+use testkit::programs;
+
+/// The files of a package with one Compose component called `web`.
+pub(crate) fn package_files(version: &str) -> BTreeMap<String, String> {
+    let description = format!(
+        r#"apiVersion: margo.org/v1-alpha1
+kind: ApplicationDescription
+metadata:
+  id: com-example-web
+  name: Web
+  version: "{version}"
+  catalog:
+    organization:
+      - name: Example
+deploymentProfiles:
+  - type: compose
+    id: web-compose
+    components:
+      - name: web
+        properties:
+          packageLocation: compose/web
+parameters:
+  greeting:
+    value: Hello
+    targets:
+      - pointer: GREETING
+        components: [web]
+  port:
+    value: 8080
+    targets:
+      - pointer: PORT
+        components: [web]
+  ratio:
+    value: 0.5
+    targets:
+      - pointer: RATIO
+        components: [web]
+  audit:
+    value: false
+    targets:
+      - pointer: AUDIT
+        components: [web]
+  channels:
+    value: [lamp]
+    targets:
+      - pointer: CHANNELS
+        components: [web]
+  site:
+    value: HBR07
+    targets:
+      - pointer: SITE
+        components: [web]
+configuration:
+  sections:
+    - name: All
+      settings:
+        - {{ parameter: greeting, name: Greeting, schema: text }}
+        - {{ parameter: port, name: Port, schema: portNumber }}
+        - {{ parameter: ratio, name: Ratio, schema: ratioNumber }}
+        - {{ parameter: audit, name: Audit, schema: yesNo }}
+        - {{ parameter: channels, name: Channels, schema: channelChoice }}
+        - {{ parameter: site, name: Site, immutable: true, schema: siteCode }}
+  schema:
+    - {{ name: text, dataType: string, minLength: 1, maxLength: 20 }}
+    - {{ name: portNumber, dataType: integer, minValue: 1024, maxValue: 65535 }}
+    - {{ name: ratioNumber, dataType: double, minValue: 0.0, maxValue: 1.0, maxPrecision: 2 }}
+    - {{ name: yesNo, dataType: boolean }}
+    - {{ name: channelChoice, dataType: "array[string]", multiselect: true, options: [lamp, siren] }}
+    - {{ name: siteCode, dataType: string, regexMatch: "^[A-Z]{{3}}[0-9]{{2}}$" }}
+"#
+    );
+    BTreeMap::from([
+        ("margo.yaml".to_owned(), description),
+        (
+            "compose/web/compose.yaml".to_owned(),
+            "services:\n  web:\n    image: web:1\n    environment:\n      GREETING: ${GREETING}\n"
+                .to_owned(),
+        ),
+    ])
+}
+
+/// A tar.gz of some files, made by the real `tar`.
+pub(crate) fn tar_gz(files: &BTreeMap<String, String>) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a file is in a folder"))
+            .and_then(|()| std::fs::write(&path, text))
+            .expect("the package can be written");
+    }
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(folder.path()).args(["-czf", "-", "."]);
+    let output = programs::run(&mut tar);
+    assert!(output.status.success(), "tar failed: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Adds the package of [`package_files`].
+pub(crate) fn add_web(fleet: &TestFleet) {
+    fleet.operator().add_application(&tar_gz(&package_files("1.0.0"))).expect(201);
+}
+
+/// A fleet with the application, a client, and one published deployment: its id.
+pub(crate) fn fleet_with_deployment() -> (TestFleet, TestClient, String) {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    add_web(&fleet);
+    let deployment = fleet.operator().deploy("com-example-web", press.id(), &json!({}));
+    fleet.operator().published(&deployment);
+    (fleet, press, deployment)
+}
+
+/// The client's manifest as JSON.
+pub(crate) fn manifest(client: &TestClient) -> Value {
+    client.get(&client.path("/deployments"), &[]).expect(200).json()
+}
+
+/// What the operator sees of a deployment.
+pub(crate) fn seen(fleet: &TestFleet, deployment: &str) -> String {
+    let seen = fleet.operator().get(&format!("/deployments/{deployment}"));
+    seen["state"].as_str().expect("a deployment has a state").to_owned()
+}

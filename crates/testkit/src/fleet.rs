@@ -1,0 +1,154 @@
+//! A whole fleet manager for one test: the real `gantry-server` on a free port, with a data
+//! directory that goes with it.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use tempfile::TempDir;
+
+use crate::client::TestClient;
+use crate::http::Http;
+use crate::operator::Operator;
+use crate::programs::{self, Running};
+use crate::wait;
+
+/// A running fleet manager, its files, and ways to talk to it.
+pub struct TestFleet {
+    dir: TempDir,
+    port: u16,
+    server: Option<Running>,
+}
+
+impl TestFleet {
+    /// Starts a fleet manager on an empty data directory and waits until it answers.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// As [`TestFleet::start`], with more lines of configuration.
+    pub fn start_with(configuration: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let port = free_port();
+        let toml = format!(
+            "data_dir = \"{}\"\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"https://localhost:{port}\"\n{configuration}",
+            dir.path().join("data").display()
+        );
+        fs::write(dir.path().join("server.toml"), toml).expect("the configuration can be written");
+        let mut fleet = Self { dir, port, server: None };
+        fleet.start_server();
+        fleet
+    }
+
+    /// Starts the server again on the same data directory, after [`TestFleet::kill`].
+    pub fn start_server(&mut self) {
+        let mut command = Command::new(programs::path("gantry-server"));
+        command.arg("--config").arg(self.dir.path().join("server.toml"));
+        let mut server = Running::start(&mut command, &self.dir.path().join("server.log"));
+        wait::until("gantry-server to answer", || {
+            server.assert_running();
+            if !self.ca().is_file() {
+                return None;
+            }
+            self.http().try_send("GET", "/healthz", &[], None).ok().filter(|it| it.status == 200)
+        });
+        self.server = Some(server);
+    }
+
+    /// Takes the server away without a warning.
+    pub fn kill(&mut self) {
+        self.server.take().expect("the server is running").kill();
+    }
+
+    /// Asks the server to stop and gives its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.server.take().expect("the server is running").stop()
+    }
+
+    /// All that the server has printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// The folder of this test; the data directory is `data` in it.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The root certificate that everyone pins.
+    pub fn ca(&self) -> PathBuf {
+        self.dir.path().join("data/ca.pem")
+    }
+
+    /// The origin of all URLs.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The file with the first administrator's token.
+    pub fn token_file(&self) -> PathBuf {
+        self.dir.path().join("data/administrator.token")
+    }
+
+    pub fn http(&self) -> Http {
+        Http::new(&self.url(), &self.ca())
+    }
+
+    /// The first administrator.
+    pub fn operator(&self) -> Operator {
+        let token = fs::read_to_string(self.token_file()).expect("the token file can be read");
+        Operator::new(self.http(), token.trim().to_owned())
+    }
+
+    /// A client with a certificate of its own that has not spoken yet.
+    pub fn stranger(&self, name: &str) -> TestClient {
+        TestClient::new(self.http(), name)
+    }
+
+    /// A client that has onboarded, was approved and reported a device of its own name.
+    pub fn accepted_client(&self, name: &str) -> TestClient {
+        let mut client = self.stranger(name);
+        client.onboard().expect(403);
+        let waiting = self.operator().get("/clients");
+        let waiting = waiting["items"].as_array().expect("a list of clients");
+        let id = waiting
+            .iter()
+            .find(|it| it["name"] == name)
+            .and_then(|it| it["id"].as_str())
+            .expect("who onboarded is listed");
+        self.operator().approve(id);
+        client.onboard().expect(201);
+        client.report_capabilities().expect(201);
+        client
+    }
+
+    /// The command line, signed in as the first administrator.
+    pub fn gantry(&self, arguments: &[&str]) -> Command {
+        let configuration = self.dir.path().join("operator.toml");
+        if !configuration.is_file() {
+            let mut login = self.bare_gantry(&["login", &self.url()]);
+            login.arg("--ca").arg(self.ca()).arg("--token-file").arg(self.token_file());
+            programs::stdout_of(&mut login);
+        }
+        self.bare_gantry(arguments)
+    }
+
+    /// The command line, signed in or not.
+    pub fn bare_gantry(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(programs::path("gantry"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap_or_default())
+            .env("GANTRY_CONFIG", self.dir.path().join("operator.toml"));
+        command
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("the loopback interface has a free port")
+        .port()
+}

@@ -1,0 +1,132 @@
+//! HTTPS as tests need it: one root, no redirects, and every status is an answer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{HeaderMap, Method, Request};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+
+const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// Speaks HTTPS to one origin.
+#[derive(Debug, Clone)]
+pub struct Http {
+    agent: ureq::Agent,
+    origin: String,
+}
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Http {
+    /// Trusts the certificates in the PEM file `ca` and no others.
+    pub fn new(origin: &str, ca: &Path) -> Self {
+        let pem = std::fs::read(ca).expect("the CA file can be read");
+        let roots: Vec<Certificate<'static>> = ureq::tls::parse_pem(&pem)
+            .filter_map(|item| match item.expect("the CA file is PEM") {
+                PemItem::Certificate(certificate) => Some(certificate),
+                _ => None,
+            })
+            .collect();
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(RootCerts::from(roots.into_iter()))
+            .build();
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        Self { agent, origin: origin.to_owned() }
+    }
+
+    /// The scheme, host and port that every request goes to.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Sends a request and reads the whole answer; panics when no answer comes.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Answer {
+        self.try_send(method, path, headers, body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// As [`Http::send`], for servers that may be gone.
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<Answer, ureq::Error> {
+        let method = Method::from_bytes(method.as_bytes()).expect("the test names a method");
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.origin));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = match body {
+            Some(body) => self.agent.run(request.body(body).expect("a well-formed request")),
+            None => self.agent.run(request.body(()).expect("a well-formed request")),
+        }?;
+        let (parts, mut body) = answer.into_parts();
+        let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+}
+
+impl Answer {
+    /// A header of the answer, if it is there once and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Panics with the whole answer unless it has this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}\n{}", self.text(), format_args!("{:?}", self.headers));
+        self
+    }
+
+    /// Panics unless this is a problem (RFC 9457) with this status whose `type` ends with `kind`
+    /// and whose text says `needle`.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, kind: &str, needle: &str) -> Self {
+        let answer = self.expect(status);
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        let problem = answer.json();
+        let type_uri = problem["type"].as_str().unwrap_or_default();
+        assert!(type_uri.ends_with(kind), "type {type_uri} is not {kind}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].is_string(), "no title: {problem}");
+        assert!(answer.text().contains(needle), "{problem} does not say {needle:?}");
+        answer
+    }
+}
