@@ -1,0 +1,258 @@
+//! The command line: what can be said, and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit_code;
+
+/// The longest time that `--timeout` accepts.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Operate a fleet of Margo devices.
+#[derive(Debug, Parser)]
+#[command(name = "gantry", version, after_help = exit_code::help())]
+pub(crate) struct Arguments {
+    /// How to print results; the fields of json and yaml are those of the operator API.
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// Where `gantry login` keeps the session [default: $XDG_CONFIG_HOME/gantry/config.toml].
+    #[arg(long, global = true, env = "GANTRY_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a token with a fleet manager and keep it.
+    Login(Login),
+    /// Forget the kept session.
+    Logout,
+    /// Say who is signed in.
+    Whoami,
+    /// Decide which clients may talk.
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Manage the catalogue of applications.
+    #[command(subcommand)]
+    Application(ApplicationCommand),
+    /// Order a deployment of an application on a device.
+    Deploy(Deploy),
+    /// See and change deployments.
+    #[command(subcommand)]
+    Deployment(DeploymentCommand),
+    /// See what clients are told.
+    #[command(subcommand)]
+    DesiredState(DesiredStateCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Where the fleet manager is: https://HOST[:PORT].
+    pub(crate) url: String,
+    /// The file with the operator's token; `-` reads standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+    /// The PEM file with the only certificate authority to trust. Needed the first time.
+    #[arg(long, value_name = "FILE", env = "GANTRY_CA")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// List clients.
+    List,
+    /// Show a client and its devices.
+    Show { client: String },
+    /// Let a client in. Compare its certificate's fingerprint first.
+    Approve(Decide),
+    /// Turn a waiting client away.
+    Reject(Decide),
+    /// Shut a client out for ever.
+    Revoke(Decide),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Decide {
+    /// The client's id, its beginning (4 characters or more), its name or its device's id.
+    pub(crate) client: String,
+    /// Why; kept in the audit log.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApplicationCommand {
+    /// Add an application package: a folder with margo.yaml, or a tar or tar.gz of one.
+    Add { package: PathBuf },
+    /// List applications.
+    List,
+    /// Show an application; its newest version where none is named.
+    Show {
+        #[arg(value_name = "ID[@VERSION]")]
+        application: ApplicationArgument,
+    },
+    /// Remove a version of an application; the version may be left out where there is one only.
+    Remove {
+        #[arg(value_name = "ID[@VERSION]")]
+        application: ApplicationArgument,
+    },
+}
+
+/// `ID` or `ID@VERSION`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApplicationArgument {
+    pub(crate) id: String,
+    pub(crate) version: Option<String>,
+}
+
+impl std::str::FromStr for ApplicationArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (id, version) = match text.split_once('@') {
+            Some((id, version)) => (id, Some(version)),
+            None => (text, None),
+        };
+        if id.is_empty() || version == Some("") {
+            return Err("expected ID or ID@VERSION".to_owned());
+        }
+        Ok(Self { id: id.to_owned(), version: version.map(str::to_owned) })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    #[arg(value_name = "APPLICATION[@VERSION]")]
+    pub(crate) application: ApplicationArgument,
+    /// The client's id, its beginning (4 characters or more), its name or its device's id.
+    #[arg(long = "to", value_name = "CLIENT")]
+    pub(crate) client: String,
+    /// Which device, for a client with several.
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<String>,
+    /// What to call the deployment [default: the application's id].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) values: Values,
+    #[command(flatten)]
+    pub(crate) order: Order,
+}
+
+/// Values for parameters.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Values {
+    /// Set a parameter; its type is the application's affair. Goes before --values.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// A YAML or JSON file that maps names of parameters to values.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) values: Option<PathBuf>,
+}
+
+/// What every order can say.
+#[derive(Debug, Args)]
+pub(crate) struct Order {
+    /// Why; kept in the history of the desired state.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Wait until the device has carried it out.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, as in 90s, 10m or 2h.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "expected a time such as 10m")?;
+    let duration = Duration::try_from(span).map_err(|_| "a time cannot be negative")?;
+    if duration > LONGEST_WAIT {
+        return Err("the longest time is 7 days (168h)".to_owned());
+    }
+    Ok(duration)
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeploymentCommand {
+    /// List deployments.
+    List {
+        /// Only those of one client.
+        #[arg(long)]
+        client: Option<String>,
+    },
+    /// Show a deployment.
+    Show { deployment: String },
+    /// Order another version or other values; what is not named stays.
+    Update {
+        /// The deployment's id, its beginning (4 characters or more) or its name.
+        deployment: String,
+        #[arg(long)]
+        version: Option<String>,
+        #[command(flatten)]
+        values: Values,
+        #[command(flatten)]
+        order: Order,
+    },
+    /// Withdraw a deployment: its device removes the workload.
+    Remove {
+        /// The deployment's id, its beginning (4 characters or more) or its name.
+        deployment: String,
+        #[command(flatten)]
+        order: Order,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DesiredStateCommand {
+    /// List the revisions of a client's desired state, newest first.
+    Log {
+        client: String,
+        /// How many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
+    /// Show a revision with its documents; the newest one where none is named.
+    Show { client: String, revision: Option<u64> },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_application_may_carry_a_version() {
+        let read = |text: &str| text.parse::<ApplicationArgument>();
+        let both = ApplicationArgument { id: "a".to_owned(), version: Some("1.0.0".to_owned()) };
+        assert_eq!(read("a@1.0.0"), Ok(both));
+        assert_eq!(read("a").expect("an id").version, None);
+        assert!(read("a@").is_err() && read("@1").is_err());
+    }
+
+    #[test]
+    fn a_timeout_has_a_unit_and_an_end() {
+        assert_eq!(timeout("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(timeout("10m"), Ok(Duration::from_secs(600)));
+        for bad in ["10", "-5m", "169h", "soon"] {
+            assert!(timeout(bad).is_err(), "{bad}");
+        }
+    }
+}

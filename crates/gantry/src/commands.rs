@@ -1,0 +1,49 @@
+//! What each command does: ask or order over the operator API, then print.
+
+mod application;
+mod client;
+mod deployment;
+mod desired_state;
+mod session;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::api::Api;
+use crate::arguments::{Arguments, Command, Format};
+use crate::config::{self, Environment};
+
+/// What every command works with.
+struct Context {
+    api: Api,
+    format: Format,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let format = arguments.output;
+    let file = match &arguments.config {
+        Some(file) => file.clone(),
+        None => config::default_path()?,
+    };
+    match &arguments.command {
+        Command::Login(login) => session::login(login, &file, format),
+        Command::Logout => session::logout(&file, format),
+        Command::Whoami => session::whoami(&context(&file, format)?),
+        Command::Client(command) => client::run(command, &context(&file, format)?),
+        Command::Application(command) => application::run(command, &context(&file, format)?),
+        Command::Deploy(deploy) => deployment::deploy(deploy, &context(&file, format)?),
+        Command::Deployment(command) => deployment::run(command, &context(&file, format)?),
+        Command::DesiredState(command) => desired_state::run(command, &context(&file, format)?),
+    }
+}
+
+fn context(file: &Path, format: Format) -> Result<Context> {
+    let session = config::session(file, &Environment::read())?;
+    Ok(Context { api: Api::new(&session)?, format })
+}
+
+/// A cell for what may be absent.
+fn or_dash(text: Option<&str>) -> String {
+    text.unwrap_or("-").to_owned()
+}

@@ -1,0 +1,82 @@
+//! `gantry client`: which clients there are, and which may talk.
+
+use anyhow::Result;
+use operator_api::{Client, Decision, Page, Standing};
+
+use super::{Context, or_dash};
+use crate::api::segment;
+use crate::arguments::{ClientCommand, Decide};
+use crate::{output, resolve, table};
+
+pub(super) fn run(command: &ClientCommand, context: &Context) -> Result<()> {
+    match command {
+        ClientCommand::List => {
+            let clients: Page<Client> = context.api.get("/clients")?;
+            output::result(context.format, &clients, list)
+        }
+        ClientCommand::Show { client } => {
+            let client = resolve::client(&context.api, client)?;
+            output::result(context.format, &client, show)
+        }
+        ClientCommand::Approve(decide) => decide_on(decide, "approve", context),
+        ClientCommand::Reject(decide) => decide_on(decide, "reject", context),
+        ClientCommand::Revoke(decide) => decide_on(decide, "revoke", context),
+    }
+}
+
+fn decide_on(decide: &Decide, verb: &str, context: &Context) -> Result<()> {
+    let client = resolve::client(&context.api, &decide.client)?;
+    let path = format!("/clients/{}/{verb}", segment(&client.id));
+    let decision = Decision { reason: decide.reason.clone() };
+    let client: Client = context.api.post(&path, &decision)?;
+    output::result(context.format, &client, |it| {
+        table::clean(&format!("{} ({}) is {}.", it.name, it.id, standing(it.standing))) + "\n"
+    })
+}
+
+fn list(clients: &Page<Client>) -> String {
+    let rows: Vec<[String; 6]> = clients.items.iter().map(row).collect();
+    table::render(["ID", "NAME", "STANDING", "DEVICES", "REVISION", "LAST CONTACT"], &rows)
+}
+
+fn row(client: &Client) -> [String; 6] {
+    let devices: Vec<&str> = client.devices.iter().map(|device| device.id.as_str()).collect();
+    [
+        client.id.clone(),
+        client.name.clone(),
+        standing(client.standing).to_owned(),
+        or_dash(Some(devices.join(",").as_str()).filter(|text| !text.is_empty())),
+        or_dash(client.revision.map(|it| it.to_string()).as_deref()),
+        or_dash(client.last_contact.as_deref()),
+    ]
+}
+
+fn show(client: &Client) -> String {
+    let mut text = table::fields(&[
+        ("Id", Some(client.id.clone())),
+        ("Name", Some(client.name.clone())),
+        ("Standing", Some(standing(client.standing).to_owned())),
+        ("Certificate", Some(client.certificate_fingerprint.clone())),
+        ("Onboarded", Some(client.onboarded_at.clone())),
+        ("Decided by", client.decided_by.clone()),
+        ("Decided", client.decided_at.clone()),
+        ("Last contact", client.last_contact.clone()),
+        ("Revision", client.revision.map(|it| it.to_string())),
+    ]);
+    for device in &client.devices {
+        text.push_str(&table::clean(&format!("\nDevice {}, ", device.id)));
+        text.push_str(&table::clean(&format!("reported {}:", device.reported_at)));
+        let capabilities = format!("\n{:#}\n", device.capabilities);
+        text.push_str(&table::clean_lines(&capabilities));
+    }
+    text
+}
+
+fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Waiting => "waiting",
+        Standing::Approved => "approved",
+        Standing::Rejected => "rejected",
+        Standing::Revoked => "revoked",
+    }
+}

@@ -1,0 +1,201 @@
+//! `gantry deploy` and `gantry deployment`: orders, and how far they got.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use operator_api::{
+    ComponentStatus, Deployment, OrderDeployment, Page, ParameterInput, UpdateDeployment,
+};
+
+use super::{Context, or_dash};
+use crate::api::{ApiError, segment};
+use crate::arguments::{Deploy, DeploymentCommand, Format, Order, Values};
+use crate::clock::Deadline;
+use crate::failure::Failure;
+use crate::output::{self, Progress};
+use crate::wait::{self, Goal};
+use crate::{resolve, table, values};
+
+/// How often an order that may be repeated is sent.
+const MOST_ATTEMPTS: usize = 3;
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) fn deploy(deploy: &Deploy, context: &Context) -> Result<()> {
+    // What can be wrong here is found before anything is asked.
+    let parameters = values::read(&deploy.values)?;
+    let client = resolve::client(&context.api, &deploy.client)?;
+    let order = OrderDeployment {
+        id: Some(uuid::Uuid::new_v4().to_string()),
+        application_id: deploy.application.id.clone(),
+        version: deploy.application.version.clone(),
+        client_id: client.id,
+        device_id: deploy.device.clone(),
+        name: deploy.name.clone(),
+        parameters,
+        reason: deploy.order.reason.clone(),
+    };
+    let deployment = send(&order, context)?;
+    finish(&deployment, Goal::Installed, &deploy.order, context)
+}
+
+/// The order carries its own id, so that sending it again after a lost answer orders nothing twice.
+fn send(order: &OrderDeployment, context: &Context) -> Result<Deployment, ApiError> {
+    let mut attempt = 1;
+    loop {
+        match context.api.post("/deployments", order) {
+            Err(ApiError::Unreachable { .. }) if attempt < MOST_ATTEMPTS => {
+                Deadline::after(RETRY_PAUSE).pause(RETRY_PAUSE);
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+pub(super) fn run(command: &DeploymentCommand, context: &Context) -> Result<()> {
+    match command {
+        DeploymentCommand::List { client } => show_list(client.as_deref(), context),
+        DeploymentCommand::Show { deployment } => {
+            let deployment = resolve::deployment(&context.api, deployment)?;
+            output::result(context.format, &deployment, show)
+        }
+        DeploymentCommand::Update { deployment, version, values, order } => {
+            update(deployment, version.as_deref(), values, order, context)
+        }
+        DeploymentCommand::Remove { deployment, order } => remove(deployment, order, context),
+    }
+}
+
+fn show_list(client: Option<&str>, context: &Context) -> Result<()> {
+    let path = match client {
+        Some(client) => {
+            let client = resolve::client(&context.api, client)?;
+            format!("/deployments?client={}", segment(&client.id))
+        }
+        None => "/deployments".to_owned(),
+    };
+    let deployments: Page<Deployment> = context.api.get(&path)?;
+    output::result(context.format, &deployments, list)
+}
+
+fn update(
+    name: &str,
+    version: Option<&str>,
+    values: &Values,
+    order: &Order,
+    context: &Context,
+) -> Result<()> {
+    let parameters = values::read(values)?;
+    if version.is_none() && parameters.is_empty() {
+        let message = "nothing to change; give --version, --set or --values";
+        return Err(Failure::Usage(message.to_owned()).into());
+    }
+    let deployment = resolve::deployment(&context.api, name)?;
+    let body = update_body(version, parameters, order);
+    let path = format!("/deployments/{}", segment(&deployment.id));
+    let deployment: Deployment = context.api.patch(&path, &body)?;
+    finish(&deployment, Goal::Installed, order, context)
+}
+
+fn update_body(
+    version: Option<&str>,
+    parameters: BTreeMap<String, ParameterInput>,
+    order: &Order,
+) -> UpdateDeployment {
+    UpdateDeployment {
+        version: version.map(str::to_owned),
+        parameters,
+        reason: order.reason.clone(),
+    }
+}
+
+fn remove(name: &str, order: &Order, context: &Context) -> Result<()> {
+    let deployment = resolve::deployment(&context.api, name)?;
+    let mut path = format!("/deployments/{}", segment(&deployment.id));
+    if let Some(reason) = &order.reason {
+        path.push_str(&format!("?reason={}", segment(reason)));
+    }
+    let deployment: Deployment = context.api.read(&context.api.delete(&path)?)?;
+    finish(&deployment, Goal::Removed, order, context)
+}
+
+/// Says what was ordered, and waits for it when that was asked for.
+fn finish(deployment: &Deployment, goal: Goal, order: &Order, context: &Context) -> Result<()> {
+    let Deployment { name, device_id, id, .. } = deployment;
+    let ordered = match goal {
+        Goal::Installed => format!("Ordered {name} on {device_id} ({id})."),
+        Goal::Removed => format!("Withdrew {name} from {device_id} ({id})."),
+    };
+    if !order.wait {
+        return output::result(context.format, deployment, |_| table::clean(&ordered) + "\n");
+    }
+    if context.format == Format::Table {
+        output::sentence(context.format, &ordered)?;
+    }
+    let mut progress = Progress::new(context.format);
+    wait::follow(&context.api, deployment, goal, order.timeout, &mut progress)?;
+    match context.format {
+        Format::Table => {
+            let done = match goal {
+                Goal::Installed => "is installed",
+                Goal::Removed => "is removed",
+            };
+            output::sentence(context.format, &format!("{name} {done}."))
+        }
+        Format::Json | Format::Yaml => {
+            let now: Deployment = context.api.get(&format!("/deployments/{}", segment(id)))?;
+            output::result(context.format, &now, show)
+        }
+    }
+}
+
+fn list(deployments: &Page<Deployment>) -> String {
+    let rows: Vec<[String; 6]> = deployments.items.iter().map(row).collect();
+    table::render(["ID", "NAME", "APPLICATION", "DEVICE", "WANTED", "STATE"], &rows)
+}
+
+fn row(deployment: &Deployment) -> [String; 6] {
+    [
+        deployment.id.clone(),
+        deployment.name.clone(),
+        format!("{}@{}", deployment.application_id, deployment.application_version),
+        deployment.device_id.clone(),
+        if deployment.wanted { "yes" } else { "no" }.to_owned(),
+        wait::words(deployment.state).to_owned(),
+    ]
+}
+
+fn show(deployment: &Deployment) -> String {
+    let it = deployment;
+    let mut text = table::fields(&[
+        ("Id", Some(it.id.clone())),
+        ("Name", Some(it.name.clone())),
+        ("Application", Some(format!("{}@{}", it.application_id, it.application_version))),
+        ("Client", Some(it.client_id.clone())),
+        ("Device", Some(it.device_id.clone())),
+        ("Wanted", Some(if it.wanted { "yes" } else { "no" }.to_owned())),
+        ("State", Some(wait::words(it.state).to_owned())),
+        ("Error", it.error.as_ref().map(wait::reason)),
+        ("Revision", it.revision.map(|revision| revision.to_string())),
+        ("Ordered", Some(format!("{} by {}", it.ordered_at, it.ordered_by))),
+        ("Heard", it.heard_at.clone()),
+    ]);
+    if !it.components.is_empty() {
+        let rows: Vec<[String; 3]> = it.components.iter().map(component_row).collect();
+        text.push('\n');
+        text.push_str(&table::render(["COMPONENT", "STATE", "ERROR"], &rows));
+    }
+    if !it.parameters.is_empty() {
+        let rows: Vec<[String; 2]> =
+            it.parameters.iter().map(|(name, value)| [name.clone(), value.to_string()]).collect();
+        text.push('\n');
+        text.push_str(&table::render(["PARAMETER", "VALUE"], &rows));
+    }
+    text
+}
+
+fn component_row(component: &ComponentStatus) -> [String; 3] {
+    let error = component.error.as_ref().map(wait::reason);
+    [component.name.clone(), wait::words(component.state).to_owned(), or_dash(error.as_deref())]
+}

@@ -1,0 +1,174 @@
+//! All that `gantry` prints. Results go to standard output, in the form that was asked for; what is for
+//! people only goes to standard error.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use crate::api::ApiError;
+use crate::arguments::Format;
+use crate::table::{clean, clean_lines};
+use crate::wait::Step;
+
+/// Prints a result: `resource` for programs, or what `table` makes of it for people.
+pub(crate) fn result<T: Serialize>(
+    format: Format,
+    resource: &T,
+    table: impl FnOnce(&T) -> String,
+) -> Result<()> {
+    let text = match format {
+        Format::Table => table(resource),
+        Format::Json => serde_json::to_string_pretty(resource).context("writing JSON")? + "\n",
+        Format::Yaml => serde_saphyr::to_string(resource).context("writing YAML")?,
+    };
+    print(&text)
+}
+
+/// Prints a sentence for people; programs that asked for a resource get none.
+pub(crate) fn sentence(format: Format, text: &str) -> Result<()> {
+    match format {
+        Format::Table => print(&(clean(text) + "\n")),
+        Format::Json | Format::Yaml => note(text),
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+fn note(text: &str) -> Result<()> {
+    Ok(writeln!(io::stderr(), "{}", clean(text))?)
+}
+
+/// Whether the error is that nobody reads our output any more.
+pub(crate) fn was_closed(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints an error: the sentence and its causes, each field that was refused, and what to do next.
+pub(crate) fn error(error: &anyhow::Error) {
+    // Where standard error is closed there is nobody to tell; the exit code remains.
+    let _ = io::stderr().write_all(error_text(error).as_bytes());
+}
+
+fn error_text(error: &anyhow::Error) -> String {
+    let mut text = clean_lines(&format!("gantry: {error:#}"));
+    let Some(api) = error.chain().find_map(|it| it.downcast_ref::<ApiError>()) else {
+        return text;
+    };
+    if let ApiError::Refused(refusal) = api {
+        for fault in &refusal.errors {
+            text.push_str(&clean(&format!("  {}: {}", fault.field, fault.message)));
+            text.push('\n');
+        }
+    }
+    if let Some(hint) = api.hint() {
+        text.push_str(hint);
+        text.push('\n');
+    }
+    text
+}
+
+/// Tells the steps of an order: on a terminal one line for each subject, redrawn; else a line each.
+pub(crate) struct Progress {
+    format: Format,
+    live: bool,
+    /// The lines on the screen, by subject.
+    drawn: Vec<(String, String)>,
+}
+
+impl Progress {
+    pub(crate) fn new(format: Format) -> Self {
+        let live = match format {
+            Format::Table => io::stdout().is_terminal(),
+            Format::Json | Format::Yaml => io::stderr().is_terminal(),
+        };
+        Self { format, live, drawn: Vec::new() }
+    }
+
+    pub(crate) fn show(&mut self, step: &Step, zone: &TimeZone) -> Result<()> {
+        let line = step_line(step, zone);
+        if !self.live {
+            return sentence(self.format, &line);
+        }
+        let text = self.redraw(&step.subject, line);
+        match self.format {
+            Format::Table => print(&text),
+            Format::Json | Format::Yaml => Ok(io::stderr().write_all(text.as_bytes())?),
+        }
+    }
+
+    /// Says something beside the steps, once and below them.
+    pub(crate) fn note(&mut self, text: &str) -> Result<()> {
+        self.drawn.clear();
+        note(text)
+    }
+
+    fn redraw(&mut self, subject: &str, line: String) -> String {
+        let up = self.drawn.len();
+        match self.drawn.iter_mut().find(|(drawn, _)| drawn == subject) {
+            Some((_, drawn)) => *drawn = line,
+            None => self.drawn.push((subject.to_owned(), line)),
+        }
+        let mut text = if up > 0 { format!("\u{1b}[{up}A") } else { String::new() };
+        for (_, line) in &self.drawn {
+            text.push_str(&format!("\u{1b}[2K{line}\n"));
+        }
+        text
+    }
+}
+
+fn step_line(step: &Step, zone: &TimeZone) -> String {
+    let time = step.at.parse::<Timestamp>().map_or_else(
+        |_| step.at.clone(),
+        |at| at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string(),
+    );
+    clean(&format!("{time} {}: {}", step.subject, step.what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_step(subject: &str, what: &str) -> Step {
+        let at = "2026-01-02T12:00:01Z".to_owned();
+        Step { at, subject: subject.to_owned(), what: what.to_owned() }
+    }
+
+    #[test]
+    fn a_step_is_a_line_with_the_time_of_day() {
+        let line = step_line(&a_step("hello", "installing"), &TimeZone::UTC);
+        assert_eq!(line, "12:00:01 hello: installing");
+    }
+
+    #[test]
+    fn redrawing_replaces_the_line_of_a_subject() {
+        let mut progress = Progress { format: Format::Table, live: true, drawn: Vec::new() };
+        progress.redraw("web", "web: pending".to_owned());
+        progress.redraw("db", "db: pending".to_owned());
+        let text = progress.redraw("web", "web: installed".to_owned());
+        assert_eq!(text, "\u{1b}[2A\u{1b}[2Kweb: installed\n\u{1b}[2Kdb: pending\n");
+    }
+
+    #[test]
+    fn a_refusal_is_shown_with_every_field_and_what_to_do() {
+        let refusal = serde_json::from_str(
+            r#"{"detail": "two values are wrong", "errors": [{"field": "port", "message": "too big"}]}"#,
+        )
+        .expect("a problem document");
+        let text = error_text(&ApiError::Refused(refusal).into());
+        assert_eq!(text, "gantry: two values are wrong\n  port: too big\n");
+    }
+
+    #[test]
+    fn a_closed_output_is_told_from_other_errors() {
+        assert!(was_closed(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        assert!(!was_closed(&io::Error::from(io::ErrorKind::NotFound).into()));
+    }
+}
