@@ -133,7 +133,7 @@ pub fn verify(
     let canonical = canonical.ok_or(SignatureError::Wrong)?;
 
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(&ring::digest::digest(&ring::digest::SHA256, base.as_bytes()).as_ref()[..]);
+    context.update(ring::digest::digest(&ring::digest::SHA256, base.as_bytes()).as_ref());
     context.update(&canonical);
     let mut replay_key = [0; 32];
     replay_key.copy_from_slice(context.finish().as_ref());

@@ -120,7 +120,7 @@ mod tests {
             header.set_cksum();
             archive.append(&header, *bytes).expect("writing to memory");
         }
-        archive.into_inner().and_then(|it| it.finish()).expect("writing to memory")
+        archive.into_inner().and_then(flate2::write::GzEncoder::finish).expect("writing to memory")
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl StateManifest {
             }
             Some(Self {
                 manifest_version: manifest_version?,
-                bundle: bundle.unwrap_or(Some(None)).or_else(|| Some(None))?,
+                bundle: bundle.unwrap_or(Some(None)).or(Some(None))?,
                 deployments,
             })
         })

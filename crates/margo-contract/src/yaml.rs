@@ -33,9 +33,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, DocumentError> {
         .map_err(|error| DocumentError::Malformed(format!("not valid YAML: {error}")))
 }
 
-/// Writes a document as YAML.
+/// Writes a document as YAML. A value on one line stays on one line, so that people and line tools
+/// find it there.
 pub(crate) fn write<T: Serialize>(document: &T) -> Result<String, UnwritableYaml> {
-    serde_saphyr::to_string(document).map_err(UnwritableYaml)
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: LONGEST };
+    serde_saphyr::to_string_with_options(document, options).map_err(UnwritableYaml)
 }
 
 /// A document cannot be written as YAML.
@@ -67,11 +69,18 @@ mod tests {
     }
 
     #[test]
+    fn a_long_value_stays_on_its_line() {
+        let url = format!("https://fleet.example/{}", "x y/".repeat(100));
+        let text = write(&json!({"packageLocation": url})).expect("a tree can be written");
+        assert_eq!(text.trim_end(), format!("packageLocation: {url}"));
+    }
+
+    #[test]
     fn a_bomb_of_aliases_is_refused() {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let before = format!("*a{}", level - 1);
-            let items = vec![before.as_str(); 10].join(", ");
+            let items = [before.as_str(); 10].join(", ");
             bomb.push_str(&format!("a{level}: &a{level} [{items}]\n"));
         }
         assert!(matches!(parse(bomb.as_bytes()), Err(DocumentError::Malformed(_))));
