@@ -1,0 +1,207 @@
+//! What the engine says of a workload's containers, and what follows from it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::code;
+
+/// A container, as `docker inspect` describes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Container {
+    pub(super) id: String,
+    state: State,
+    #[serde(default)]
+    restart_count: u64,
+    host_config: HostConfig,
+    config: Config,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    status: String,
+    exit_code: i64,
+    started_at: String,
+    #[serde(default, rename = "OOMKilled")]
+    out_of_memory: bool,
+    health: Option<Health>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Health {
+    status: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    restart_policy: RestartPolicy,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RestartPolicy {
+    name: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// How a container stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It runs. Without a health check nothing else is known of it.
+    Running { checked: bool },
+    /// It was to do one thing, and did it well.
+    Finished,
+    /// It runs, and its first health check has yet to come.
+    Starting,
+    /// It does not run, and may yet.
+    Waiting(String),
+    /// It will not run by itself, or not well.
+    Failed { code: &'static str, what: String },
+}
+
+impl Container {
+    pub(super) fn service(&self) -> &str {
+        self.label("com.docker.compose.service").unwrap_or("?")
+    }
+
+    /// Made by `docker compose run`: somebody's doing, no part of the workload.
+    pub(super) fn is_one_off(&self) -> bool {
+        self.label("com.docker.compose.oneoff").is_some_and(|it| it.eq_ignore_ascii_case("true"))
+    }
+
+    /// Changes whenever the container is made or started anew.
+    pub(super) fn incarnation(&self) -> (String, String, u64) {
+        (self.id.clone(), self.state.started_at.clone(), self.restart_count)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let exit_code = self.state.exit_code;
+        match self.state.status.as_str() {
+            "running" => match self.health() {
+                None => Standing::Running { checked: false },
+                Some("healthy") => Standing::Running { checked: true },
+                Some("unhealthy") => Standing::Failed {
+                    code: code::SERVICE_UNHEALTHY,
+                    what: "is unhealthy: its health check fails".to_owned(),
+                },
+                Some(_) => Standing::Starting,
+            },
+            "exited" | "dead" if exit_code == 0 && !self.is_to_stay() => Standing::Finished,
+            // margo(P-3): an exit with another code than 0 fails at once, even when the engine is
+            // going to try again.
+            "exited" | "dead" => self.ended(),
+            "restarting" if exit_code != 0 => self.ended(),
+            other => Standing::Waiting(format!("is {other}")),
+        }
+    }
+
+    fn ended(&self) -> Standing {
+        let memory = if self.state.out_of_memory { " for want of memory" } else { "" };
+        let what = format!("exited with code {}{memory}", self.state.exit_code);
+        Standing::Failed { code: code::SERVICE_EXITED, what }
+    }
+
+    /// Whether the service is meant to run on: its author has it started again whenever it ends, or
+    /// has its health checked. Any other may be a job that ends.
+    fn is_to_stay(&self) -> bool {
+        let policy = self.host_config.restart_policy.name.as_str();
+        ["always", "unless-stopped"].contains(&policy) || self.health().is_some()
+    }
+
+    fn health(&self) -> Option<&str> {
+        let status = self.state.health.as_ref()?.status.as_str();
+        (!["", "none"].contains(&status)).then_some(status)
+    }
+
+    fn label(&self, name: &str) -> Option<&str> {
+        self.config.labels.as_ref()?.get(name).map(String::as_str)
+    }
+}
+
+/// How many containers each service has.
+pub(super) fn by_service(containers: &[Container]) -> BTreeMap<String, usize> {
+    let mut services = BTreeMap::new();
+    for container in containers {
+        *services.entry(container.service().to_owned()).or_default() += 1;
+    }
+    services
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn container(status: &str, exit_code: i64, policy: &str, health: Option<&str>) -> Container {
+        let health = health.map(|it| json!({"Status": it, "FailingStreak": 0}));
+        serde_json::from_value(json!({
+            "Id": "01d1", "Name": "/p-web-1", "RestartCount": 0,
+            "State": {"Status": status, "ExitCode": exit_code, "OOMKilled": false,
+                "StartedAt": "2026-11-24T16:19:36Z", "Health": health},
+            "HostConfig": {"RestartPolicy": {"Name": policy, "MaximumRetryCount": 0}},
+            "Config": {"Labels": {"com.docker.compose.service": "web"}},
+        }))
+        .expect("a container as the engine describes it")
+    }
+
+    fn failed_with(standing: &Standing) -> Option<&'static str> {
+        match standing {
+            Standing::Failed { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_running_service_is_as_good_as_its_health_check() {
+        let standing = |health| container("running", 0, "no", health).standing();
+        assert_eq!(standing(None), Standing::Running { checked: false });
+        assert_eq!(standing(Some("healthy")), Standing::Running { checked: true });
+        assert_eq!(standing(Some("starting")), Standing::Starting);
+        assert_eq!(failed_with(&standing(Some("unhealthy"))), Some(code::SERVICE_UNHEALTHY));
+    }
+
+    #[test]
+    fn a_job_that_ended_well_is_finished_and_one_that_did_not_has_failed() {
+        for policy in ["", "no", "on-failure"] {
+            assert_eq!(container("exited", 0, policy, None).standing(), Standing::Finished);
+            let failed = container("exited", 3, policy, None).standing();
+            assert_eq!(failed_with(&failed), Some(code::SERVICE_EXITED), "{policy}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_is_to_stay_fails_by_ending_well() {
+        // Somebody stopped it: that is drift, and no job that is done.
+        for (policy, health) in
+            [("always", None), ("unless-stopped", None), ("no", Some("unhealthy"))]
+        {
+            let failed = container("exited", 0, policy, health).standing();
+            assert_eq!(failed_with(&failed), Some(code::SERVICE_EXITED), "{policy} {health:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_fails_again_and_again_has_failed_the_first_time() {
+        // margo(P-3)
+        let failing = container("restarting", 1, "always", None).standing();
+        assert_eq!(failed_with(&failing), Some(code::SERVICE_EXITED));
+    }
+
+    #[test]
+    fn what_was_not_started_yet_is_waited_for() {
+        for status in ["created", "paused", "removing"] {
+            let waiting = container(status, 0, "no", None).standing();
+            assert_eq!(waiting, Standing::Waiting(format!("is {status}")));
+        }
+    }
+}
