@@ -1,0 +1,277 @@
+//! Carries out a step of the plan, component by component: in order to install, in reverse to remove.
+//! Each transition is noted before the next thing is done, so that a power cut loses nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use device_providers::{Failure, Observed, Provider, Workload, code};
+use margo_contract::application_deployment::ApplicationDeployment;
+use margo_contract::component::{Component as Ordered, ProfileType};
+use margo_contract::configuration::as_text;
+use margo_contract::device_capabilities::DeviceCapabilities;
+use margo_contract::digest::Digest;
+use uuid::Uuid;
+
+use crate::accepted::Accepted;
+use crate::package::PackageError;
+use crate::running::{Component, Deployment, Error, Progress, Running};
+use crate::state_dir::{StateDir, StateError};
+
+/// The longest pause before failed work is tried again.
+pub(crate) const LONGEST_RETRY_MS: i64 = 10 * 60 * 1000;
+const FIRST_RETRY_MS: i64 = 5 * 1000;
+/// Compose allows 63 characters; the specification cuts release names at 53 (contract X-22).
+const LONGEST_PROJECT: usize = 53;
+
+/// What carrying out needs of the rest of the client.
+pub(crate) trait Surroundings {
+    /// The file of a component's package.
+    fn package(&mut self, component: &Ordered) -> Result<PathBuf, PackageError>;
+
+    /// Makes a transition durable and, if it may talk, tells the fleet manager.
+    fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError>;
+}
+
+/// Carries out steps with one provider.
+pub(crate) struct CarryOut<'a> {
+    pub(crate) state: &'a StateDir,
+    pub(crate) provider: &'a dyn Provider,
+    pub(crate) capabilities: &'a DeviceCapabilities,
+    pub(crate) default_timeout: Duration,
+}
+
+impl CarryOut<'_> {
+    /// Makes a deployment run as the accepted desired state says.
+    pub(crate) fn install(
+        &self,
+        id: Uuid,
+        accepted: &Accepted,
+        running: &mut Running,
+        surroundings: &mut dyn Surroundings,
+        now_ms: i64,
+    ) -> Result<(), StateError> {
+        let Some(digest) = accepted.deployments.get(&id) else { return Ok(()) };
+        let document = match accepted.document(&id, self.state) {
+            Ok(document) => document,
+            Err(error) => {
+                // It was checked when it was accepted, so the disk has lost it. The next revision or
+                // a repeated fetch brings it back.
+                tracing::error!(deployment = %id, error = crate::chain(&error), "cannot read a document");
+                return Ok(());
+            }
+        };
+        let former = running.insert(id, begun(&document, *digest, accepted, running.get(&id)));
+        if former.as_ref().is_none_or(|it| it.digest != *digest) {
+            surroundings.note(id, running)?;
+        }
+        self.remove_former(&document, former.as_ref());
+
+        let unmet = document.constraints.unmet_by(self.capabilities);
+        if !unmet.is_empty() {
+            let failure = ("not-eligible", format!("the device {}", unmet.join(", ")));
+            return fail(id, 0, failure, running, surroundings, now_ms);
+        }
+        for (place, component) in document.components.iter().enumerate() {
+            set(running, id, place, Progress::Installing);
+            surroundings.note(id, running)?;
+            match self.install_component(id, place, &document, component, running, surroundings) {
+                Ok(()) => {
+                    set(running, id, place, Progress::Installed);
+                    if let Some(deployment) = running.get_mut(&id)
+                        && place + 1 == document.components.len()
+                    {
+                        (deployment.attempts, deployment.retry_at) = (0, 0);
+                    }
+                    surroundings.note(id, running)?;
+                }
+                Err((code::INTERRUPTED, _)) => return Ok(()),
+                Err(failure) => return fail(id, place, failure, running, surroundings, now_ms),
+            }
+        }
+        Ok(())
+    }
+
+    fn install_component(
+        &self,
+        id: Uuid,
+        place: usize,
+        document: &ApplicationDeployment,
+        component: &Ordered,
+        running: &Running,
+        surroundings: &mut dyn Surroundings,
+    ) -> Result<(), (&'static str, String)> {
+        if document.kind != ProfileType::Compose {
+            let kind = document.kind.name();
+            return Err((
+                "unsupported-type",
+                format!("this client does not run {kind} components yet"),
+            ));
+        }
+        let archive = surroundings
+            .package(component)
+            .map_err(|error| ("package-unavailable", crate::chain(&error)))?;
+        let project = running.get(&id).and_then(|it| it.components.get(place));
+        let project = project.map(|it| it.project.clone()).unwrap_or_default();
+        let environment = document.values_of(&component.name);
+        let workload = Workload {
+            archive,
+            environment: environment.into_iter().map(|(name, it)| (name, as_text(it))).collect(),
+            wait: component.wait,
+            timeout: component.timeout.map_or(self.default_timeout, Duration::from_secs),
+            ..self.workload(id, &component.name, project)
+        };
+        self.provider.install(&workload).map_err(|Failure { code, message }| (code, message))
+    }
+
+    /// Components that the new content no longer has go before it comes.
+    fn remove_former(&self, document: &ApplicationDeployment, former: Option<&Deployment>) {
+        let Some(former) = former else { return };
+        for component in former.components.iter().rev() {
+            if document.components.iter().any(|it| it.name == component.name) {
+                continue;
+            }
+            let workload = self.workload(document.id, &component.name, component.project.clone());
+            if let Err(error) = self.provider.remove(&workload) {
+                tracing::warn!(component = component.name, %error, "a former component stays");
+            }
+        }
+    }
+
+    /// Removes a deployment that is no longer desired.
+    pub(crate) fn remove(
+        &self,
+        id: Uuid,
+        running: &mut Running,
+        surroundings: &mut dyn Surroundings,
+        now_ms: i64,
+    ) -> Result<(), StateError> {
+        let Some(deployment) = running.get_mut(&id) else { return Ok(()) };
+        if deployment.overall() != margo_contract::deployment_status::State::Removed {
+            for component in &mut deployment.components {
+                if component.state != Progress::Removed {
+                    (component.state, component.error) = (Progress::Removing, None);
+                }
+            }
+            let components = deployment.components.clone();
+            surroundings.note(id, running)?;
+            for (place, component) in components.iter().enumerate().rev() {
+                let workload = self.workload(id, &component.name, component.project.clone());
+                match self.provider.remove(&workload) {
+                    Ok(()) => set(running, id, place, Progress::Removed),
+                    Err(Failure { code: code::INTERRUPTED, .. }) => return Ok(()),
+                    Err(Failure { code, message }) => {
+                        return fail(id, place, (code, message), running, surroundings, now_ms);
+                    }
+                }
+            }
+            // Its last word is in the journal before the deployment is forgotten.
+            surroundings.note(id, running)?;
+        }
+        running.remove(&id);
+        crate::running::save(running, self.state)?;
+        self.state.remove(&format!("workloads/{id}"))
+    }
+
+    /// Whether a deployment is still as it was left; what is amiss otherwise.
+    pub(crate) fn inspect(&self, id: Uuid, deployment: &Deployment) -> Option<String> {
+        for component in &deployment.components {
+            let workload = self.workload(id, &component.name, component.project.clone());
+            match self.provider.observe(&workload) {
+                Ok(Observed::Running) => {}
+                Ok(Observed::Absent) => return Some(format!("{} is gone", component.name)),
+                Ok(Observed::Degraded { detail }) => {
+                    return Some(format!("{}: {detail}", component.name));
+                }
+                // An engine that does not answer says nothing about the workload.
+                Err(error) => {
+                    tracing::warn!(component = component.name, %error, "cannot be looked at");
+                }
+            }
+        }
+        None
+    }
+
+    fn workload(&self, id: Uuid, component: &str, project: String) -> Workload {
+        Workload {
+            project,
+            component: component.to_owned(),
+            directory: self.state.join(&format!("workloads/{id}/{component}")),
+            archive: PathBuf::new(),
+            environment: std::collections::BTreeMap::new(),
+            wait: true,
+            timeout: self.default_timeout,
+        }
+    }
+}
+
+/// A deployment at the start of its installation.
+fn begun(
+    document: &ApplicationDeployment,
+    digest: Digest,
+    accepted: &Accepted,
+    former: Option<&Deployment>,
+) -> Deployment {
+    let again = former.filter(|it| it.digest == digest);
+    let components = document.components.iter().map(|component| Component {
+        name: component.name.clone(),
+        project: project(document, &component.name),
+        state: Progress::Pending,
+        error: None,
+    });
+    Deployment {
+        name: document.name.clone(),
+        digest,
+        adopted: accepted.manifest_version,
+        components: components.collect(),
+        attempts: again.map_or(0, |it| it.attempts),
+        retry_at: 0,
+    }
+}
+
+/// What a component is called on the engine: names cut short get a part of the deployment's id.
+fn project(document: &ApplicationDeployment, component: &str) -> String {
+    let name: String = format!("{}-{component}", document.name)
+        .to_ascii_lowercase()
+        .chars()
+        .map(|it| if it.is_ascii_alphanumeric() || "_-".contains(it) { it } else { '-' })
+        .collect();
+    let name = name.trim_start_matches(['-', '_']);
+    if !name.is_empty() && name.len() <= LONGEST_PROJECT {
+        return name.to_owned();
+    }
+    let hash = Digest::of(format!("{}/{component}", document.id).as_bytes()).to_string();
+    let hash = &hash["sha256:".len()..][..8];
+    let cut: String = name.chars().take(LONGEST_PROJECT - 10).collect();
+    format!("w{cut}-{hash}")
+}
+
+fn set(running: &mut Running, id: Uuid, place: usize, progress: Progress) {
+    let component = running.get_mut(&id).and_then(|it| it.components.get_mut(place));
+    if let Some(component) = component {
+        (component.state, component.error) = (progress, None);
+    }
+}
+
+fn fail(
+    id: Uuid,
+    place: usize,
+    (code, message): (&str, String),
+    running: &mut Running,
+    surroundings: &mut dyn Surroundings,
+    now_ms: i64,
+) -> Result<(), StateError> {
+    if let Some(deployment) = running.get_mut(&id) {
+        let doublings = deployment.attempts.min(16);
+        deployment.attempts = deployment.attempts.saturating_add(1);
+        deployment.retry_at = now_ms + (FIRST_RETRY_MS << doublings).min(LONGEST_RETRY_MS);
+        tracing::warn!(deployment = deployment.name, code, message, "a deployment failed");
+        if let Some(component) = deployment.components.get_mut(place) {
+            component.state = Progress::Failed;
+            component.error = Some(Error { code: code.to_owned(), message });
+        }
+    }
+    surroundings.note(id, running)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Packages of components: fetched from where the document says, checked, and kept on disk, so that a
+//! workload can be made true again without a network.
+
+use std::path::PathBuf;
+
+use margo_contract::component::Source;
+use margo_contract::digest::Digest;
+
+use crate::fleet_manager::{FleetManager, LinkError};
+use crate::state_dir::{StateDir, StateError};
+
+/// The largest package, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// Why a package is not there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PackageError {
+    #[error("packages from OCI registries are not supported yet; use a packageLocation")]
+    Registry,
+    #[error("the package signature key `{0}` cannot be checked yet; leave keyLocation out")]
+    Signed(String),
+    #[error("the package location `{0}` is not an https URL")]
+    NotHttps(String),
+    #[error("the package cannot be fetched")]
+    Fetch(#[from] LinkError),
+    #[error("the package does not have the digest {0} that its location names")]
+    Digest(Digest),
+    #[error("the package cannot be kept")]
+    State(#[from] StateError),
+}
+
+/// The file of a component's package; it is fetched unless it is there.
+pub(crate) fn fetch(
+    source: &Source,
+    link: &FleetManager,
+    keyid: &str,
+    state: &StateDir,
+) -> Result<PathBuf, PackageError> {
+    let location = match source {
+        Source::Registry { .. } => return Err(PackageError::Registry),
+        Source::Package { key_location: Some(key), .. } => {
+            return Err(PackageError::Signed(key.clone()));
+        }
+        Source::Package { location, key_location: None } => location,
+    };
+    if !location.starts_with("https://") {
+        return Err(PackageError::NotHttps(location.clone()));
+    }
+    let promised = location.rsplit('/').next().and_then(|it| it.parse::<Digest>().ok());
+    // Without a digest the location stands for what is there: the same place is the same package.
+    let name = promised.unwrap_or_else(|| Digest::of(location.as_bytes()));
+    let file = format!("packages/{}.tar.gz", name.to_string().trim_start_matches("sha256:"));
+    if let Some(bytes) = state.load_bytes(&file)?
+        && promised.is_none_or(|it| it == Digest::of(&bytes))
+    {
+        return Ok(state.join(&file));
+    }
+    let own = location.strip_prefix(link.origin()).filter(|it| it.starts_with('/'));
+    let bytes = match own {
+        Some(path) => link.send_bounded("GET", path, keyid, &[], None, LARGEST)?.body,
+        None => link.download(location, LARGEST)?,
+    };
+    if let Some(promised) = promised.filter(|it| *it != Digest::of(&bytes)) {
+        return Err(PackageError::Digest(promised));
+    }
+    state.save_bytes(&file, &bytes)?;
+    Ok(state.join(&file))
+}

@@ -1,0 +1,141 @@
+//! What has to be done to make the desired state true: a pure function of what is desired, what is
+//! running, and the time. Asking again after each step, or after a crash, leads to the same end.
+
+use std::collections::BTreeMap;
+
+use margo_contract::deployment_status::State;
+use margo_contract::digest::Digest;
+use uuid::Uuid;
+
+use crate::running::Running;
+
+/// One thing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Remove what is no longer desired.
+    Remove(Uuid),
+    /// Make a deployment true: anew, with other content, again after an interruption or a failure.
+    Install(Uuid),
+    /// See whether it is still as it was left.
+    Inspect(Uuid),
+}
+
+/// The steps at `now` (milliseconds since 1970), removals first: they free what others may need.
+pub(crate) fn plan(desired: &BTreeMap<Uuid, Digest>, running: &Running, now_ms: i64) -> Vec<Step> {
+    let removals = running
+        .iter()
+        .filter(|(id, it)| !desired.contains_key(id) && is_due(it.retry_at, now_ms))
+        .map(|(id, _)| Step::Remove(*id));
+    let others = desired.iter().filter_map(|(id, digest)| match running.get(id) {
+        None => Some(Step::Install(*id)),
+        Some(it) if it.digest != *digest => Some(Step::Install(*id)),
+        Some(it) if !is_due(it.retry_at, now_ms) => None,
+        Some(it) if it.overall() == State::Installed => Some(Step::Inspect(*id)),
+        Some(_) => Some(Step::Install(*id)),
+    });
+    removals.chain(others).collect()
+}
+
+/// A retry further away than any that is ever set means that the clock has jumped: then it is due.
+fn is_due(retry_at: i64, now_ms: i64) -> bool {
+    retry_at <= now_ms || retry_at - now_ms > crate::carry_out::LONGEST_RETRY_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::running::{Component, Deployment, Progress};
+
+    const NOW: i64 = 1_800_000_000_000;
+
+    fn deployment(digest: Digest, state: Progress, retry_at: i64) -> Deployment {
+        let component = Component { name: "web".into(), project: "web".into(), state, error: None };
+        Deployment {
+            name: "web".into(),
+            digest,
+            adopted: 1,
+            components: vec![component],
+            attempts: 0,
+            retry_at,
+        }
+    }
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    #[test]
+    fn removals_come_first_and_what_is_right_is_only_looked_at() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let running = Running::from([
+            (id(1), deployment(a, Progress::Installed, 0)),
+            (id(2), deployment(a, Progress::Installed, 0)),
+            (id(9), deployment(a, Progress::Installed, 0)),
+        ]);
+        let desired = BTreeMap::from([(id(1), a), (id(2), b), (id(3), a)]);
+        assert_eq!(
+            plan(&desired, &running, NOW),
+            [Step::Remove(id(9)), Step::Inspect(id(1)), Step::Install(id(2)), Step::Install(id(3)),]
+        );
+    }
+
+    #[test]
+    fn interrupted_work_is_taken_up_and_failed_work_in_its_time() {
+        let a = Digest::of(b"a");
+        let desired = BTreeMap::from([(id(1), a)]);
+        let planned = |state, retry_at| {
+            let running = Running::from([(id(1), deployment(a, state, retry_at))]);
+            plan(&desired, &running, NOW)
+        };
+        for state in [Progress::Pending, Progress::Installing, Progress::Removing, Progress::Failed]
+        {
+            assert_eq!(planned(state, 0), [Step::Install(id(1))]);
+        }
+        assert_eq!(planned(Progress::Failed, NOW + 1_000), []);
+        assert_eq!(planned(Progress::Failed, NOW * 2), [Step::Install(id(1))], "the clock jumped");
+        let running = Running::from([(id(1), deployment(a, Progress::Failed, NOW + 1_000))]);
+        let other = BTreeMap::from([(id(1), Digest::of(b"b"))]);
+        assert_eq!(
+            plan(&other, &running, NOW),
+            [Step::Install(id(1))],
+            "new content is tried at once"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn carrying_out_the_plan_makes_the_desired_state_true(
+            desired in prop::collection::btree_map(0_u128..8, 0_u8..3, 0..8),
+            before in prop::collection::btree_map(0_u128..8, (0_u8..3, 0_usize..5), 0..8),
+        ) {
+            const STATES: [Progress; 5] = [
+                Progress::Pending, Progress::Installing, Progress::Installed, Progress::Failed,
+                Progress::Removing,
+            ];
+            let desired: BTreeMap<Uuid, Digest> =
+                desired.into_iter().map(|(it, content)| (id(it), Digest::of(&[content]))).collect();
+            let mut running: Running = before
+                .into_iter()
+                .map(|(it, (content, state))| {
+                    (id(it), deployment(Digest::of(&[content]), STATES[state], 0))
+                })
+                .collect();
+            for step in plan(&desired, &running, NOW) {
+                match step {
+                    Step::Remove(it) => drop(running.remove(&it)),
+                    Step::Install(it) => {
+                        running.insert(it, deployment(desired[&it], Progress::Installed, 0));
+                    }
+                    Step::Inspect(_) => {}
+                }
+            }
+            let digests: BTreeMap<Uuid, Digest> =
+                running.iter().map(|(it, deployment)| (*it, deployment.digest)).collect();
+            prop_assert_eq!(digests, desired);
+            let again = plan(&running.iter().map(|(it, d)| (*it, d.digest)).collect(), &running, NOW);
+            prop_assert!(again.iter().all(|step| matches!(step, Step::Inspect(_))));
+        }
+    }
+}

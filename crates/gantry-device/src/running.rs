@@ -1,0 +1,95 @@
+//! What this client has applied, or is applying: written before and after each step, so that a
+//! restart knows what was going on.
+
+use std::collections::BTreeMap;
+
+use margo_contract::deployment_status::State;
+use margo_contract::digest::Digest;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::state_dir::{StateDir, StateError};
+
+const FILE: &str = "running.json";
+
+/// All deployments that have left or may leave a trace on this device.
+pub(crate) type Running = BTreeMap<Uuid, Deployment>;
+
+/// One deployment on this device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Deployment {
+    /// The document's name for it, for messages.
+    pub(crate) name: String,
+    /// Of the document that is being, or was, applied.
+    pub(crate) digest: Digest,
+    /// The manifest version whose content was taken up (contract V-1).
+    pub(crate) adopted: u64,
+    /// In the order of installation.
+    pub(crate) components: Vec<Component>,
+    /// Failed attempts in a row.
+    #[serde(default)]
+    pub(crate) attempts: u32,
+    /// Milliseconds since 1970; before that nothing is tried again.
+    #[serde(default)]
+    pub(crate) retry_at: i64,
+}
+
+/// One component on this device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Component {
+    pub(crate) name: String,
+    /// What it is called on the engine.
+    pub(crate) project: String,
+    pub(crate) state: Progress,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<Error>,
+}
+
+/// Why a component failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Error {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+/// How far a component has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Progress {
+    Pending,
+    Installing,
+    Installed,
+    Failed,
+    Removing,
+    Removed,
+}
+
+impl Progress {
+    pub(crate) fn state(self) -> State {
+        match self {
+            Self::Pending => State::Pending,
+            Self::Installing => State::Installing,
+            Self::Installed => State::Installed,
+            Self::Failed => State::Failed,
+            Self::Removing => State::Removing,
+            Self::Removed => State::Removed,
+        }
+    }
+}
+
+impl Deployment {
+    /// The state of the whole: that of its gravest component (contract S-2).
+    pub(crate) fn overall(&self) -> State {
+        State::overall(self.components.iter().map(|it| it.state.state())).unwrap_or(State::Pending)
+    }
+}
+
+pub(crate) fn load(state: &StateDir) -> Result<Running, StateError> {
+    Ok(state.load(FILE)?.unwrap_or_default())
+}
+
+pub(crate) fn save(running: &Running, state: &StateDir) -> Result<(), StateError> {
+    state.save(FILE, running)
+}

@@ -1,0 +1,162 @@
+//! The state directory: what has to outlive power cuts. Small documents in files of their own, each
+//! replaced as a whole: it is there as it was, or as it shall be, and never half.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The folder, held by this client alone.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error("another gantry-device uses the state directory {}; stop it first", .0.display())]
+    InUse(PathBuf),
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        path: PathBuf,
+        #[source]
+        cause: serde_json::Error,
+    },
+}
+
+impl StateDir {
+    /// Makes the folder if it is missing and takes it for this client alone.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let failed = |what| {
+            let path = path.to_owned();
+            move |cause| StateError::Io { what, path, cause }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(failed("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Some(lock) }),
+            Err(fs::TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
+            Err(fs::TryLockError::Error(cause)) => Err(failed("lock")(cause)),
+        }
+    }
+
+    /// Looks into the folder while another client may use it.
+    pub(crate) fn look(path: &Path) -> Self {
+        Self { path: path.to_owned(), _lock: None }
+    }
+
+    /// A path in the folder.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Reads a document, or nothing if there is none.
+    pub(crate) fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let Some(bytes) = self.load_bytes(name)? else { return Ok(None) };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|cause| StateError::Damaged { path: self.join(name), cause })
+    }
+
+    pub(crate) fn load_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        match fs::read(self.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(StateError::Io { what: "read", path: self.join(name), cause }),
+        }
+    }
+
+    /// Replaces a document.
+    pub(crate) fn save<T: Serialize>(&self, name: &str, document: &T) -> Result<(), StateError> {
+        let bytes = serde_json::to_vec_pretty(document)
+            .map_err(|cause| StateError::Damaged { path: self.join(name), cause })?;
+        self.save_bytes(name, &bytes)
+    }
+
+    /// Replaces a file: written beside it, synced, renamed over it, and the folder synced.
+    pub(crate) fn save_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.join(name);
+        let folder = path.parent().unwrap_or(&self.path).to_owned();
+        let temporary = path.with_extension("new");
+        let steps = || -> io::Result<()> {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&folder)?.sync_all()
+        };
+        steps().map_err(|cause| StateError::Io { what: "write", path: path.clone(), cause })
+    }
+
+    /// Removes a file or a folder, if it is there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.join(name);
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Io { what: "remove", path, cause: error })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded_and_what_is_not_there_is_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
+        assert_eq!(state.load::<u64>("number.json").expect("readable"), None);
+        state.save("deep/number.json", &7).expect("writable");
+        assert_eq!(state.load::<u64>("deep/number.json").expect("readable"), Some(7));
+        state.remove("deep").expect("removable");
+        state.remove("deep").expect("gone already");
+        assert_eq!(state.load::<u64>("deep/number.json").expect("readable"), None);
+    }
+
+    #[test]
+    fn two_clients_do_not_share_a_state_directory() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let first = StateDir::open(folder.path()).expect("nobody else has it");
+        assert!(matches!(StateDir::open(folder.path()), Err(StateError::InUse(_))));
+        drop(first);
+        assert!(StateDir::open(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_document_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = StateDir::open(folder.path()).expect("nobody else has it");
+        state.save_bytes("number.json", b"{").expect("writable");
+        let error = state.load::<u64>("number.json").expect_err("damaged");
+        assert!(error.to_string().contains("number.json"), "{error}");
+    }
+}

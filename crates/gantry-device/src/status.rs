@@ -1,0 +1,110 @@
+//! What the client knows, for a person at the device: written by the running client after each turn,
+//! shown by `gantry-device status`.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::running::Running;
+use crate::state_dir::{StateDir, StateError};
+
+const FILE: &str = "status.json";
+
+/// What the client knows. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ClientStatus {
+    pub(crate) server: String,
+    pub(crate) client_id: Option<String>,
+    pub(crate) certificate_fingerprint: String,
+    /// `waiting` until the fleet manager lets the client in, then `onboarded`.
+    pub(crate) standing: String,
+    pub(crate) last_contact: Option<String>,
+    pub(crate) next_contact: Option<String>,
+    /// Why the last contact failed, if it did.
+    pub(crate) last_error: Option<String>,
+    /// The manifest version in force.
+    pub(crate) revision: Option<u64>,
+    /// Transitions that have yet to be reported.
+    pub(crate) undelivered: usize,
+    pub(crate) deployments: Vec<DeploymentLine>,
+}
+
+/// One deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeploymentLine {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) components: Vec<ComponentLine>,
+}
+
+/// One component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ComponentLine {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl ClientStatus {
+    pub(crate) fn load(state: &StateDir) -> Result<Option<Self>, StateError> {
+        state.load(FILE)
+    }
+
+    pub(crate) fn save(&self, state: &StateDir) -> Result<(), StateError> {
+        state.save(FILE, self)
+    }
+
+    /// For a person.
+    pub(crate) fn to_text(&self) -> String {
+        let or_none = |it: &Option<String>| it.clone().unwrap_or_else(|| "none yet".to_owned());
+        let mut lines = vec![
+            format!("server:        {}", self.server),
+            format!("client:        {}", or_none(&self.client_id)),
+            format!("certificate:   {}", self.certificate_fingerprint),
+            format!("standing:      {}", self.standing),
+            format!("last contact:  {}", or_none(&self.last_contact)),
+            format!("next contact:  {}", or_none(&self.next_contact)),
+            format!("revision:      {}", or_none(&self.revision.map(|it| it.to_string()))),
+            format!("undelivered:   {}", self.undelivered),
+        ];
+        if let Some(error) = &self.last_error {
+            lines.push(format!("last error:    {error}"));
+        }
+        lines.push(match self.deployments.as_slice() {
+            [] => "deployments:   none".to_owned(),
+            _ => "deployments:".to_owned(),
+        });
+        for deployment in &self.deployments {
+            lines.push(format!("  {} ({}): {}", deployment.name, deployment.id, deployment.state));
+            for component in &deployment.components {
+                let error = component.error.as_ref().map(|it| format!(": {it}"));
+                let error = error.unwrap_or_default();
+                lines.push(format!("    {}: {}{error}", component.name, component.state));
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+/// The deployments, as they are shown.
+pub(crate) fn deployments(running: &Running) -> Vec<DeploymentLine> {
+    let lines = running.iter().map(|(id, deployment)| DeploymentLine {
+        id: *id,
+        name: deployment.name.clone(),
+        state: deployment.overall().name().to_owned(),
+        components: deployment
+            .components
+            .iter()
+            .map(|it| ComponentLine {
+                name: it.name.clone(),
+                state: it.state.state().name().to_owned(),
+                error: it.error.as_ref().map(|it| format!("{}: {}", it.code, it.message)),
+            })
+            .collect(),
+    });
+    lines.collect()
+}
