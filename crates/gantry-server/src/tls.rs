@@ -29,7 +29,7 @@ pub(crate) struct ServerCertificate {
 #[derive(Debug)]
 enum Source {
     Files { certificate: std::path::PathBuf, key: std::path::PathBuf },
-    Embedded { ca: ca::EmbeddedCa, host: String },
+    Embedded { ca: Box<ca::EmbeddedCa>, host: String },
 }
 
 impl ServerCertificate {
@@ -44,7 +44,7 @@ impl ServerCertificate {
             _ => {
                 let ca = ca::EmbeddedCa::open_or_make(&config.data_dir, now)?;
                 let root = ca.certificate_pem().to_owned();
-                (Source::Embedded { ca, host: config.host().to_owned() }, root)
+                (Source::Embedded { ca: Box::new(ca), host: config.host().to_owned() }, root)
             }
         };
         let current = ArcSwap::from_pointee(source.certified_key(now)?);

@@ -58,7 +58,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Login {
-    /// Where the fleet manager is: https://HOST[:PORT].
+    /// Where the fleet manager is, such as `https://fleet.example:8443`.
     pub(crate) url: String,
     /// The file with the operator's token; `-` reads standard input.
     #[arg(long, value_name = "FILE")]

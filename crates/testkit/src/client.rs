@@ -63,8 +63,7 @@ impl TestClient {
     /// Asks to be let in; remembers the id when it is.
     pub fn onboard(&mut self) -> Answer {
         let body = self.onboarding_request().to_string().into_bytes();
-        let answer =
-            self.send(&self.signed("POST", "/api/v1/onboarding", Some(body), &[JSON]));
+        let answer = self.send(&self.signed("POST", "/api/v1/onboarding", Some(body), &[JSON]));
         if answer.status == 201 {
             let id = answer.json()["clientId"].as_str().expect("an id is text").to_owned();
             self.id = Some(id);

@@ -9,12 +9,11 @@ use rustix::process::{Pid, Signal};
 /// The path of one of Gantry's programs, built beside the running test.
 pub fn path(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
-    let path = test
-        .ancestors()
+
+    test.ancestors()
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins`"));
-    path
+        .unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins`"))
 }
 
 /// Runs a program to its end.

@@ -31,7 +31,7 @@ pub(super) fn client(view: &ClientView) -> api::Client {
         decided_by: entry.decision.as_ref().map(|it| it.by.to_string()),
         decided_at: entry.decision.as_ref().map(|it| rfc3339(it.at)),
         last_contact: entry.last_contact.map(rfc3339),
-        revision: view.revision.map(|it| it.get()),
+        revision: view.revision.map(fleet_domain::ids::RevisionNumber::get),
         devices: devices.collect(),
     }
 }
@@ -110,7 +110,7 @@ pub(super) fn deployment(view: &DeploymentView) -> api::Deployment {
         error: report.and_then(|it| error_of(it.overall())),
         components,
         parameters: view.parameters.clone(),
-        revision: entry.deployment.published().map(|it| it.get()),
+        revision: entry.deployment.published().map(fleet_domain::ids::RevisionNumber::get),
         ordered_by: entry.ordered_by.to_string(),
         ordered_at: rfc3339(entry.ordered_at),
         heard_at: entry.heard_at.map(rfc3339),

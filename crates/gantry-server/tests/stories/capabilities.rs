@@ -27,9 +27,11 @@ fn capabilities_are_accepted_with_every_method_and_path_of_the_profile() {
 fn the_device_of_the_path_is_the_device_of_the_body() {
     let fleet = TestFleet::start();
     let press = fleet.accepted_client("press-7");
-    press
-        .put(&press.path("/capabilities/press-8"), &press.capabilities())
-        .expect_problem(422, "#semantic-error", "press-8");
+    press.put(&press.path("/capabilities/press-8"), &press.capabilities()).expect_problem(
+        422,
+        "#semantic-error",
+        "press-8",
+    );
 }
 
 #[test]
@@ -45,7 +47,8 @@ fn every_fault_of_a_document_is_named_at_once() {
     let problem = answer.expect_problem(422, "#semantic-error", "").json();
     let errors = problem["errors"].as_array().expect("every fault is listed");
     for field in ["id", "roles", "memory"] {
-        let named = |it: &serde_json::Value| it["field"].as_str().is_some_and(|it| it.contains(field));
+        let named =
+            |it: &serde_json::Value| it["field"].as_str().is_some_and(|it| it.contains(field));
         assert!(errors.iter().any(named), "{field} is missing in {problem}");
     }
     let client = fleet.operator().get(&format!("/clients/{}", press.id()));
@@ -60,9 +63,11 @@ fn a_device_can_be_taken_back_once() {
 
     press.send(&press.signed("DELETE", &path, None, &[])).expect(204);
     // margo(C-8).
-    press
-        .send(&press.signed("DELETE", &path, None, &[]))
-        .expect_problem(404, "#device-not-found", "");
+    press.send(&press.signed("DELETE", &path, None, &[])).expect_problem(
+        404,
+        "#device-not-found",
+        "",
+    );
 }
 
 #[test]
@@ -77,6 +82,7 @@ fn what_is_not_json_is_malformed() {
         press.send(&request).expect_problem(400, "#invalid-request", "");
     }
     // margo(E-4).
-    let request = press.signed("PUT", &path, Some(b"{}".to_vec()), &[("content-type", "text/plain")]);
+    let request =
+        press.signed("PUT", &path, Some(b"{}".to_vec()), &[("content-type", "text/plain")]);
     press.send(&request).expect_problem(415, "about:blank", "application/json");
 }

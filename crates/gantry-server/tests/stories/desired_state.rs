@@ -8,12 +8,13 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use testkit::fleet::TestFleet;
 
-use crate::support::{add_web, fleet_with_deployment, manifest};
+use crate::support::{fleet_with_deployment, manifest};
 
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
 fn sha256(bytes: &[u8]) -> String {
-    let hex: String = digest(&SHA256, bytes).as_ref().iter().map(|it| format!("{it:02x}")).collect();
+    let hex: String =
+        digest(&SHA256, bytes).as_ref().iter().map(|it| format!("{it:02x}")).collect();
     format!("sha256:{hex}")
 }
 
@@ -57,7 +58,8 @@ fn a_manifest_comes_in_one_type_only() {
     let fleet = TestFleet::start();
     let press = fleet.accepted_client("press-7");
     let path = press.path("/deployments");
-    for accept in ["application/vnd.margo.manifest.v1+json", "*/*", "application/*", "text/html, */*;q=0.1"]
+    for accept in
+        ["application/vnd.margo.manifest.v1+json", "*/*", "application/*", "text/html, */*;q=0.1"]
     {
         press.get(&path, &[("accept", accept)]).expect(200);
     }
@@ -82,7 +84,10 @@ fn every_digest_of_the_manifest_is_that_of_the_bytes_behind_its_url() {
     let url = listed["url"].as_str().expect("a URL is text");
     assert_eq!(
         url,
-        press.path(&format!("/deployments/{deployment}/{}", listed["digest"].as_str().unwrap_or("")))
+        press.path(&format!(
+            "/deployments/{deployment}/{}",
+            listed["digest"].as_str().unwrap_or("")
+        ))
     );
     let document = press.get(url, &[]).expect(200);
     assert_eq!(document.header("content-type"), Some("application/yaml"));
@@ -102,11 +107,11 @@ fn every_digest_of_the_manifest_is_that_of_the_bytes_behind_its_url() {
     assert_eq!(archive.header("cache-control"), Some(IMMUTABLE));
     assert_eq!(archive.header("content-encoding"), None, "margo(D-27)");
     assert_eq!(bundle["digest"], sha256(&archive.body).as_str());
+    assert_eq!(archive.header("etag"), Some(format!("\"{}\"", sha256(&archive.body)).as_str()));
     assert_eq!(
-        archive.header("etag"),
-        Some(format!("\"{}\"", sha256(&archive.body)).as_str())
+        unpack(&archive.body),
+        BTreeMap::from([(format!("{deployment}.yaml"), document.body)])
     );
-    assert_eq!(unpack(&archive.body), BTreeMap::from([(format!("{deployment}.yaml"), document.body)]));
     drop(fleet);
 }
 
@@ -153,11 +158,7 @@ fn a_change_gives_a_greater_version_and_leaves_old_documents_readable() {
     fleet.operator().send("DELETE", &format!("/deployments/{deployment}"), None).expect(200);
     fleet.operator().revision_reached(press.id(), 4);
     let empty = json!({"bundle": null, "deployments": [], "manifestVersion": 4});
-    assert_eq!(manifest_of(&press), empty, "an order that changes nothing makes no revision");
-}
-
-fn manifest_of(client: &testkit::client::TestClient) -> Value {
-    manifest(client)
+    assert_eq!(manifest(&press), empty, "an order that changes nothing makes no revision");
 }
 
 // margo(D-11, D-21, A-8).
@@ -171,18 +172,24 @@ fn what_is_not_the_callers_answers_like_what_does_not_exist() {
     let nothing = sha256(b"nothing");
 
     for digest in [digest, &nothing] {
-        lathe
-            .get(&lathe.path(&format!("/deployments/{deployment}/{digest}")), &[])
-            .expect_problem(404, "#deployment-not-found", "");
+        lathe.get(&lathe.path(&format!("/deployments/{deployment}/{digest}")), &[]).expect_problem(
+            404,
+            "#deployment-not-found",
+            "",
+        );
     }
     for digest in [bundle, &nothing] {
-        lathe
-            .get(&lathe.path(&format!("/bundles/{digest}")), &[])
-            .expect_problem(404, "#invalid-bundle", "");
+        lathe.get(&lathe.path(&format!("/bundles/{digest}")), &[]).expect_problem(
+            404,
+            "#invalid-bundle",
+            "",
+        );
     }
-    press
-        .get(&press.path(&format!("/deployments/{deployment}/{nothing}")), &[])
-        .expect_problem(404, "#deployment-not-found", "");
+    press.get(&press.path(&format!("/deployments/{deployment}/{nothing}")), &[]).expect_problem(
+        404,
+        "#deployment-not-found",
+        "",
+    );
 }
 
 #[test]
@@ -215,11 +222,8 @@ fn the_compose_archive_of_a_package_reaches_the_client_that_needs_it_and_no_othe
 fn unknown_paths_and_methods_are_named() {
     let fleet = TestFleet::start();
     let press = fleet.accepted_client("press-7");
-    add_web(&fleet);
     fleet.http().send("GET", "/api/v1/nothing", &[], None).expect_problem(404, "about:blank", "");
-    let answer = fleet
-        .http()
-        .send("PATCH", &press.path("/deployments"), &[], None)
-        .expect_problem(405, "about:blank", "");
+    let wrong_method = press.signed("PATCH", &press.path("/deployments"), None, &[]);
+    let answer = press.send(&wrong_method).expect_problem(405, "about:blank", "");
     assert!(answer.header("allow").is_some_and(|it| it.contains("GET")));
 }

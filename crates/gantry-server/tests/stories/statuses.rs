@@ -41,16 +41,15 @@ fn a_failure_keeps_the_words_of_the_device() {
 #[test]
 fn a_report_that_contradicts_itself_says_why_and_changes_nothing() {
     let (fleet, press, deployment) = fleet_with_deployment();
-    let refusals: [(&str, &[(&str, &str)], &str); 4] = [
+    type Refusal<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let refusals: [Refusal<'_>; 4] = [
         ("installed", &[], "web"),
         ("installed", &[("web", "installing")], "installing"),
         ("installed", &[("web", "installed"), ("db", "installed")], "db"),
         ("installed", &[("web", "installed"), ("web", "installed")], "web"),
     ];
     for (state, components, says) in refusals {
-        press
-            .report(&deployment, state, components)
-            .expect_problem(422, "#semantic-error", says);
+        press.report(&deployment, state, components).expect_problem(422, "#semantic-error", says);
     }
     assert_eq!(seen(&fleet, &deployment), "ordered");
     // A deployment may fail before its components do.
@@ -80,9 +79,7 @@ fn the_deployment_of_another_client_looks_like_none_at_all() {
     let lathe = fleet.accepted_client("lathe-2");
     let none = "00000000-0000-4000-8000-000000000001";
     for id in [deployment.as_str(), none] {
-        lathe
-            .report(id, "failed", &[("web", "failed")])
-            .expect_problem(404, "about:blank", "");
+        lathe.report(id, "failed", &[("web", "failed")]).expect_problem(404, "about:blank", "");
     }
     assert_eq!(seen(&fleet, &deployment), "ordered");
 }
@@ -127,10 +124,8 @@ fn a_late_word_about_the_former_content_is_not_taken_for_the_newest() {
             "components": [{"name": "web", "state": "installed"}],
         });
         let path = press.path(&format!("/deployments/{deployment}/status"));
-        let headers = [
-            ("content-type", "application/json"),
-            ("gantry-adopted-manifest-version", adopted),
-        ];
+        let headers =
+            [("content-type", "application/json"), ("gantry-adopted-manifest-version", adopted)];
         press.send(&press.signed("POST", &path, Some(status.to_string().into_bytes()), &headers))
     };
     report("2").expect(200);

@@ -64,10 +64,9 @@ fn show(client: &Client) -> String {
         ("Revision", client.revision.map(|it| it.to_string())),
     ]);
     for device in &client.devices {
-        text.push_str(&table::clean(&format!("\nDevice {}, ", device.id)));
-        text.push_str(&table::clean(&format!("reported {}:", device.reported_at)));
-        let capabilities = format!("\n{:#}\n", device.capabilities);
-        text.push_str(&table::clean_lines(&capabilities));
+        let heading = format!("Device {}, reported {}:", device.id, device.reported_at);
+        text.push_str(&format!("\n{}\n", table::clean(&heading)));
+        text.push_str(&table::clean_lines(&format!("{:#}\n", device.capabilities)));
     }
     text
 }
