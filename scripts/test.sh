@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs every test: units, the programs against each other, and the main job end to end with Docker and git.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/build-hello-image.sh >/dev/null
+# The end-to-end tests start the programs, so these have to be there before the first test runs.
+cargo build --workspace --bins
+cargo test --workspace --no-fail-fast
