@@ -30,15 +30,21 @@ impl TestFleet {
     /// As [`TestFleet::start`], with more lines of configuration.
     pub fn start_with(configuration: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let port = free_port();
-        let toml = format!(
-            "data_dir = \"{}\"\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"https://localhost:{port}\"\n{configuration}",
-            dir.path().join("data").display()
-        );
-        fs::write(dir.path().join("server.toml"), toml).expect("the configuration can be written");
-        let mut fleet = Self { dir, port, server: None };
+        let mut fleet = Self { dir, port: free_port(), server: None };
+        fleet.configure(configuration);
         fleet.start_server();
         fleet
+    }
+
+    /// Replaces the further lines of configuration; they count from the server's next start.
+    pub fn configure(&self, configuration: &str) {
+        let toml = format!(
+            "data_dir = \"{}\"\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"https://localhost:{port}\"\n{configuration}",
+            self.dir.path().join("data").display(),
+            port = self.port
+        );
+        fs::write(self.dir.path().join("server.toml"), toml)
+            .expect("the configuration can be written");
     }
 
     /// Starts the server again on the same data directory, after [`TestFleet::kill`].
@@ -146,7 +152,8 @@ impl TestFleet {
     }
 }
 
-fn free_port() -> u16 {
+/// A port of the loopback interface that nobody uses now.
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
         .expect("the loopback interface has a free port")

@@ -3,6 +3,7 @@
 //! looks into a store. A helper that cannot do its part panics and says what it was doing.
 
 pub mod client;
+pub mod device;
 pub mod fleet;
 pub mod http;
 pub mod operator;

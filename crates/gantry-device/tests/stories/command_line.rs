@@ -1,0 +1,87 @@
+//! What the client's own commands say, and what they must not.
+
+use std::fs;
+
+use testkit::device::TestDevice;
+use testkit::fleet::TestFleet;
+use testkit::{programs, wait};
+
+use crate::support::{PRESS, Plant};
+
+fn said(press: &TestDevice, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = programs::run(&mut press.command(arguments));
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_named_with_its_place() {
+    let fleet = TestFleet::start();
+    let press = TestDevice::prepare(&fleet, PRESS, "[compose]\ntimeout = \"soon\"\n");
+    for command in ["check-config", "run", "status"] {
+        let (code, text) = said(&press, &[command]);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("line 14") && text.contains("`soon`"), "{text}");
+    }
+    let good = TestDevice::prepare(&fleet, "press-8", "");
+    let (code, text) = said(&good, &["check-config"]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn what_a_command_needs_and_does_not_find_is_said() {
+    let fleet = TestFleet::start();
+    let press = TestDevice::prepare(&fleet, PRESS, "");
+    let (code, text) = said(&press, &["status"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("start the client first"), "{text}");
+    let (code, text) = said(&press, &["repository"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("not been let in"), "{text}");
+    let (code, _) = said(&press, &["dance"]);
+    assert_eq!(code, Some(2));
+    let (code, text) = said(&press, &["--help"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("fingerprint") && text.contains("Exit status"), "{text}");
+}
+
+#[test]
+fn two_clients_do_not_work_on_one_state_directory() {
+    let fleet = TestFleet::start();
+    let press = TestDevice::start(&fleet, PRESS);
+    wait::until("the client to work", || press.status());
+    let (code, text) = said(&press, &["run"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("another gantry-device"), "{text}");
+}
+
+#[test]
+fn no_secret_is_logged_and_the_key_is_readable_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let plant = Plant::start("[log]\nlevel = \"trace\"\n");
+    plant.install("Hello");
+    let credential = {
+        let mut command = plant.press.command(&["git-credential", "get"]);
+        let host = plant.fleet.url().trim_start_matches("https://").to_owned();
+        let question = plant.press.folder().join("question");
+        fs::write(&question, format!("protocol=https\nhost={host}\n\n")).expect("writable");
+        command.stdin(fs::File::open(question).expect("it was just written"));
+        programs::stdout_of(&mut command)
+    };
+    let token = credential
+        .lines()
+        .find_map(|line| line.strip_prefix("password="))
+        .expect("the helper gives a token");
+    // Tokens differ from one to the next; what they have in common is their user and their length.
+    let basic = |text: &str| text.to_ascii_lowercase().contains("basic ");
+    for log in [plant.press.log(), plant.fleet.log()] {
+        assert!(!log.contains(token) && !basic(&log), "{log}");
+        assert!(!log.contains("PRIVATE KEY"));
+    }
+    let key = plant.press.state_dir().join("client.key");
+    let mode = key.metadata().expect("the client has a key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let folder = plant.press.state_dir().metadata().expect("it is there").permissions().mode();
+    assert_eq!(folder & 0o777, 0o700);
+}

@@ -1,0 +1,61 @@
+//! Without a network: workloads run on and are repaired, and what happened is told later.
+
+use testkit::wait;
+
+use crate::support::{Plant, docker};
+
+#[test]
+fn without_a_server_the_accepted_state_is_made_true_again_after_a_reboot() {
+    let plant = &mut Plant::start("");
+    plant.install("Hello");
+    plant.fleet.kill();
+    plant.press.kill();
+    for container in plant.containers() {
+        docker(&["rm", "--force", &container]);
+    }
+    plant.press.start_program();
+    wait::until("the workload to be made anew", || plant.greeting());
+
+    plant.fleet.start_server();
+    let status = wait::until("the device to be heard again", || {
+        plant.press.status().filter(|it| it["undelivered"] == 0 && it["lastError"].is_null())
+    });
+    assert_eq!(status["revision"], 2);
+    assert_eq!(plant.state(), "installed");
+}
+
+#[test]
+fn what_happened_while_the_server_was_away_is_told_in_order() {
+    let plant = &mut Plant::start("");
+    plant.install("Hello");
+    plant.press.stop();
+    plant.fleet.kill();
+    for container in plant.containers() {
+        docker(&["rm", "--force", &container]);
+    }
+    plant.press.start_program();
+    wait::until("the repair to be done and not yet told", || {
+        let status = plant.press.status()?;
+        let installed = status["deployments"][0]["state"] == "installed";
+        (installed && status["undelivered"].as_u64() > Some(0)).then_some(())
+    });
+    plant.fleet.start_server();
+    wait::until("the journal to be delivered", || {
+        plant.press.status().filter(|it| it["undelivered"] == 0)
+    });
+    let deployment = plant.fleet.operator().get("/deployments");
+    let id = deployment["items"][0]["id"].as_str().expect("a deployment has an id").to_owned();
+    let events = plant.fleet.operator().get(&format!("/deployments/{id}/events"));
+    let states: Vec<&str> = events["items"]
+        .as_array()
+        .expect("a list of events")
+        .iter()
+        .filter(|it| it["what"] == "reported")
+        .filter_map(|it| it["state"].as_str())
+        .collect();
+    assert_eq!(
+        states,
+        ["pending", "installing", "installed", "installing", "installed"],
+        "{events}"
+    );
+}
