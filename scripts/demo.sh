@@ -27,11 +27,19 @@ fail() {
   exit 1
 }
 
-# Shows a command and runs it, indented; keeps what it printed in $output.
+# Shows a command and runs it, indented; keeps what it printed in $output. Each command here may be given twice, so one
+# that may have missed the fleet manager (9 from gantry, 1 or 128 from git) is given again once that answers.
 run() {
   printf '\n  $ %s\n' "$(printf '%q ' "$@" | sed "s|$work|\$work|g; s|$PWD/||g")"
-  local status=0
-  "$@" 2>&1 | tee "$work/output" | sed -u 's/^/    /' || status=${PIPESTATUS[0]}
+  local status attempts=0
+  while :; do
+    status=0
+    "$@" 2>&1 | tee "$work/output" | sed -u 's/^/    /' || status=${PIPESTATUS[0]}
+    attempts=$((attempts + 1))
+    [[ $status =~ ^(1|9|128)$ && $attempts -lt 5 ]] || break
+    note "(again, once the fleet manager answers)"
+    wait_until 30 "gantry-server to answer" server_answers
+  done
   output=$(cat "$work/output")
   [ $status = 0 ] || fail "that command exited with $status"
 }
@@ -48,6 +56,8 @@ wait_until() { # wait_until SECONDS WHAT COMMAND...
     sleep 0.1
   done
 }
+
+server_answers() { curl --silent --fail --max-time 5 --cacert "$work/server/ca.pem" "$url/healthz"; }
 
 supervised=()
 supervise() { # supervise NAME COMMAND...: runs it, and again when it ends before we stop it
@@ -151,8 +161,7 @@ listen = "127.0.0.1:$port"
 public_url = "$url"
 TOML
 supervise gantry-server gantry-server --config "$work/server.toml"
-wait_until 30 "gantry-server to answer" \
-  curl --silent --fail --cacert "$work/server/ca.pem" "$url/healthz"
+wait_until 30 "gantry-server to answer" server_answers
 note "its log:"
 sed 's/^/    /' "$work/gantry-server.log"
 run ls -l "$work/server"
@@ -206,7 +215,7 @@ run curl --silent --show-error --fail --max-time 10 "http://localhost:$http_port
 
 title "5. The desired state is a Git repository"
 run gantry-device --config "$work/device.toml" repository
-repository=$(gantry-device --config "$work/device.toml" repository | sed -n 's/^url: *//p')
+repository=$(sed -n 's/^url: *//p' <<<"$output")
 [ -n "$repository" ] || fail "gantry-device did not name its repository"
 run git clone -c "http.sslCAInfo=$work/server/ca.pem" -c credential.helper= \
   -c "credential.helper=!gantry-device --config '$work/device.toml' git-credential" "$repository" "$work/clone"

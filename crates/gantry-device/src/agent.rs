@@ -283,9 +283,14 @@ impl Contact<'_> {
         self.pace.retry_after = error.retry_after();
     }
 
-    /// Delivers the journal while the way is open. A failure closes it until the next contact.
+    /// Whether the last contact went well. A failure closes the way until the next contact.
+    fn is_open(&self) -> bool {
+        self.pace.failures == 0
+    }
+
+    /// Delivers the journal while the way is open.
     fn deliver(&mut self, config: &Config) {
-        let Some(client) = self.onboarded.clone().filter(|_| self.pace.failures == 0) else {
+        let Some(client) = self.onboarded.clone().filter(|_| self.is_open()) else {
             return;
         };
         match report::deliver(&mut self.journal, self.link, &client, self.state) {
@@ -306,9 +311,10 @@ struct Talking<'a, 'b> {
 
 impl Surroundings for Talking<'_, '_> {
     fn package(&mut self, component: &Component) -> Result<PathBuf, PackageError> {
-        let keyid = self.contact.onboarded.as_ref().map_or("", |it| it.client_id.as_str());
-        let keyid = if keyid.is_empty() { "unknown" } else { keyid };
-        package::fetch(&component.source, self.contact.link, keyid, self.contact.state)
+        let contact = &self.contact;
+        let client = contact.onboarded.as_ref().filter(|_| contact.is_open());
+        let keyid = client.map(|it| it.client_id.as_str());
+        package::fetch(&component.source, contact.link, keyid, contact.state)
     }
 
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {

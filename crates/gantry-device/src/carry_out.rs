@@ -64,17 +64,30 @@ impl CarryOut<'_> {
         if former.as_ref().is_none_or(|it| it.digest != *digest) {
             surroundings.note(id, running)?;
         }
-        self.remove_former(&document, former.as_ref());
-
         let unmet = document.constraints.unmet_by(self.capabilities);
         if !unmet.is_empty() {
             let failure = ("not-eligible", format!("the device {}", unmet.join(", ")));
             return fail(id, 0, failure, running, surroundings, now_ms);
         }
+        // All packages before anything is started: half an application helps nobody.
+        let mut archives = Vec::new();
         for (place, component) in document.components.iter().enumerate() {
+            match archive(&document, component, surroundings) {
+                Ok(archive) => archives.push(archive),
+                Err(NoArchive::NotNow(why)) => {
+                    tracing::info!(deployment = document.name, why, "waiting for a package");
+                    return crate::running::save(running, self.state);
+                }
+                Err(NoArchive::Never(code, why)) => {
+                    return fail(id, place, (code, why), running, surroundings, now_ms);
+                }
+            }
+        }
+        self.remove_former(&document, former.as_ref());
+        for ((place, component), archive) in document.components.iter().enumerate().zip(archives) {
             set(running, id, place, Progress::Installing);
             surroundings.note(id, running)?;
-            match self.install_component(id, place, &document, component, running, surroundings) {
+            match self.install_component(id, place, &document, component, archive, running) {
                 Ok(()) => {
                     set(running, id, place, Progress::Installed);
                     if let Some(deployment) = running.get_mut(&id)
@@ -97,19 +110,9 @@ impl CarryOut<'_> {
         place: usize,
         document: &ApplicationDeployment,
         component: &Ordered,
+        archive: PathBuf,
         running: &Running,
-        surroundings: &mut dyn Surroundings,
     ) -> Result<(), (&'static str, String)> {
-        if document.kind != ProfileType::Compose {
-            let kind = document.kind.name();
-            return Err((
-                "unsupported-type",
-                format!("this client does not run {kind} components yet"),
-            ));
-        }
-        let archive = surroundings
-            .package(component)
-            .map_err(|error| ("package-unavailable", crate::chain(&error)))?;
         let project = running.get(&id).and_then(|it| it.components.get(place));
         let project = project.map(|it| it.project.clone()).unwrap_or_default();
         let environment = document.values_of(&component.name);
@@ -202,6 +205,29 @@ impl CarryOut<'_> {
             timeout: self.default_timeout,
         }
     }
+}
+
+/// Why there is no package to install from.
+enum NoArchive {
+    /// It can be had later; why it cannot now.
+    NotNow(String),
+    /// A code and why.
+    Never(&'static str, String),
+}
+
+fn archive(
+    document: &ApplicationDeployment,
+    component: &Ordered,
+    surroundings: &mut dyn Surroundings,
+) -> Result<PathBuf, NoArchive> {
+    if document.kind != ProfileType::Compose {
+        let why = format!("this client does not run {} components yet", document.kind.name());
+        return Err(NoArchive::Never("unsupported-type", why));
+    }
+    surroundings.package(component).map_err(|error| match error {
+        PackageError::FleetManagerAway(_) => NoArchive::NotNow(crate::chain(&error)),
+        _ => NoArchive::Never("package-unavailable", crate::chain(&error)),
+    })
 }
 
 /// A deployment at the start of its installation.

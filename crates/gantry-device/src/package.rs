@@ -21,19 +21,23 @@ pub(crate) enum PackageError {
     Signed(String),
     #[error("the package location `{0}` is not an https URL")]
     NotHttps(String),
+    /// No fault of the package: it is fetched when the fleet manager is there again.
+    #[error("the fleet manager, which has the package, cannot be reached now")]
+    FleetManagerAway(#[source] Option<LinkError>),
     #[error("the package cannot be fetched")]
-    Fetch(#[from] LinkError),
+    Fetch(#[source] LinkError),
     #[error("the package does not have the digest {0} that its location names")]
     Digest(Digest),
     #[error("the package cannot be kept")]
     State(#[from] StateError),
 }
 
-/// The file of a component's package; it is fetched unless it is there.
+/// The file of a component's package; it is fetched unless it is there. Without a `keyid` it is not a
+/// time to talk to the fleet manager.
 pub(crate) fn fetch(
     source: &Source,
     link: &FleetManager,
-    keyid: &str,
+    keyid: Option<&str>,
     state: &StateDir,
 ) -> Result<PathBuf, PackageError> {
     let location = match source {
@@ -57,12 +61,26 @@ pub(crate) fn fetch(
     }
     let own = location.strip_prefix(link.origin()).filter(|it| it.starts_with('/'));
     let bytes = match own {
-        Some(path) => link.send_bounded("GET", path, keyid, &[], None, LARGEST)?.body,
-        None => link.download(location, LARGEST)?,
+        Some(path) => {
+            let keyid = keyid.ok_or(PackageError::FleetManagerAway(None))?;
+            let answer = link.send_bounded("GET", path, keyid, &[], None, LARGEST);
+            answer.map_err(of_fleet_manager)?.body
+        }
+        None => link.download(location, LARGEST).map_err(PackageError::Fetch)?,
     };
     if let Some(promised) = promised.filter(|it| *it != Digest::of(&bytes)) {
         return Err(PackageError::Digest(promised));
     }
     state.save_bytes(&file, &bytes)?;
     Ok(state.join(&file))
+}
+
+/// What fails between us and the fleet manager passes; only a clear no is about the package.
+fn of_fleet_manager(error: LinkError) -> PackageError {
+    match error {
+        LinkError::Refused { status: 400 | 404 | 410 | 422, .. } => PackageError::Fetch(error),
+        LinkError::Refused { .. } | LinkError::Unreachable(_) | LinkError::Nonsense(_) => {
+            PackageError::FleetManagerAway(Some(error))
+        }
+    }
 }

@@ -43,18 +43,24 @@ impl Provider for Obedient {
 
 /// Remembers what was noted.
 #[derive(Default)]
-struct Notes(Vec<String>);
+struct Notes {
+    told: Vec<String>,
+    fleet_manager_is_away: bool,
+}
 
 impl Surroundings for Notes {
     fn package(&mut self, _component: &Ordered) -> Result<PathBuf, PackageError> {
-        Ok(PathBuf::from("package.tar.gz"))
+        match self.fleet_manager_is_away {
+            false => Ok(PathBuf::from("package.tar.gz")),
+            true => Err(PackageError::FleetManagerAway(None)),
+        }
     }
 
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {
         let deployment = &running[&id];
         let components: Vec<&str> =
             deployment.components.iter().map(|it| it.state.state().name()).collect();
-        self.0.push(format!("{}: {}", deployment.overall().name(), components.join(" ")));
+        self.told.push(format!("{}: {}", deployment.overall().name(), components.join(" ")));
         Ok(())
     }
 }
@@ -147,7 +153,7 @@ fn components_are_installed_in_order_and_removed_in_reverse() {
         ["install shop-db", "install shop-api", "remove shop-api", "remove shop-db"]
     );
     assert_eq!(
-        bench.notes.0,
+        bench.notes.told,
         [
             "pending: pending pending",
             "installing: installing pending",
@@ -167,7 +173,7 @@ fn a_component_that_fails_stops_the_rest_and_is_tried_again_later() {
     let provider = Obedient { fails: Some("shop-db"), ..Obedient::default() };
     let accepted = bench.accept(4, &["db", "api"], "");
     bench.install(&provider, &accepted);
-    assert_eq!(bench.notes.0.last().map(String::as_str), Some("failed: failed pending"));
+    assert_eq!(bench.notes.told.last().map(String::as_str), Some("failed: failed pending"));
     let first = bench.running[&id()].retry_at;
     bench.install(&provider, &accepted);
     let second = bench.running[&id()].retry_at;
@@ -206,12 +212,28 @@ fn a_device_that_does_not_fit_says_so_and_starts_nothing() {
 }
 
 #[test]
+fn a_package_that_cannot_be_had_now_is_waited_for_and_no_failure() {
+    let mut bench = Bench::new();
+    let provider = Obedient::default();
+    let accepted = bench.accept(4, &["db", "api"], "");
+    bench.notes.fleet_manager_is_away = true;
+    bench.install(&provider, &accepted);
+    bench.install(&provider, &accepted);
+    assert_eq!(bench.notes.told, ["pending: pending pending"]);
+    assert!(provider.calls.borrow().is_empty());
+
+    bench.notes.fleet_manager_is_away = false;
+    bench.install(&provider, &accepted);
+    assert_eq!(*provider.calls.borrow(), ["install shop-db", "install shop-api"]);
+}
+
+#[test]
 fn a_removal_that_fails_is_not_forgotten() {
     let mut bench = Bench::new();
     let accepted = bench.accept(4, &["api"], "");
     bench.install(&Obedient::default(), &accepted);
     bench.remove(&Obedient { fails: Some("shop-api"), ..Obedient::default() });
-    assert_eq!(bench.notes.0.last().map(String::as_str), Some("failed: failed"));
+    assert_eq!(bench.notes.told.last().map(String::as_str), Some("failed: failed"));
     assert!(bench.running.contains_key(&id()));
     bench.remove(&Obedient::default());
     assert!(bench.running.is_empty());
