@@ -10,13 +10,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("margo-contract", &[]),
     ("http-signature", &[]),
     ("git-serve", &[]),
+    ("commit-signature", &[]),
     ("fleet-domain", &[]),
     ("operator-api", &[]),
     ("fleet-store", &["fleet-domain"]),
-    ("fleet-publish", &["fleet-domain", "git-serve", "margo-contract"]),
+    ("fleet-publish", &["commit-signature", "fleet-domain", "git-serve", "margo-contract"]),
     (
         "gantry-server",
         &[
+            "commit-signature",
             "fleet-domain",
             "fleet-publish",
             "fleet-store",
@@ -28,7 +30,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("gantry", &["operator-api"]),
     ("device-providers", &["margo-contract"]),
-    ("gantry-device", &["device-providers", "http-signature", "margo-contract"]),
+    (
+        "gantry-device",
+        &["commit-signature", "device-providers", "http-signature", "margo-contract"],
+    ),
     ("testkit", &["http-signature", "margo-contract", "operator-api"]),
 ];
 

@@ -19,6 +19,8 @@ pub enum Permission {
     ManageApplications,
     /// Approve, reject and revoke clients.
     AdmitClients,
+    /// Replace the key that signs desired states.
+    ManageKeys,
 }
 
 impl Role {
@@ -28,7 +30,7 @@ impl Role {
         let least = match permission {
             Permission::ViewFleet => Self::Viewer,
             Permission::OrderDeployments | Permission::ManageApplications => Self::Operator,
-            Permission::AdmitClients => Self::Administrator,
+            Permission::AdmitClients | Permission::ManageKeys => Self::Administrator,
         };
         self >= least
     }

@@ -3,10 +3,12 @@
 //! decides on `manifestVersion`.
 
 mod message;
+mod signers;
 
 use std::collections::BTreeMap;
 use std::io;
 
+use commit_signature::{KeyError, Signer, SigningKey};
 use fleet_domain::desired_state::{DesiredState, Order};
 use fleet_domain::ids::{ClientId, DeploymentId, RevisionNumber, Sha256};
 use git_serve::ObjectId;
@@ -15,12 +17,18 @@ use margo_contract::bundle;
 use margo_contract::digest::Digest;
 use margo_contract::state_manifest::{BundleRef, DeploymentRef, StateManifest, UnwritableManifest};
 
+pub use message::COMMITTER_EMAIL;
+
 /// What the newest revision of a client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Previous {
     pub number: RevisionNumber,
     pub commit: ObjectId,
     pub documents: BTreeMap<DeploymentId, Sha256>,
+    /// Whose signature its commit carries, if any.
+    pub signer: Option<Signer>,
+    /// Whom its commit introduces as a further signer, if anybody.
+    pub introduces: Option<Signer>,
 }
 
 /// A revision, ready to be remembered and served.
@@ -36,6 +44,8 @@ pub struct Revision {
     pub objects: Vec<PackedObject>,
     /// The commit message.
     pub message: String,
+    /// Whose signature the commit carries.
+    pub signer: Signer,
 }
 
 /// All documents in one archive.
@@ -56,6 +66,10 @@ pub enum PublishError {
     Bundle(#[source] io::Error),
     #[error("making the objects of the commit")]
     Objects(#[from] ObjectError),
+    #[error("there is no key to sign the commit with")]
+    NoKey,
+    #[error("signing the commit")]
+    Sign(#[from] KeyError),
 }
 
 /// Builds the next revision of a client at `now` (seconds since 1970), or nothing when its desired
@@ -66,6 +80,7 @@ pub fn publish(
     previous: Option<&Previous>,
     desired: &DesiredState,
     orders: &[Order],
+    keys: &[SigningKey],
     now: i64,
 ) -> Result<Option<Revision>, PublishError> {
     let digests: BTreeMap<DeploymentId, Sha256> =
@@ -79,16 +94,28 @@ pub fn publish(
     let bundle = bundle_of(desired)?;
     let manifest = manifest(client, number, desired, bundle.as_ref()).to_bytes()?;
     let (tree, objects) = tree(&manifest, desired)?;
-    let message = message::of(number, orders);
-    let commit = object::commit(&Commit {
+    let signing = signers::choose(previous, keys).ok_or(PublishError::NoKey)?;
+    let message = message::of(number, orders, signing.introduces.as_ref());
+    let commit = Commit {
         tree,
         parent: previous.map(|it| it.commit),
         author: message::author(orders, now),
         committer: message::gantry(now),
         message: message.clone(),
-    })?;
-    let manifest_digest = sha256(&manifest);
-    Ok(Some(Revision { number, manifest, manifest_digest, bundle, commit, objects, message }))
+    };
+    let signature = signing.key.sign(commit.to_text().as_bytes())?;
+    let commit = commit.pack(Some(&signature))?;
+    let (manifest_digest, signer) = (sha256(&manifest), signing.key.signer());
+    Ok(Some(Revision {
+        number,
+        manifest,
+        manifest_digest,
+        bundle,
+        commit,
+        objects,
+        message,
+        signer,
+    }))
 }
 
 fn bundle_of(desired: &DesiredState) -> Result<Option<Bundle>, PublishError> {

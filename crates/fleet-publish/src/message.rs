@@ -1,6 +1,7 @@
 //! What a commit tells: who ordered what, when and why, and trailers that programs can read. What
 //! operators write is folded into one line, so that nobody can forge a trailer.
 
+use commit_signature::Signer;
 use fleet_domain::desired_state::{Order, Ordered, OrderedDeployment, ParameterChange};
 use fleet_domain::ids::RevisionNumber;
 use git_serve::object::Person;
@@ -10,9 +11,11 @@ const LONGEST_TEXT: usize = 500;
 const LONGEST_SUBJECT: usize = 100;
 /// Names that end with `.invalid` belong to nobody (RFC 2606).
 const DOMAIN: &str = "gantry.invalid";
+/// The address of the fleet manager, by which its signatures are looked up.
+pub const COMMITTER_EMAIL: &str = "gantry@gantry.invalid";
 
 /// The message of a revision.
-pub(crate) fn of(number: RevisionNumber, orders: &[Order]) -> String {
+pub(crate) fn of(number: RevisionNumber, orders: &[Order], introduces: Option<&Signer>) -> String {
     let subject = match orders {
         [] => "Publish the desired state".to_owned(),
         [order] => subject(order),
@@ -20,7 +23,10 @@ pub(crate) fn of(number: RevisionNumber, orders: &[Order]) -> String {
     };
     let mut message = format!("{}\n", cut(&subject, LONGEST_SUBJECT));
     for order in orders {
-        message.push_str(&format!("\n{}\n", paragraph(order)));
+        // One order alone is what the subject says already.
+        let heading =
+            if orders.len() > 1 { format!("{}.\n", self::subject(order)) } else { String::new() };
+        message.push_str(&format!("\n{heading}{}\n", paragraph(order)));
     }
     message.push_str(&format!("\nMargo-Manifest-Version: {number}\n"));
     for order in orders {
@@ -28,6 +34,9 @@ pub(crate) fn of(number: RevisionNumber, orders: &[Order]) -> String {
         if let Some(deployment) = deployment(order) {
             message.push_str(&format!("Gantry-Deployment: {}\n", deployment.id));
         }
+    }
+    if let Some(signer) = introduces {
+        message.push_str(&format!("{}\n", signer.introduction()));
     }
     message
 }
@@ -46,7 +55,7 @@ pub(crate) fn author(orders: &[Order], now: i64) -> Person {
 
 /// The fleet manager itself.
 pub(crate) fn gantry(now: i64) -> Person {
-    Person { name: "Gantry".to_owned(), email: format!("gantry@{DOMAIN}"), at: now }
+    Person { name: "Gantry".to_owned(), email: COMMITTER_EMAIL.to_owned(), at: now }
 }
 
 fn subject(order: &Order) -> String {
@@ -69,7 +78,7 @@ fn subject(order: &Order) -> String {
 }
 
 fn paragraph(order: &Order) -> String {
-    let mut lines = vec![format!("{}.", subject(order))];
+    let mut lines = Vec::new();
     if let Some(deployment) = deployment(order) {
         lines.push(format!("Application: {} {}", deployment.application, deployment.version));
         lines.extend(deployment.changes.iter().map(|it| format!("Parameter {}", change(it))));

@@ -1,6 +1,7 @@
 //! A revision is one thing in four forms, and each form says the same.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use fleet_domain::desired_state::{Document, Ordered, OrderedDeployment, ParameterChange};
 use uuid::Uuid;
@@ -8,6 +9,13 @@ use uuid::Uuid;
 use super::*;
 
 const NOW: i64 = 1_800_000_000;
+
+/// Always the same one.
+fn key() -> SigningKey {
+    static KEY: OnceLock<Vec<u8>> = OnceLock::new();
+    let der = KEY.get_or_init(|| SigningKey::generate().expect("there is randomness"));
+    SigningKey::from_pkcs8_der(der).expect("it was just made")
+}
 
 fn client() -> ClientId {
     ClientId::from_uuid(Uuid::from_u128(7))
@@ -46,12 +54,20 @@ fn order(what: fn(OrderedDeployment) -> Ordered, reason: Option<&str>) -> Order 
 }
 
 fn revision(previous: Option<&Previous>, desired: &DesiredState, orders: &[Order]) -> Revision {
-    publish(client(), previous, desired, orders, NOW).expect("it can be made").expect("it is new")
+    publish(client(), previous, desired, orders, &[key()], NOW)
+        .expect("it can be made")
+        .expect("it is new")
 }
 
 fn previous(revision: &Revision, desired: &DesiredState) -> Previous {
     let documents = desired.documents.iter().map(|(id, it)| (*id, it.digest));
-    Previous { number: revision.number, commit: revision.commit.id, documents: documents.collect() }
+    Previous {
+        number: revision.number,
+        commit: revision.commit.id,
+        documents: documents.collect(),
+        signer: Some(revision.signer.clone()),
+        introduces: Signer::introduced_by(&revision.message),
+    }
 }
 
 #[test]
@@ -67,7 +83,7 @@ fn a_change_makes_the_next_revision_and_no_change_none() {
     let one = desired(&[(1, "a: 1\n")]);
     let first = revision(None, &one, &[]);
     let before = previous(&first, &one);
-    assert_eq!(publish(client(), Some(&before), &one, &[], NOW + 9).expect("fine"), None);
+    assert_eq!(publish(client(), Some(&before), &one, &[], &[key()], NOW + 9).expect("fine"), None);
 
     let two = desired(&[(1, "a: 2\n")]);
     assert_eq!(revision(Some(&before), &two, &[]).number.get(), 2);
@@ -113,7 +129,6 @@ fn the_message_tells_who_ordered_what_and_why() {
     assert_eq!(
         message,
         "Update hello: greeting Hello -> Moin\n\n\
-         Update hello: greeting Hello -> Moin.\n\
          Application: com-gantry-hello 1.0.0\n\
          Parameter greeting Hello -> Moin\n\
          Reason: we are in Hamburg\n\

@@ -116,6 +116,8 @@ CREATE TABLE revisions (
     published_at BIGINT NOT NULL,
     message TEXT NOT NULL,
     operators TEXT NOT NULL,
+    -- The SSH public key whose signature the commit carries.
+    signer TEXT,
     PRIMARY KEY (client_id, number),
     UNIQUE (client_id, git_commit)
 );

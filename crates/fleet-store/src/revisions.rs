@@ -22,6 +22,8 @@ pub struct Revision {
     pub message: String,
     /// Whose orders it carries out.
     pub operators: Vec<OperatorName>,
+    /// The SSH public key whose signature the commit carries.
+    pub signer: Option<String>,
 }
 
 /// A revision with all that makes it fetchable.
@@ -158,7 +160,8 @@ impl Transaction {
     ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO revisions (client_id, number, git_commit, manifest, manifest_digest, \
-             published_at, message, operators) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             published_at, message, operators, signer) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(client.to_string())
         .bind(revision_column(revision.number))
@@ -168,6 +171,7 @@ impl Transaction {
         .bind(revision.published_at)
         .bind(revision.message.as_str())
         .bind(to_json(&revision.operators))
+        .bind(revision.signer.as_deref())
         .execute(self.connection())
         .await?;
         Ok(())
@@ -232,5 +236,6 @@ fn revision(row: &Columns<'_>) -> Result<Revision, StoreError> {
         published_at: row.integer("published_at")?,
         message: row.text("message")?,
         operators: from_json(row, "operators")?,
+        signer: row.optional_text("signer")?,
     })
 }

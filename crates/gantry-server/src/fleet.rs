@@ -8,6 +8,7 @@ mod desired_state;
 mod operators;
 mod order;
 mod repository_token;
+mod signers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) use clients::{ClientView, DecideError, Onboarding};
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
 pub(crate) use desired_state::{GitError, RevisionView};
 pub(crate) use order::{GivenValue, NewContent, NewOrder, OrderError};
+pub(crate) use repository_token::RepositoryAccess;
+pub(crate) use signers::RotateError;
 
 use clients::RecentContacts;
 use repository_token::TokenKey;
@@ -89,6 +92,7 @@ impl Fleet {
     ) -> Result<Self, OpenFleetError> {
         let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await?;
         let token_key = TokenKey::load(&store).await?;
+        signers::prepare(&store).await?;
         let inner = Inner {
             store,
             options,

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use fleet_domain::ids::ClientId;
+use fleet_publish::COMMITTER_EMAIL;
 use git_serve::advertisement;
 use git_serve::upload_pack::Command;
 use serde::Deserialize;
@@ -60,6 +61,14 @@ pub(crate) async fn get_info_refs(
         advertisement::unsupported_version()
     };
     Ok(git_answer("application/x-git-upload-pack-advertisement", body))
+}
+
+/// `GET /git/allowed_signers`: the file by which any Git checks the commits of every repository here.
+pub(crate) async fn get_allowed_signers(State(server): State<Server>) -> Result<Response, Problem> {
+    let signers = server.fleet.signers().await.map_err(|error| Problem::internal(&error))?;
+    let lines = signers.iter().map(|it| it.allowed_signers_line(COMMITTER_EMAIL) + "\n");
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))];
+    Ok((content_type, lines.collect::<String>()).into_response())
 }
 
 /// `POST /git/{clientId}.git/git-upload-pack`

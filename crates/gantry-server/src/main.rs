@@ -73,6 +73,10 @@ async fn run(config: Config) -> Result<()> {
         tracing::warn!("the onboarding policy is open: every client is let in; for labs only");
     }
     greet_first_administrator(&config, &fleet).await?;
+    for signer in fleet.signers().await.context("reading the signing keys")? {
+        let line = signer.allowed_signers_line(fleet_publish::COMMITTER_EMAIL);
+        tracing::info!(line, "commits are signed by an allowed signer");
+    }
     let certificate = ServerCertificate::load(&config, clock::now())?;
     let tls = certificate.server_config()?;
 

@@ -6,6 +6,7 @@ mod applications;
 mod clients;
 mod deployments;
 mod revisions;
+mod signing_keys;
 
 use axum::Json;
 use axum::Router;
@@ -51,6 +52,8 @@ pub(crate) fn router() -> Router<Server> {
                 .routes(routes!(clients::approve))
                 .routes(routes!(clients::reject))
                 .routes(routes!(clients::revoke))
+                .routes(routes!(clients::repository))
+                .routes(routes!(signing_keys::list, signing_keys::rotate))
                 .routes(routes!(revisions::list))
                 .routes(routes!(revisions::show))
                 .routes(routes!(applications::list, applications::add))

@@ -70,6 +70,7 @@ fn for_anybody() -> Router<Server> {
 /// Whoever has a token for a client's repository.
 fn for_git() -> Router<Server> {
     Router::new()
+        .route("/git/allowed_signers", get(git_http::get_allowed_signers))
         .route("/git/{repository}/info/refs", get(git_http::get_info_refs))
         .route("/git/{repository}/git-upload-pack", post(git_http::post_upload_pack))
         .route("/git/{repository}/git-receive-pack", post(git_http::post_receive_pack))

@@ -80,15 +80,34 @@ pub fn tree(children: &[(&str, Child)]) -> Result<PackedObject, ObjectError> {
     packed(gix_object::Kind::Tree, &content)
 }
 
-/// A commit. Names lose what would end their line, so that they cannot forge a header.
-pub fn commit(commit: &Commit) -> Result<PackedObject, ObjectError> {
-    let mut text = format!("tree {}\n", commit.tree);
-    if let Some(parent) = commit.parent {
-        text.push_str(&format!("parent {parent}\n"));
+impl Commit {
+    /// The commit as it is without a signature: what a signature is made over. Names lose what would
+    /// end their line, so that they cannot forge a header.
+    pub fn to_text(&self) -> String {
+        format!("{}\n{}", self.headers(), self.message.replace('\0', ""))
     }
-    text.push_str(&format!("author {}\ncommitter {}\n\n", commit.author, commit.committer));
-    text.push_str(&commit.message.replace('\0', ""));
-    packed(gix_object::Kind::Commit, text.as_bytes())
+
+    /// The commit as an object. A signature stands in the header `gpgsig`, each further line of it
+    /// behind a blank.
+    pub fn pack(&self, signature: Option<&str>) -> Result<PackedObject, ObjectError> {
+        let text = match signature {
+            None => self.to_text(),
+            Some(signature) => {
+                let signature = signature.trim_end().replace('\n', "\n ");
+                let message = self.message.replace('\0', "");
+                format!("{}gpgsig {signature}\n\n{message}", self.headers())
+            }
+        };
+        packed(gix_object::Kind::Commit, text.as_bytes())
+    }
+
+    fn headers(&self) -> String {
+        let parent = self.parent.map(|parent| format!("parent {parent}\n")).unwrap_or_default();
+        format!(
+            "tree {}\n{parent}author {}\ncommitter {}\n",
+            self.tree, self.author, self.committer
+        )
+    }
 }
 
 impl fmt::Display for Person {

@@ -57,6 +57,37 @@ pub struct Client {
     pub devices: Vec<Device>,
 }
 
+/// Where a client's desired state can be fetched with Git, and what opens it for a while.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryAccess {
+    pub url: String,
+    pub branch: String,
+    pub username: String,
+    /// For reading this repository alone.
+    pub token: String,
+    pub expires_at: String,
+    /// The SSH public keys that sign its commits.
+    pub signers: Vec<String>,
+}
+
+/// The token stays out of logs.
+impl std::fmt::Debug for RepositoryAccess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RepositoryAccess").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// A key that signs the commits of desired states.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SigningKey {
+    /// As in `ssh-ed25519 AAAA…`.
+    pub public_key: String,
+    /// The line for a file that Git's `gpg.ssh.allowedSignersFile` names.
+    pub allowed_signers_line: String,
+}
+
 /// A device that a client speaks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

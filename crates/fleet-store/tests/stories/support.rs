@@ -176,6 +176,7 @@ pub(crate) fn new_revision(number: u64, desired: DesiredState, objects: &[&str])
             published_at: 104,
             message: "Install com-example-pumps".to_owned(),
             operators: operators.into_iter().collect(),
+            signer: Some("ssh-ed25519 AAAA".to_owned()),
         },
         desired,
         bundle: Some(Document { digest: sha256(0xbb), bytes: vec![0x1f, 0x8b, 0] }),

@@ -18,13 +18,16 @@ pub(crate) async fn get_repository(
     if !server.git_enabled {
         return Err(Problem::not_found("Git is switched off here; use the manifest"));
     }
-    let access = server.fleet.repository_access(client.id(), clock::now());
+    let access = server.fleet.repository_access(client.id(), clock::now()).await;
+    let access = access.map_err(|error| Problem::internal(&error))?;
+    let signers: Vec<String> = access.signers.iter().map(ToString::to_string).collect();
     let body = json!({
-        "url": format!("{}/git/{}.git", server.origin, client.id()),
-        "branch": "main",
+        "url": access.url,
+        "branch": access.branch,
         "username": client.id(),
         "token": access.token,
         "expiresAt": clock::rfc3339(access.expires_at),
+        "signers": signers,
     });
     Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], axum::Json(body)))
 }

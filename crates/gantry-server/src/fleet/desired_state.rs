@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use commit_signature::Signer;
 use fleet_domain::deployment::Life;
 use fleet_domain::desired_state::Document;
 use fleet_domain::ids::{ClientId, DeploymentId, ObjectId, OperatorName, RevisionNumber, Sha256};
@@ -12,7 +13,7 @@ use fleet_store::{
 use git_serve::object::PackedObject;
 use git_serve::upload_pack::{Answer, Fetch, History, LsRefs, RequestError};
 
-use super::{Fleet, FleetError, LONGEST_LIST, PUBLISH};
+use super::{Fleet, FleetError, LONGEST_LIST, PUBLISH, signers};
 use crate::problem;
 
 const JOBS_AT_A_TIME: u32 = 100;
@@ -221,7 +222,9 @@ async fn publish(
     let previous = previous(transaction, client).await?;
     let desired = transaction.desired_state(client).await?;
     let orders = transaction.pending_orders(client).await?;
-    let revision = fleet_publish::publish(client, previous.as_ref(), &desired, &orders, now)?;
+    let keys = signers::keys(transaction).await?;
+    let revision =
+        fleet_publish::publish(client, previous.as_ref(), &desired, &orders, &keys, now)?;
     let Some(revision) = revision else {
         // Orders that cancelled each other out: the newest revision carries them all.
         if let Some(previous) = previous {
@@ -249,6 +252,7 @@ async fn publish(
             published_at: now,
             message: revision.message,
             operators,
+            signer: Some(revision.signer.to_string()),
         },
         desired,
         bundle,
@@ -267,7 +271,13 @@ async fn previous(
     let documents: BTreeMap<DeploymentId, Sha256> =
         snapshot.revision_documents(client, newest.number).await?;
     let commit = git_id(&newest.commit)?;
-    Ok(Some(Previous { number: newest.number, commit, documents }))
+    Ok(Some(Previous {
+        number: newest.number,
+        commit,
+        documents,
+        signer: signers::signer_of(&newest),
+        introduces: Signer::introduced_by(&newest.message),
+    }))
 }
 
 /// Content that was changed and changed back is what the newest revision carries, and what the device

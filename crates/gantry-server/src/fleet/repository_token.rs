@@ -3,20 +3,25 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use commit_signature::Signer;
 use fleet_domain::client::Standing;
-use fleet_domain::ids::ClientId;
+use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_store::Store;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::{Fleet, FleetError, OpenFleetError};
+use super::{Fleet, FleetError, OpenFleetError, audit};
 
 const SETTING: &str = "repository-token-key";
 const LIFETIME_SECONDS: i64 = 60 * 60;
 
-/// What opens a client's repository, for a while.
+/// Where a client's repository is, and what opens it for a while.
 pub(crate) struct RepositoryAccess {
+    pub(crate) url: String,
+    pub(crate) branch: &'static str,
     pub(crate) token: String,
+    /// Who signs its commits.
+    pub(crate) signers: Vec<Signer>,
     /// Seconds since 1970.
     pub(crate) expires_at: i64,
 }
@@ -59,10 +64,33 @@ fn signed(client: ClientId, expiry: [u8; 8]) -> Vec<u8> {
 }
 
 impl Fleet {
-    /// A fresh token for a client's repository.
-    pub(crate) fn repository_access(&self, client: ClientId, now: i64) -> RepositoryAccess {
+    /// Access to a client's repository, with a fresh token.
+    pub(crate) async fn repository_access(
+        &self,
+        client: ClientId,
+        now: i64,
+    ) -> Result<RepositoryAccess, FleetError> {
         let expires_at = now + LIFETIME_SECONDS;
-        RepositoryAccess { token: self.inner.token_key.token(client, expires_at), expires_at }
+        Ok(RepositoryAccess {
+            url: format!("{}/git/{client}.git", self.inner.options.origin),
+            branch: "main",
+            token: self.inner.token_key.token(client, expires_at),
+            signers: self.signers_for(client).await?,
+            expires_at,
+        })
+    }
+
+    /// Access for an operator; it is written into the audit log.
+    pub(crate) async fn open_repository(
+        &self,
+        operator: &OperatorName,
+        client: ClientId,
+        now: i64,
+    ) -> Result<RepositoryAccess, FleetError> {
+        let mut transaction = self.inner.store.begin().await?;
+        audit(&mut transaction, now, operator, "client.open-repository", client, "").await?;
+        self.commit(transaction).await?;
+        self.repository_access(client, now).await
     }
 
     /// Whose repository a user name and token open; nobody's when the client is no longer let in.

@@ -2,13 +2,14 @@
 
 use fleet_domain::client::Standing;
 use fleet_domain::deployment::{Deployment, Life, Progress, Report};
+use fleet_domain::ids::ClientId;
 use fleet_store::{DeploymentEvent, Event};
 use margo_contract::application_description::ApplicationDescription;
 use operator_api as api;
 use serde_json::Value;
 
 use crate::clock::rfc3339;
-use crate::fleet::{ClientView, DeploymentView, RevisionView};
+use crate::fleet::{ClientView, DeploymentView, RepositoryAccess, RevisionView};
 
 pub(super) fn client(view: &ClientView) -> api::Client {
     let entry = &view.entry;
@@ -33,6 +34,17 @@ pub(super) fn client(view: &ClientView) -> api::Client {
         last_contact: entry.last_contact.map(rfc3339),
         revision: view.revision.map(fleet_domain::ids::RevisionNumber::get),
         devices: devices.collect(),
+    }
+}
+
+pub(super) fn repository(client: ClientId, access: &RepositoryAccess) -> api::RepositoryAccess {
+    api::RepositoryAccess {
+        url: access.url.clone(),
+        branch: access.branch.to_owned(),
+        username: client.to_string(),
+        token: access.token.clone(),
+        expires_at: rfc3339(access.expires_at),
+        signers: access.signers.iter().map(ToString::to_string).collect(),
     }
 }
 

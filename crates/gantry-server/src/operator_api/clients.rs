@@ -2,10 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use fleet_domain::client::Verdict;
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+use fleet_domain::client::{Standing, Verdict};
 use fleet_domain::ids::ClientId;
 use fleet_domain::permission::Permission;
-use operator_api::{Client, Decision, Page};
+use operator_api::{Client, Decision, Page, RepositoryAccess};
 
 use super::answers;
 use crate::clock;
@@ -14,6 +16,7 @@ use crate::extract::Path;
 use crate::fleet::{DecideError, Fleet};
 use crate::identity::VerifiedOperator;
 use crate::problem::Problem;
+use crate::server::Server;
 
 type Answer = Result<Json<Client>, Problem>;
 
@@ -83,6 +86,31 @@ pub(super) async fn revoke(
     extract::Json(decision): extract::Json<Decision>,
 ) -> Answer {
     decide(&fleet, &operator, &id, Verdict::Revoke, decision).await
+}
+
+/// Gives access to a client's repository for reading, for a while.
+#[utoipa::path(post, path = "/clients/{clientId}/repository", operation_id = "openRepository",
+    params(("clientId" = String, Path)),
+    responses((status = 200, body = RepositoryAccess), (status = 404, description = "no such client"),
+        (status = 409, description = "the client is not approved, or Git is switched off")))]
+pub(super) async fn repository(
+    State(server): State<Server>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    operator.permit(Permission::ViewFleet)?;
+    let id = client_id(&id)?;
+    let client = server.fleet.client(id).await.map_err(|error| Problem::internal(&error))?;
+    if client.ok_or_else(unknown)?.standing != Standing::Approved {
+        return Err(Problem::conflict("only an approved client has a repository"));
+    }
+    if !server.git_enabled {
+        return Err(Problem::conflict("Git is switched off here"));
+    }
+    let access = server.fleet.open_repository(&operator.name, id, clock::now()).await;
+    let access = access.map_err(|error| Problem::internal(&error))?;
+    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((no_store, Json(answers::repository(id, &access))))
 }
 
 async fn decide(
