@@ -12,6 +12,9 @@ CREATE TABLE clients (
     decided_by TEXT,
     decided_at BIGINT,
     last_contact BIGINT,
+    -- What the client last refused for safety's sake, and when.
+    security_event TEXT,
+    security_event_at BIGINT,
     -- The number of the newest row in `orders`.
     last_order BIGINT NOT NULL
 );

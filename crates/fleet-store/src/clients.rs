@@ -14,6 +14,15 @@ pub struct ClientEntry {
     /// Nothing while it waits, and when the policy let it in without asking.
     pub decision: Option<Decision>,
     pub last_contact: Option<i64>,
+    /// What the client last refused for safety's sake, and when.
+    pub security_event: Option<SecurityEvent>,
+}
+
+/// What a client refused, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityEvent {
+    pub at: i64,
+    pub what: String,
 }
 
 /// Who decided on a client, and when.
@@ -109,6 +118,21 @@ impl Transaction {
         Ok(())
     }
 
+    /// Remembers what a client has refused.
+    pub async fn note_security_event(
+        &mut self,
+        client: ClientId,
+        event: &SecurityEvent,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE clients SET security_event = $1, security_event_at = $2 WHERE id = $3")
+            .bind(event.what.as_str())
+            .bind(event.at)
+            .bind(client.to_string())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
     /// The next number in the sequence of a client's orders.
     pub(crate) async fn next_order(&mut self, client: ClientId) -> Result<i64, StoreError> {
         let row = sqlx::query(
@@ -142,5 +166,9 @@ fn client_entry(row: &Columns<'_>) -> Result<ClientEntry, StoreError> {
             .zip(decided_at)
             .map(|(by, at)| Decision { by, at }),
         last_contact: row.optional_integer("last_contact")?,
+        security_event: row
+            .optional_text("security_event")?
+            .zip(row.optional_integer("security_event_at")?)
+            .map(|(what, at)| SecurityEvent { at, what }),
     })
 }

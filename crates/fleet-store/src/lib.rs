@@ -28,7 +28,7 @@ mod store;
 
 pub use applications::{AddApplication, Application, NewApplication, RemoveApplication};
 pub use audit::{AuditEntry, AuditNote};
-pub use clients::{ClientEntry, Decision};
+pub use clients::{ClientEntry, Decision, SecurityEvent};
 pub use deployments::{AddDeployment, DeploymentEntry};
 pub use devices::{DeviceEntry, Recorded};
 pub use error::StoreError;

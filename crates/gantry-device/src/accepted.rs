@@ -11,6 +11,7 @@ use margo_contract::state_manifest::StateManifest;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::source::git::Trust;
 use crate::state_dir::{StateDir, StateError};
 
 const FILE: &str = "accepted.json";
@@ -30,6 +31,8 @@ pub(crate) struct Fetched {
     pub(crate) manifest: Vec<u8>,
     /// By digest; each was computed from the bytes.
     pub(crate) documents: BTreeMap<Digest, Vec<u8>>,
+    /// What is trusted in Git once this is taken.
+    pub(crate) trust: Option<Trust>,
 }
 
 /// What came of a fetched desired state.
@@ -163,6 +166,7 @@ mod tests {
         Fetched {
             manifest: manifest.to_string().into_bytes(),
             documents: BTreeMap::from([(digest, text.as_bytes().to_vec())]),
+            trust: None,
         }
     }
 

@@ -16,7 +16,7 @@ use margo_contract::digest::Digest;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 
-use crate::accepted::{Acceptance, Accepted};
+use crate::accepted::{Acceptance, Accepted, Fetched};
 use crate::carry_out::{CarryOut, Surroundings};
 use crate::clock;
 use crate::config::Config;
@@ -29,7 +29,8 @@ use crate::plan::{Step, plan};
 use crate::report::{self, ReportError};
 use crate::running::{self, Running};
 use crate::schedule::{self, Pace};
-use crate::source::Source;
+use crate::security_event::SecurityEvents;
+use crate::source::{Source, SourceError};
 use crate::state_dir::{StateDir, StateError};
 use crate::status::{self, ClientStatus};
 
@@ -61,6 +62,7 @@ struct Contact<'a> {
     state: &'a StateDir,
     onboarded: Option<Onboarded>,
     journal: Journal,
+    security_events: SecurityEvents,
     pace: Pace,
     next_at: i64,
     last_at: Option<i64>,
@@ -86,6 +88,7 @@ impl<'a> Agent<'a> {
             state,
             onboarded: Onboarded::load(state, link.origin())?,
             journal: Journal::load(state)?,
+            security_events: SecurityEvents::load(state)?,
             pace: Pace::default(),
             next_at: 0,
             last_at: None,
@@ -96,7 +99,7 @@ impl<'a> Agent<'a> {
             identity,
             provider,
             stop,
-            source: Source::new(config.desired_state.source, state),
+            source: Source::new(&config.desired_state, state)?,
             accepted: Accepted::load(state)?,
             running: running::load(state)?,
             inspected_at: BTreeMap::new(),
@@ -145,25 +148,49 @@ impl<'a> Agent<'a> {
         self.report_capabilities(client.clone())?;
         let contact = &mut self.contact;
         let fetched =
-            self.source.fetch(contact.link, &client, self.accepted.as_ref(), clock::now_ms())?;
+            self.source.fetch(contact.link, &client, self.accepted.as_ref(), clock::now_ms());
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(SourceError::Link(error)) => return Err(error),
+            Err(error @ SourceError::Git(_)) => {
+                return Err(LinkError::Nonsense(crate::chain(&error)));
+            }
+            Err(error @ SourceError::Refused(_)) => {
+                contact.note_refusal(&error);
+                return Ok(());
+            }
+        };
         contact.last_at = Some(clock::now_ms());
-        let Some(fetched) = fetched else { return Ok(()) };
-        let taken =
-            Accepted::take(&fetched, self.accepted.as_ref(), &self.config.device.id, contact.state);
-        match taken {
+        if let Some(fetched) = fetched {
+            self.take(fetched);
+        }
+        Ok(())
+    }
+
+    /// Takes what was fetched, if it may be taken.
+    fn take(&mut self, fetched: Fetched) {
+        let contact = &mut self.contact;
+        let device = &self.config.device.id;
+        let kept = match Accepted::take(&fetched, self.accepted.as_ref(), device, contact.state) {
+            // margo(§6.6 step 3): the previous state stays in force.
+            Err(refusal) => {
+                contact.note_refusal(&refusal);
+                return;
+            }
+            Ok(Acceptance::Unchanged) => contact.security_events.end(contact.state),
             Ok(Acceptance::Accepted(accepted)) => {
                 tracing::info!(revision = accepted.manifest_version, "accepted a desired state");
                 self.accepted = Some(accepted);
+                contact.security_events.end(contact.state)
             }
-            Ok(Acceptance::Unchanged) => {}
-            // margo(§6.6 step 3): the previous state stays in force.
-            Err(refusal) => tracing::error!(
-                security_event = true,
-                error = crate::chain(&refusal),
-                "a desired state is refused"
-            ),
+        };
+        let kept = kept.and_then(|()| match fetched.trust {
+            Some(trust) => self.source.keep(trust, contact.state),
+            None => Ok(()),
+        });
+        if let Err(error) = kept {
+            tracing::error!(error = crate::chain(&error), "cannot write down what is trusted");
         }
-        Ok(())
     }
 
     // margo(C-1, C-2).
@@ -238,6 +265,10 @@ impl<'a> Agent<'a> {
             last_error: contact.last_error.clone(),
             revision: self.accepted.as_ref().map(|it| it.manifest_version),
             undelivered: contact.journal.len(),
+            security_event: contact
+                .security_events
+                .newest()
+                .map(|it| format!("{} {}", it.at, it.what)),
             deployments: status::deployments(&self.running),
         };
         if ClientStatus::load(contact.state).ok().flatten().as_ref() == Some(&status) {
@@ -255,6 +286,14 @@ impl Contact<'_> {
             tracing::error!(error = crate::chain(&error), "cannot keep the client id");
         }
         self.onboarded = Some(client);
+    }
+
+    fn note_refusal(&mut self, refusal: &dyn std::error::Error) {
+        let (what, now) = (crate::chain(refusal), clock::now_ms());
+        self.last_at = Some(now);
+        if let Err(error) = self.security_events.note(&what, now, self.state) {
+            tracing::error!(error = crate::chain(&error), "cannot write down a refusal");
+        }
     }
 
     fn note_outcome(&mut self, outcome: Result<(), LinkError>, config: &Config) {
@@ -293,7 +332,9 @@ impl Contact<'_> {
         let Some(client) = self.onboarded.clone().filter(|_| self.is_open()) else {
             return;
         };
-        match report::deliver(&mut self.journal, self.link, &client, self.state) {
+        let delivered = report::deliver(&mut self.journal, self.link, &client, self.state)
+            .and_then(|()| self.security_events.deliver(self.link, &client, self.state));
+        match delivered {
             Ok(()) => {}
             Err(ReportError::Link(error)) => self.note_outcome(Err(error), config),
             Err(ReportError::State(error)) => {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
+use commit_signature::Signer;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -92,6 +93,18 @@ impl Default for PollingConfig {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DesiredStateConfig {
     pub(crate) source: SourceKind,
+    /// Whose commits are taken, as in `ssh-ed25519 AAAA…`; without any those whom the fleet manager names
+    /// at first contact.
+    pub(crate) signers: Vec<String>,
+    /// Refuses unsigned commits in any case, and never falls back to HTTP, which has no signatures.
+    pub(crate) require_signatures: bool,
+}
+
+impl DesiredStateConfig {
+    /// The signers; their form was checked when the configuration was read.
+    pub(crate) fn signers(&self) -> Vec<Signer> {
+        self.signers.iter().filter_map(|it| it.parse().ok()).collect()
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -197,6 +210,17 @@ impl Config {
                 return Some((field, text.clone(), "it has to look like 4Gi or 512Mi"));
             }
         }
+        if let Some(bad) =
+            self.desired_state.signers.iter().find(|it| it.parse::<Signer>().is_err())
+        {
+            let rule =
+                "it has to look like ssh-ed25519 AAAA…, as `gantry signing-key list` shows it";
+            return Some(("desired_state.signers", bad.clone(), rule));
+        }
+        if self.desired_state.require_signatures && self.desired_state.source == SourceKind::Http {
+            let rule = "only source = \"git\" has signatures";
+            return Some(("desired_state.require_signatures", "true".to_owned(), rule));
+        }
         if self.polling.interval < Duration::from_secs(1) {
             let value = format!("{:?}", self.polling.interval);
             return Some(("polling.interval", value, "1s is the least"));
@@ -271,6 +295,8 @@ mod tests {
             ("[polling]", "[poling]", "poling"),
             ("serial_number = \"0007\"\n", "", "serial_number"),
             ("source = \"git\"", "source = \"ftp\"", "ftp"),
+            ("source = \"git\"", "signers = [\"ssh-rsa x\"]", "desired_state.signers"),
+            ("source = \"git\"", "source = \"http\"\nrequire_signatures = true", "signatures"),
         ] {
             assert!(EXAMPLE.contains(from), "{from}");
             let error = read(&EXAMPLE.replacen(from, to, 1)).expect_err(named);

@@ -42,6 +42,7 @@ mod tests {
             username: "c".to_owned(),
             token: "secret".to_owned(),
             expires_at: jiff::Timestamp::UNIX_EPOCH,
+            signers: Vec::new(),
         }
     }
 

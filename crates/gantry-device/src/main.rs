@@ -17,6 +17,7 @@ mod plan;
 mod report;
 mod running;
 mod schedule;
+mod security_event;
 mod source;
 mod state_dir;
 mod status;

@@ -1,25 +1,43 @@
 //! Where the desired state comes from: the client's Git repository, or the manifest endpoints. What
-//! is fetched is only bytes here; `accepted` decides whether it is taken.
+//! is fetched is verified as far as its source can tell; `accepted` decides whether it is taken.
 
 pub(crate) mod git;
 mod http;
 
 use crate::accepted::{Accepted, Fetched};
-use crate::config::SourceKind;
+use crate::config::{DesiredStateConfig, SourceKind};
 use crate::fleet_manager::{FleetManager, LinkError};
 use crate::onboarding::Onboarded;
-use crate::state_dir::StateDir;
+use crate::state_dir::{StateDir, StateError};
+
+use self::git::{FirstContact, GitError, GitSource, Trust};
 
 /// Fetches desired states by the way that the owner has chosen.
 #[derive(Debug)]
 pub(crate) struct Source {
     kind: SourceKind,
-    git: git::GitSource,
+    git: GitSource,
+    signatures_required: bool,
+}
+
+/// Why there is no desired state.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("fetching with Git failed, and without it there are no signatures")]
+    Git(#[source] GitError),
+    /// Somebody offers what must not be taken.
+    #[error("the desired state in Git is refused")]
+    Refused(#[source] GitError),
 }
 
 impl Source {
-    pub(crate) fn new(kind: SourceKind, state: &StateDir) -> Self {
-        Self { kind, git: git::GitSource::new(state.join("repository.git")) }
+    pub(crate) fn new(config: &DesiredStateConfig, state: &StateDir) -> Result<Self, StateError> {
+        let signatures_required = config.require_signatures;
+        let first_contact = FirstContact { signers: config.signers(), signatures_required };
+        let git = GitSource::new(state, first_contact)?;
+        Ok(Self { kind: config.source, git, signatures_required })
     }
 
     /// Fetches the newest desired state; nothing when the one in force is the newest.
@@ -29,20 +47,28 @@ impl Source {
         client: &Onboarded,
         in_force: Option<&Accepted>,
         now_ms: i64,
-    ) -> Result<Option<Fetched>, LinkError> {
+    ) -> Result<Option<Fetched>, SourceError> {
         if self.kind == SourceKind::Git {
-            match self.git.fetch(link, client, in_force, now_ms) {
+            match self.git.fetch(link, client, in_force.is_some(), now_ms) {
                 Ok(fetched) => return Ok(fetched),
                 // Who is not let in by one way is not let in by the other.
-                Err(git::GitError::Link(error @ LinkError::Refused { status: 401 | 403, .. })) => {
-                    return Err(error);
+                Err(GitError::Link(error @ LinkError::Refused { status: 401 | 403, .. })) => {
+                    return Err(error.into());
                 }
+                // What Git refuses must not come in by the other way.
+                Err(error) if error.is_refusal() => return Err(SourceError::Refused(error)),
+                Err(error) if self.signatures_required => return Err(SourceError::Git(error)),
                 Err(error) => {
                     let error = crate::chain(&error);
                     tracing::warn!(error, "fetching with Git failed; using HTTP for this poll");
                 }
             }
         }
-        http::fetch(link, client, in_force)
+        Ok(http::fetch(link, client, in_force)?)
+    }
+
+    /// Trusts what was fetched from now on: its desired state was taken.
+    pub(crate) fn keep(&mut self, trust: Trust, state: &StateDir) -> Result<(), StateError> {
+        self.git.keep(trust, state)
     }
 }

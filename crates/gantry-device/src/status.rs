@@ -24,6 +24,9 @@ pub(crate) struct ClientStatus {
     pub(crate) last_error: Option<String>,
     /// The manifest version in force.
     pub(crate) revision: Option<u64>,
+    /// What was last refused for safety's sake, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) security_event: Option<String>,
     /// Transitions that have yet to be reported.
     pub(crate) undelivered: usize,
     pub(crate) deployments: Vec<DeploymentLine>,
@@ -73,6 +76,9 @@ impl ClientStatus {
         ];
         if let Some(error) = &self.last_error {
             lines.push(format!("last error:    {error}"));
+        }
+        if let Some(event) = &self.security_event {
+            lines.push(format!("refused:       {event}"));
         }
         lines.push(match self.deployments.as_slice() {
             [] => "deployments:   none".to_owned(),

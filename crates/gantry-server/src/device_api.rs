@@ -7,3 +7,4 @@ pub(crate) mod deployment_status;
 pub(crate) mod desired_state;
 pub(crate) mod onboarding;
 pub(crate) mod repository;
+pub(crate) mod security_events;

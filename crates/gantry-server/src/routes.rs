@@ -12,7 +12,9 @@ use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
-use crate::device_api::{capabilities, deployment_status, desired_state, onboarding, repository};
+use crate::device_api::{
+    capabilities, deployment_status, desired_state, onboarding, repository, security_events,
+};
 use crate::identity::{LARGEST_DEVICE_BODY, verify_client};
 use crate::problem::{self, Problem};
 use crate::server::Server;
@@ -55,6 +57,7 @@ fn for_clients(server: &Server) -> Router<Server> {
         .route(&path("/bundles/{digest}"), get(desired_state::get_bundle))
         .route(&path("/packages/{digest}"), get(desired_state::get_package))
         .route(&path("/repository"), get(repository::get_repository))
+        .route(&path("/security-events"), post(security_events::post_security_event))
         .route_layer(from_fn_with_state(server.clone(), verify_client))
 }
 

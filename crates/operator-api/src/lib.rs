@@ -54,7 +54,19 @@ pub struct Client {
     /// The newest revision of its desired state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// What the client last refused for safety's sake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_event: Option<SecurityEvent>,
     pub devices: Vec<Device>,
+}
+
+/// A refusal of a client, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityEvent {
+    /// When the fleet manager heard of it.
+    pub at: String,
+    pub what: String,
 }
 
 /// Where a client's desired state can be fetched with Git, and what opens it for a while.

@@ -107,6 +107,7 @@ impl Bench {
         let fetched = Fetched {
             manifest: manifest.to_string().into_bytes(),
             documents: BTreeMap::from([(digest, document.into_bytes())]),
+            trust: None,
         };
         match Accepted::take(&fetched, None, "press-7", &self.state).expect("a good state") {
             Acceptance::Accepted(accepted) => accepted,

@@ -1,33 +1,46 @@
 //! The desired state from the client's Git repository, with gitoxide and no Git on the machine. The
-//! first fetch is shallow, later ones bring what is new. History may only grow.
+//! first fetch is shallow, later ones bring what is new. History may only grow, and every commit has to
+//! be signed by somebody who is trusted.
 
+mod compact;
+mod glance;
 mod transport;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::{fs, io};
 
+use commit_signature::{SignatureError, Signer};
 use gix::bstr::ByteSlice as _;
 use gix::remote::{Direction, fetch::Shallow};
 use margo_contract::digest::Digest;
 use serde::Deserialize;
 
-use crate::accepted::{Accepted, Fetched};
+use crate::accepted::Fetched;
 use crate::fleet_manager::{FleetManager, LinkError};
 use crate::onboarding::Onboarded;
+use crate::state_dir::{StateDir, StateError};
+
+pub(crate) use self::trust::{FirstContact, Trust};
 
 const FETCHED: &str = "refs/heads/fetched";
 /// A token is renewed when it has less than this left.
 const TOKEN_MARGIN_MS: i64 = 5 * 60 * 1000;
 /// No file of a desired state is larger, in bytes.
 const LARGEST_FILE: usize = 16 << 20;
+/// When fetching fails this often in a row, the local copy may be the cause.
+const MOST_FAILURES: u32 = 3;
 
-/// The client's copy of its repository.
+/// The client's copy of its repository, and what of it is trusted.
 #[derive(Debug)]
 pub(crate) struct GitSource {
     folder: PathBuf,
+    trust: Option<Trust>,
+    first_contact: FirstContact,
     access: Option<RepositoryAccess>,
+    failures: u32,
 }
 
 /// Where the repository is and what opens it: the answer of our extension of the device API.
@@ -39,6 +52,9 @@ pub(crate) struct RepositoryAccess {
     pub(crate) username: String,
     pub(crate) token: String,
     pub(crate) expires_at: jiff::Timestamp,
+    /// Who signs the commits; fleet managers of another make may leave it out.
+    #[serde(default)]
+    pub(crate) signers: Vec<String>,
 }
 
 /// The token stays out of logs.
@@ -65,6 +81,31 @@ pub(crate) enum GitError {
     Unexpected(String),
     #[error("the repository has no manifest.json")]
     NoManifest,
+    #[error("the commit {0} is not signed")]
+    Unsigned(String),
+    #[error("the signature of the commit {commit} does not hold: {error}")]
+    BadSignature { commit: String, error: SignatureError },
+    #[error("the commit {commit} is signed by {signer}, whom nobody who is trusted has introduced")]
+    Stranger { commit: String, signer: Signer },
+    #[error("signatures are required, and nobody is known who may sign; set desired_state.signers")]
+    NoSigner,
+}
+
+impl GitError {
+    /// Whether what was offered is refused, rather than that it could not be had.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::OtherOrigin(_)
+            | Self::Rewritten
+            | Self::Unexpected(_)
+            | Self::NoManifest
+            | Self::Unsigned(_)
+            | Self::BadSignature { .. }
+            | Self::Stranger { .. }
+            | Self::NoSigner => true,
+            Self::Link(_) | Self::Local(_) | Self::Git { .. } => false,
+        }
+    }
 }
 
 fn failed<E: ToString>(what: &'static str) -> impl FnOnce(E) -> GitError {
@@ -72,16 +113,18 @@ fn failed<E: ToString>(what: &'static str) -> impl FnOnce(E) -> GitError {
 }
 
 impl GitSource {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, access: None }
+    pub(crate) fn new(state: &StateDir, first_contact: FirstContact) -> Result<Self, StateError> {
+        let (folder, trust) = (state.join("repository.git"), Trust::load(state)?);
+        Ok(Self { folder, trust, first_contact, access: None, failures: 0 })
     }
 
-    /// Fetches the newest desired state; nothing when the one in force is the newest.
+    /// Fetches and verifies the newest desired state; nothing when the trusted one is the newest. Without
+    /// `has_state` it is brought in any case.
     pub(crate) fn fetch(
         &mut self,
         link: &FleetManager,
         client: &Onboarded,
-        in_force: Option<&Accepted>,
+        has_state: bool,
         now_ms: i64,
     ) -> Result<Option<Fetched>, GitError> {
         let access = match &self.access {
@@ -92,12 +135,15 @@ impl GitSource {
         };
         // Kept only when it has worked: a token that the server no longer takes is asked for anew.
         self.access = None;
-        let fetched = self.fetch_with(link, &access, in_force);
+        let fetched = self.fetch_with(link, &access, has_state);
         match &fetched {
-            Ok(_) => self.access = Some(access),
-            // What is on disk may be the cause; the next poll begins anew.
+            Ok(_) => (self.access, self.failures) = (Some(access), 0),
             Err(GitError::Git { .. } | GitError::Local(_)) => {
-                let _ = fs::remove_dir_all(&self.folder);
+                self.failures += 1;
+                if self.failures >= MOST_FAILURES {
+                    let _ = fs::remove_dir_all(&self.folder);
+                    self.failures = 0;
+                }
             }
             Err(_) => {}
         }
@@ -108,17 +154,38 @@ impl GitSource {
         &self,
         link: &FleetManager,
         access: &RepositoryAccess,
-        in_force: Option<&Accepted>,
+        has_state: bool,
     ) -> Result<Option<Fetched>, GitError> {
+        let http = transport::Http::new(link.agent().clone(), &access.username, &access.token);
+        let trusted = self.trust.as_ref().filter(|_| has_state).map(|it| it.commit.as_str());
+        if trusted.is_some_and(|it| glance::is_newest(&http, access, it)) {
+            return Ok(None);
+        }
         let repository = open(&self.folder)?;
-        receive(&repository, link, access)?;
-        let mut reference =
-            repository.find_reference(FETCHED).map_err(failed("finding what was fetched"))?;
-        let commit = reference.peel_to_commit().map_err(failed("reading the commit"))?;
+        // Where the local copy was lost, the way from the trusted commit has to be seen.
+        let head = receive(&repository, http, access, self.trust.is_none())?;
+        if trusted == Some(head.to_string().as_str()) {
+            return Ok(None);
+        }
+        let offered: Vec<Signer> = access.signers.iter().filter_map(|it| it.parse().ok()).collect();
+        let trust =
+            trust::follow(&repository, head, self.trust.as_ref(), &self.first_contact, &offered)?;
+        let commit = repository.find_commit(head).map_err(failed("reading the commit"))?;
         let tree = commit.tree().map_err(failed("reading the tree"))?;
-        let fetched = read(&repository, &tree)?;
-        let is_new = in_force.is_none_or(|it| it.manifest_digest != Digest::of(&fetched.manifest));
-        Ok(is_new.then_some(fetched))
+        let (manifest, documents) = read(&repository, &tree)?;
+        Ok(Some(Fetched { manifest, documents, trust: Some(trust) }))
+    }
+
+    /// Trusts what was fetched from now on: its desired state was taken.
+    pub(crate) fn keep(&mut self, trust: Trust, state: &StateDir) -> Result<(), StateError> {
+        trust.save(state)?;
+        if let Ok(commit) = gix::ObjectId::from_hex(trust.commit.as_bytes())
+            && let Err(error) = compact::compact(&self.folder, commit)
+        {
+            tracing::warn!(error = crate::chain(&error), "the local copy stays as large as it is");
+        }
+        self.trust = Some(trust);
+        Ok(())
     }
 }
 
@@ -138,33 +205,42 @@ pub(crate) fn ask_for_access(
     Ok(access)
 }
 
+/// Opens the local copy, or makes an empty one. Nobody else works on it, so a lock in it is left from an
+/// interruption.
 fn open(folder: &Path) -> Result<gix::Repository, GitError> {
     if !folder.join("HEAD").is_file() {
-        let _ = fs::remove_dir_all(folder);
-        fs::create_dir_all(folder).map_err(GitError::Local)?;
-        gix::ThreadSafeRepository::init_opts(
-            folder,
-            gix::create::Kind::Bare,
-            gix::create::Options::default(),
-            gix::open::Options::isolated(),
-        )
-        .map_err(failed("making the local copy"))?;
+        return make(folder);
+    }
+    for lock in ["shallow.lock", "refs/heads/fetched.lock", "packed-refs.lock", "config.lock"] {
+        let _ = fs::remove_file(folder.join(lock));
     }
     let options = gix::open::Options::isolated()
         .config_overrides(["user.name=gantry-device", "user.email=gantry-device@gantry.invalid"]);
     gix::open_opts(folder, options).map_err(failed("opening the local copy"))
 }
 
+fn make(folder: &Path) -> Result<gix::Repository, GitError> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).map_err(GitError::Local)?;
+    gix::ThreadSafeRepository::init_opts(
+        folder,
+        gix::create::Kind::Bare,
+        gix::create::Options::default(),
+        gix::open::Options::isolated(),
+    )
+    .map_err(failed("making the local copy"))?;
+    open(folder)
+}
+
+/// Brings what is new and gives the newest commit.
 fn receive(
     repository: &gix::Repository,
-    link: &FleetManager,
+    http: transport::Http,
     access: &RepositoryAccess,
-) -> Result<(), GitError> {
-    let is_first = repository
-        .try_find_reference(FETCHED)
-        .map_err(failed("looking for what was fetched"))?
-        .is_none();
-    let refspec = format!("refs/heads/{}:{FETCHED}", access.branch);
+    only_newest: bool,
+) -> Result<gix::ObjectId, GitError> {
+    // Taken wherever it points to: what follows on what is checked against the trusted commit.
+    let refspec = format!("+refs/heads/{}:{FETCHED}", access.branch);
     let url: gix::Url =
         gix::url::parse(access.url.as_bytes().as_bstr()).map_err(failed("reading the URL"))?;
     let remote = repository
@@ -173,14 +249,13 @@ fn receive(
         .with_fetch_tags(gix::remote::fetch::Tags::None)
         .with_refspecs([refspec.as_str()], Direction::Fetch)
         .map_err(failed("naming the branch"))?;
-    let http = transport::Http::new(link.agent().clone(), &access.username, &access.token);
     let transport = gix_transport::client::blocking_io::http::Transport::new_http(
         http,
         url,
         gix_transport::Protocol::V2,
         false,
     );
-    let shallow = if is_first {
+    let shallow = if only_newest {
         let one = std::num::NonZeroU32::MIN;
         Shallow::DepthAtRemote(one)
     } else {
@@ -196,16 +271,14 @@ fn receive(
         .map_err(failed("fetching"))?;
 
     let offered = outcome.ref_map.mappings.first().and_then(|it| it.remote.as_id());
-    let offered = offered.ok_or(GitError::NoManifest)?.to_owned();
-    let mut reference =
-        repository.find_reference(FETCHED).map_err(failed("finding what was fetched"))?;
-    let taken = reference.peel_to_id().map_err(failed("finding what was fetched"))?.detach();
-    // Without `+` in the refspec only a fast-forward moves the reference.
-    if taken == offered { Ok(()) } else { Err(GitError::Rewritten) }
+    offered.map(ToOwned::to_owned).ok_or(GitError::NoManifest)
 }
 
+/// The manifest, and the documents by digest.
+type Files = (Vec<u8>, BTreeMap<Digest, Vec<u8>>);
+
 /// The files of a desired state; anything else refuses the whole.
-fn read(repository: &gix::Repository, tree: &gix::Tree<'_>) -> Result<Fetched, GitError> {
+fn read(repository: &gix::Repository, tree: &gix::Tree<'_>) -> Result<Files, GitError> {
     let (mut manifest, mut documents) = (None, BTreeMap::new());
     for entry in tree.iter() {
         let entry = entry.map_err(failed("reading the tree"))?;
@@ -232,7 +305,7 @@ fn read(repository: &gix::Repository, tree: &gix::Tree<'_>) -> Result<Fetched, G
             _ => return Err(GitError::Unexpected(name)),
         }
     }
-    Ok(Fetched { manifest: manifest.ok_or(GitError::NoManifest)?, documents })
+    Ok((manifest.ok_or(GitError::NoManifest)?, documents))
 }
 
 fn file(repository: &gix::Repository, id: &gix::oid, name: &str) -> Result<Vec<u8>, GitError> {

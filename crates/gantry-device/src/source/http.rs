@@ -39,7 +39,7 @@ pub(crate) fn fetch(
     let manifest = StateManifest::parse(&answer.body)
         .map_err(|error| LinkError::Nonsense(format!("the manifest is not valid: {error}")))?;
     let documents = documents(link, client, &manifest)?;
-    Ok(Some(Fetched { manifest: answer.body, documents }))
+    Ok(Some(Fetched { manifest: answer.body, documents, trust: None }))
 }
 
 fn documents(

@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use fleet_domain::client::{Client, Outcome, Standing, Verdict, VerdictRefused};
 use fleet_domain::desired_state::{Order, Ordered};
 use fleet_domain::ids::{ClientId, DeviceId, OperatorName, RevisionNumber};
-use fleet_store::{ClientEntry, Decision, DeviceEntry, Snapshot, StoreError};
+use fleet_store::{
+    AuditNote, ClientEntry, Decision, DeviceEntry, SecurityEvent, Snapshot, StoreError,
+};
 use uuid::Uuid;
 
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
@@ -17,6 +19,9 @@ use crate::problem;
 const MOST_WAITING: u64 = 10_000;
 /// How often a client's last contact is written down, in seconds.
 const CONTACT_RESOLUTION: i64 = 10;
+
+/// How often a client's refusals go into the audit log, in seconds.
+const SECURITY_EVENT_RESOLUTION: i64 = 60;
 
 /// When each client was last heard of, as far as it is written down.
 pub(super) type RecentContacts = Mutex<HashMap<ClientId, i64>>;
@@ -144,6 +149,33 @@ impl Fleet {
         let known = transaction.forget_device(client, device).await?;
         self.commit(transaction).await?;
         Ok(known)
+    }
+
+    /// Remembers that a client refused a desired state. The audit log takes one such entry of a client in
+    /// a while, whatever the client says.
+    pub(crate) async fn record_security_event(
+        &self,
+        client: ClientId,
+        what: String,
+        now: i64,
+    ) -> Result<(), FleetError> {
+        let mut transaction = self.inner.store.begin().await?;
+        let before = transaction.client(client).await?.and_then(|it| it.security_event);
+        let event = SecurityEvent { at: now, what };
+        transaction.note_security_event(client, &event).await?;
+        if before.is_none_or(|it| now - it.at >= SECURITY_EVENT_RESOLUTION) {
+            let note = AuditNote {
+                at: now,
+                actor: client.to_string(),
+                action: "client.security-event".to_owned(),
+                subject: client.to_string(),
+                detail: event.what.clone(),
+            };
+            transaction.append_audit(&note).await?;
+        }
+        transaction.commit().await?;
+        tracing::warn!(%client, security_event = true, what = event.what, "a client refuses its desired state");
+        Ok(())
     }
 
     /// All clients, the oldest first.

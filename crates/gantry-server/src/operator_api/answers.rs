@@ -33,6 +33,10 @@ pub(super) fn client(view: &ClientView) -> api::Client {
         decided_at: entry.decision.as_ref().map(|it| rfc3339(it.at)),
         last_contact: entry.last_contact.map(rfc3339),
         revision: view.revision.map(fleet_domain::ids::RevisionNumber::get),
+        security_event: entry
+            .security_event
+            .as_ref()
+            .map(|it| api::SecurityEvent { at: rfc3339(it.at), what: it.what.clone() }),
         devices: devices.collect(),
     }
 }

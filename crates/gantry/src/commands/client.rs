@@ -61,6 +61,7 @@ fn show(client: &Client) -> String {
         ("Decided by", client.decided_by.clone()),
         ("Decided", client.decided_at.clone()),
         ("Last contact", client.last_contact.clone()),
+        ("Refused", client.security_event.as_ref().map(|it| format!("{} {}", it.at, it.what))),
         ("Revision", client.revision.map(|it| it.to_string())),
     ]);
     for device in &client.devices {

@@ -22,7 +22,7 @@ impl Http {
         Self { agent, authorization }
     }
 
-    fn send(
+    pub(super) fn send(
         &self,
         method: &str,
         url: &str,
