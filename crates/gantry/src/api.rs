@@ -32,6 +32,8 @@ pub(crate) struct Api {
 pub(crate) enum ApiError {
     #[error("{}", unreachable(url, *changes))]
     Unreachable { url: String, changes: bool, source: Box<ureq::Error> },
+    #[error("{url} shows a certificate that is not to be trusted")]
+    Untrusted { url: String, source: Box<ureq::Error> },
     #[error("{}", .0.sentence())]
     Refused(Box<Refusal>),
     #[error(
@@ -76,6 +78,14 @@ impl Api {
 
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         self.read(&self.send(Method::GET, path, None, REQUEST_TIMEOUT)?)
+    }
+
+    /// As [`Api::get`], and nothing where there is no such resource.
+    pub(crate) fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ApiError> {
+        match self.get(path) {
+            Err(ApiError::Refused(refusal)) if refusal.status == 404 => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// As [`Api::get`], but gives up soon.
@@ -140,9 +150,13 @@ impl Api {
     ) -> Result<Vec<u8>, ApiError> {
         let changes = method != Method::GET;
         let (status, bytes) = self.exchange(method, path, body, timeout).map_err(|source| {
+            let (url, source) = (self.url.clone(), Box::new(source));
+            if is_distrust(&source) {
+                return ApiError::Untrusted { url, source };
+            }
             // Where no connection came about, nothing was sent.
             let changes = changes && !is_before_sending(&source);
-            ApiError::Unreachable { url: self.url.clone(), changes, source: Box::new(source) }
+            ApiError::Unreachable { url, changes, source }
         })?;
         if (200..300).contains(&status) {
             return Ok(bytes);
@@ -200,18 +214,23 @@ impl ApiError {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused(refusal) => refusal.status == 429 || refusal.status >= 500,
-            Self::Unreadable { .. } => false,
+            Self::Untrusted { .. } | Self::Unreadable { .. } => false,
         }
     }
 
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Unreachable { .. } => Some(
-                "Check that the fleet manager runs, its address, and the certificate authority.",
+            Self::Unreachable { .. } => Some("Check that the fleet manager runs, and its address."),
+            Self::Untrusted { .. } => Some(
+                "Check its address, and the certificate authority that `gantry login --ca FILE` or \
+                 GANTRY_CA named.",
             ),
             Self::Refused(refusal) => match refusal.status {
-                401 => Some("Sign in with `gantry login URL --token-file FILE`."),
+                401 => Some(
+                    "Sign in with `gantry login URL --token-file FILE`, or check GANTRY_TOKEN where it \
+                     is set.",
+                ),
                 403 => Some("`gantry whoami` shows your role; an administrator can do more."),
                 404 => Some("The `list` and `show` commands tell what there is."),
                 429 | 500.. => {
@@ -230,6 +249,16 @@ fn unreachable(url: &str, changes: bool) -> String {
     } else {
         format!("cannot reach {url}")
     }
+}
+
+/// Whether TLS refused the certificate of the other side.
+fn is_distrust(error: &ureq::Error) -> bool {
+    let tls = match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|it| it.downcast_ref()),
+        _ => None,
+    };
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn is_before_sending(error: &ureq::Error) -> bool {

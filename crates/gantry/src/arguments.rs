@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::exit_code;
+use crate::{config, exit_code};
 
 /// The longest time that `--timeout` accepts.
 const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Keeps what every command understands apart from what is its own.
+const EVERYWHERE: &str = "Options of every command";
 
 /// Operate a fleet of Margo devices.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, after_help = exit_code::help())]
+#[command(name = "gantry", version, after_help = format!("{}\n{}", config::help(), exit_code::help()))]
 pub(crate) struct Arguments {
     /// How to print results; the fields of json and yaml are those of the operator API.
-    #[arg(short, long, global = true, value_enum, default_value_t)]
+    #[arg(short, long, global = true, value_enum, default_value_t, help_heading = EVERYWHERE)]
     pub(crate) output: Format,
     /// Where `gantry login` keeps the session [default: $XDG_CONFIG_HOME/gantry/config.toml].
-    #[arg(long, global = true, env = "GANTRY_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "GANTRY_CONFIG", value_name = "FILE", help_heading = EVERYWHERE)]
     pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -73,7 +75,10 @@ pub(crate) enum ClientCommand {
     /// List clients.
     List,
     /// Show a client and its devices.
-    Show { client: String },
+    Show {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+    },
     /// Let a client in. Compare its certificate's fingerprint first.
     Approve(Decide),
     /// Turn a waiting client away.
@@ -94,16 +99,21 @@ pub(crate) struct Decide {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApplicationCommand {
     /// Add an application package: a folder with margo.yaml, or a tar or tar.gz of one.
-    Add { package: PathBuf },
+    Add {
+        /// The folder or file.
+        package: PathBuf,
+    },
     /// List applications.
     List,
     /// Show an application; its newest version where none is named.
     Show {
+        /// The application, as `gantry application list` shows it.
         #[arg(value_name = "ID[@VERSION]")]
         application: ApplicationArgument,
     },
     /// Remove a version of an application; the version may be left out where there is one only.
     Remove {
+        /// The application, as `gantry application list` shows it.
         #[arg(value_name = "ID[@VERSION]")]
         application: ApplicationArgument,
     },
@@ -133,6 +143,7 @@ impl std::str::FromStr for ApplicationArgument {
 
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {
+    /// What to deploy; the newest version where none is named.
     #[arg(value_name = "APPLICATION[@VERSION]")]
     pub(crate) application: ApplicationArgument,
     /// The client's id, its beginning (4 characters or more), its name or its device's id.
@@ -171,7 +182,7 @@ pub(crate) struct Order {
     #[arg(long)]
     pub(crate) wait: bool,
     /// How long to wait, as in 90s, 10m or 2h.
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = timeout, requires = "wait")]
     pub(crate) timeout: Duration,
 }
 
@@ -188,16 +199,20 @@ fn timeout(text: &str) -> Result<Duration, String> {
 pub(crate) enum DeploymentCommand {
     /// List deployments.
     List {
-        /// Only those of one client.
+        /// Only those of one client, named as in `gantry client show`.
         #[arg(long)]
         client: Option<String>,
     },
     /// Show a deployment.
-    Show { deployment: String },
+    Show {
+        /// The deployment's id, its beginning (4 characters or more) or its name.
+        deployment: String,
+    },
     /// Order another version or other values; what is not named stays.
     Update {
         /// The deployment's id, its beginning (4 characters or more) or its name.
         deployment: String,
+        /// Which version of its application.
         #[arg(long)]
         version: Option<String>,
         #[command(flatten)]
@@ -218,13 +233,19 @@ pub(crate) enum DeploymentCommand {
 pub(crate) enum DesiredStateCommand {
     /// List the revisions of a client's desired state, newest first.
     Log {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
         /// How many.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
     },
     /// Show a revision with its documents; the newest one where none is named.
-    Show { client: String, revision: Option<u64> },
+    Show {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+        /// The revision's number, as `gantry desired-state log` shows it.
+        revision: Option<u64>,
+    },
 }
 
 #[cfg(test)]
@@ -236,6 +257,30 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_that_can_be_said_is_explained() {
+        fn unexplained(command: &clap::Command, silent: &mut Vec<String>) {
+            let arguments = command.get_arguments().filter(|it| it.get_help().is_none());
+            silent.extend(arguments.map(|it| format!("{} {}", command.get_name(), it.get_id())));
+            for below in command.get_subcommands() {
+                unexplained(below, silent);
+            }
+        }
+        let mut silent = Vec::new();
+        unexplained(&Arguments::command(), &mut silent);
+        assert_eq!(silent, [""; 0]);
+    }
+
+    #[test]
+    fn a_time_to_wait_is_refused_where_nobody_waits() {
+        let read = |more: &[&str]| {
+            let deploy = ["gantry", "deploy", "a", "--to", "b"];
+            Arguments::try_parse_from(deploy.iter().chain(more)).map(|_| ())
+        };
+        assert!(read(&["--timeout", "1m"]).is_err());
+        assert!(read(&["--timeout", "1m", "--wait"]).is_ok() && read(&[]).is_ok());
     }
 
     #[test]

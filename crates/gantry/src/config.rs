@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 
 const LARGEST_FILE: u64 = 1 << 20;
+const URL: &str = "GANTRY_URL";
+const TOKEN: &str = "GANTRY_TOKEN";
+const CA: &str = "GANTRY_CA";
 
 /// A token. Nothing prints it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +68,18 @@ pub(crate) struct Environment {
 impl Environment {
     pub(crate) fn read() -> Self {
         let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self {
-            url: text("GANTRY_URL"),
-            token: text("GANTRY_TOKEN"),
-            ca: text("GANTRY_CA").map(PathBuf::from),
-        }
+        Self { url: text(URL), token: text(TOKEN), ca: text(CA).map(PathBuf::from) }
     }
+}
+
+/// The list of variables for `--help`.
+pub(crate) fn help() -> String {
+    format!(
+        "Environment, before what `gantry login` keeps:\n  \
+         {URL:12}  where the fleet manager is\n  \
+         {TOKEN:12}  the operator's token\n  \
+         {CA:12}  the PEM file with the only certificate authority to trust\n"
+    )
 }
 
 /// The session in force.
@@ -95,7 +104,7 @@ pub(crate) fn session(file: &Path, environment: &Environment) -> Result<Session>
         ))
     })?;
     let ca = match &environment.ca {
-        Some(path) => Some(read_text(path)?),
+        Some(path) => Some(read_ca(path)?),
         None => kept.map(|kept| kept.ca),
     };
     let ca = ca.ok_or_else(|| Failure::Usage(no_ca(&url)))?;
@@ -171,14 +180,27 @@ pub(crate) fn origin(url: &str) -> Result<String, Failure> {
     Ok(url.to_owned())
 }
 
-/// Reads a small text file that the operator named.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
+/// Reads a small text file that the operator named. It may be a pipe.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     let refuse = |problem: String| Failure::Usage(format!("{}: {problem}", path.display()));
-    let size = fs::metadata(path).map_err(|error| refuse(error.to_string()))?.len();
-    if size > LARGEST_FILE {
-        return Err(refuse(format!("the file has more than {LARGEST_FILE} bytes")).into());
+    let mut text = String::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text))
+        .map_err(|error| refuse(error.to_string()))?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(refuse(format!("the file has more than {LARGEST_FILE} bytes")));
     }
-    fs::read_to_string(path).map_err(|error| refuse(error.to_string()).into())
+    Ok(text)
+}
+
+/// Reads the certificate authorities that the operator named.
+pub(crate) fn read_ca(path: &Path) -> Result<String, Failure> {
+    let text = read_text(path)?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        let problem = "there is no certificate in PEM form in this file";
+        return Err(Failure::Usage(format!("{}: {problem}", path.display())));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -231,6 +253,12 @@ mod tests {
         let error = load(&file).expect_err("damaged");
         assert!(!format!("{error:#}").contains("secret-1"), "{error:#}");
         assert!(!format!("{:?}", a_session()).contains("secret-1"));
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_not_read_to_its_end() {
+        let error = read_text(Path::new("/dev/zero")).expect_err("endless");
+        assert!(error.to_string().contains("/dev/zero: the file has more than"), "{error}");
     }
 
     #[test]

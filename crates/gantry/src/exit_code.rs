@@ -32,7 +32,7 @@ const MEANINGS: [(ExitCode, &str); 10] = [
     (ExitCode::Refused, "the fleet manager refused the input"),
     (ExitCode::DeploymentFailed, "the deployment failed on the device (--wait)"),
     (ExitCode::TimedOut, "timed out waiting for the device (--wait)"),
-    (ExitCode::Unreachable, "the fleet manager is unreachable or busy"),
+    (ExitCode::Unreachable, "the fleet manager is unreachable, busy or not to be trusted"),
 ];
 
 impl ExitCode {
@@ -51,7 +51,7 @@ impl ExitCode {
 
     fn of_api(error: &ApiError) -> Self {
         match error {
-            ApiError::Unreachable { .. } => Self::Unreachable,
+            ApiError::Unreachable { .. } | ApiError::Untrusted { .. } => Self::Unreachable,
             ApiError::Refused(refusal) => Self::of_refusal(refusal),
             ApiError::Unreadable { .. } => Self::Unexpected,
         }

@@ -21,10 +21,21 @@ pub(crate) fn result<T: Serialize>(
 ) -> Result<()> {
     let text = match format {
         Format::Table => table(resource),
-        Format::Json => serde_json::to_string_pretty(resource).context("writing JSON")? + "\n",
+        Format::Json => json(resource)? + "\n",
         Format::Yaml => serde_saphyr::to_string(resource).context("writing YAML")?,
     };
     print(&text)
+}
+
+/// JSON whose strings are harmless for a terminal: it escapes control characters, but not DEL and the
+/// ones above it. Outside of strings there are none of these.
+fn json<T: Serialize>(resource: &T) -> Result<String> {
+    let text = serde_json::to_string_pretty(resource).context("writing JSON")?;
+    let harmless = text.chars().map(|it| match it {
+        '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(it)),
+        other => other.to_string(),
+    });
+    Ok(harmless.collect())
 }
 
 /// Prints a sentence for people; programs that asked for a resource get none.
@@ -63,7 +74,8 @@ fn error_text(error: &anyhow::Error) -> String {
         return text;
     };
     if let ApiError::Refused(refusal) = api {
-        for fault in &refusal.errors {
+        // A single fault is often the sentence itself.
+        for fault in refusal.errors.iter().filter(|it| it.message != refusal.detail) {
             text.push_str(&clean(&format!("  {}: {}", fault.field, fault.message)));
             text.push('\n');
         }
@@ -116,11 +128,15 @@ impl Progress {
             Some((_, drawn)) => *drawn = line,
             None => self.drawn.push((subject.to_owned(), line)),
         }
-        let mut text = if up > 0 { format!("\u{1b}[{up}A") } else { String::new() };
+        // A line that the terminal wraps would be two lines to move up: let it cut long ones instead.
+        let mut text = "\u{1b}[?7l".to_owned();
+        if up > 0 {
+            text.push_str(&format!("\u{1b}[{up}A"));
+        }
         for (_, line) in &self.drawn {
             text.push_str(&format!("\u{1b}[2K{line}\n"));
         }
-        text
+        text + "\u{1b}[?7h"
     }
 }
 
@@ -153,7 +169,8 @@ mod tests {
         progress.redraw("web", "web: pending".to_owned());
         progress.redraw("db", "db: pending".to_owned());
         let text = progress.redraw("web", "web: installed".to_owned());
-        assert_eq!(text, "\u{1b}[2A\u{1b}[2Kweb: installed\n\u{1b}[2Kdb: pending\n");
+        let drawn = "\u{1b}[2A\u{1b}[2Kweb: installed\n\u{1b}[2Kdb: pending\n";
+        assert_eq!(text, format!("\u{1b}[?7l{drawn}\u{1b}[?7h"));
     }
 
     #[test]
@@ -164,6 +181,23 @@ mod tests {
         .expect("a problem document");
         let text = error_text(&ApiError::Refused(refusal).into());
         assert_eq!(text, "gantry: two values are wrong\n  port: too big\n");
+    }
+
+    #[test]
+    fn a_fault_that_is_the_sentence_is_told_once() {
+        let refusal = serde_json::from_str(
+            r#"{"detail": "no such device", "errors": [{"field": "deviceId", "message": "no such device"}]}"#,
+        )
+        .expect("a problem document");
+        assert_eq!(error_text(&ApiError::Refused(refusal).into()), "gantry: no such device\n");
+    }
+
+    #[test]
+    fn json_cannot_command_the_terminal_and_keeps_its_meaning() {
+        let text = json(&["\u{1b}[2J\u{9b}2J\u{7f}ü"]).expect("JSON");
+        assert!(!text.contains(|it: char| it.is_control() && it != '\n'), "{text:?}");
+        let back: Vec<String> = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(back, ["\u{1b}[2J\u{9b}2J\u{7f}ü"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use operator_api::{Client, Deployment, Page};
 
-use crate::api::{Api, segment};
+use crate::api::Api;
 use crate::failure::Failure;
 
 /// The shortest beginning of an id that is looked for.
@@ -14,14 +14,18 @@ const SHORTEST_PREFIX: usize = 4;
 struct Candidate {
     id: String,
     names: Vec<String>,
+    /// What tells it from others of the same name.
+    about: String,
     /// Whether it still matters; what is over gives way when names are equal.
     current: bool,
 }
 
 /// Finds the client that `text` means.
 pub(crate) fn client(api: &Api, text: &str) -> anyhow::Result<Client> {
-    if uuid::Uuid::try_parse(text).is_ok() {
-        return Ok(api.get(&format!("/clients/{}", segment(text)))?);
+    if let Ok(id) = uuid::Uuid::try_parse(text)
+        && let Some(client) = api.find(&format!("/clients/{id}"))?
+    {
+        return Ok(client);
     }
     let clients: Page<Client> = api.get("/clients")?;
     let candidates: Vec<Candidate> = clients.items.iter().map(of_client).collect();
@@ -31,8 +35,10 @@ pub(crate) fn client(api: &Api, text: &str) -> anyhow::Result<Client> {
 
 /// Finds the deployment that `text` means.
 pub(crate) fn deployment(api: &Api, text: &str) -> anyhow::Result<Deployment> {
-    if uuid::Uuid::try_parse(text).is_ok() {
-        return Ok(api.get(&format!("/deployments/{}", segment(text)))?);
+    if let Ok(id) = uuid::Uuid::try_parse(text)
+        && let Some(deployment) = api.find(&format!("/deployments/{id}"))?
+    {
+        return Ok(deployment);
     }
     let deployments: Page<Deployment> = api.get("/deployments")?;
     let candidates: Vec<Candidate> = deployments.items.iter().map(of_deployment).collect();
@@ -47,13 +53,15 @@ fn of_client(client: &Client) -> Candidate {
         operator_api::Standing::Waiting | operator_api::Standing::Approved => true,
         operator_api::Standing::Rejected | operator_api::Standing::Revoked => false,
     };
-    Candidate { id: client.id.clone(), names, current }
+    let about = format!("onboarded {}", client.onboarded_at);
+    Candidate { id: client.id.clone(), names, about, current }
 }
 
 fn of_deployment(deployment: &Deployment) -> Candidate {
     Candidate {
         id: deployment.id.clone(),
         names: vec![deployment.name.clone()],
+        about: format!("on {}, ordered {}", deployment.device_id, deployment.ordered_at),
         current: deployment.wanted,
     }
 }
@@ -73,7 +81,8 @@ fn find(kind: &str, text: &str, candidates: &[Candidate]) -> Result<usize, Failu
     ];
     match steps.into_iter().find(|places| !places.is_empty()).as_deref() {
         None => Err(Failure::NotFound(format!(
-            "no {kind} has the id or name `{text}`, or an id that begins with it"
+            "no {kind} has the id or name `{text}`, or an id with this beginning (of \
+             {SHORTEST_PREFIX} characters or more); `gantry {kind} list` tells which there are"
         ))),
         Some([place]) => Ok(*place),
         Some(several) => {
@@ -87,7 +96,8 @@ fn find(kind: &str, text: &str, candidates: &[Candidate]) -> Result<usize, Failu
 }
 
 fn line(candidate: &Candidate) -> String {
-    format!("  {}  {}", candidate.id, candidate.names.join(", "))
+    let Candidate { id, names, about, .. } = candidate;
+    format!("  {id}  {} ({about})", names.join(", "))
 }
 
 #[cfg(test)]
@@ -98,6 +108,7 @@ mod tests {
         let candidate = |id: &str, names: &[&str], current| Candidate {
             id: id.to_owned(),
             names: names.iter().map(|&name| name.to_owned()).collect(),
+            about: format!("of {id}"),
             current,
         };
         vec![
@@ -128,7 +139,10 @@ mod tests {
         for text in ["press-8", "aaaa"] {
             let error = find("client", text, &fleet()).expect_err("two candidates");
             assert!(matches!(error, Failure::Conflict(_)));
-            assert!(error.to_string().contains("aaaa2222"), "{error}");
+            assert!(
+                error.to_string().contains("aaaa2222  press-8, line/8 (of aaaa2222)"),
+                "{error}"
+            );
         }
     }
 

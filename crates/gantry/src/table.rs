@@ -29,9 +29,15 @@ pub(crate) fn fields(pairs: &[(&str, Option<String>)]) -> String {
         .collect()
 }
 
-/// Replaces control characters: names and messages come from devices, and a terminal obeys them.
+/// Makes one harmless line of a text: names and messages come from devices, and a terminal obeys
+/// control characters.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).collect()
+    let harmless = text.trim_end_matches(['\n', '\r']).chars().map(|it| match it {
+        '\n' | '\r' | '\t' => ' ',
+        other if other.is_control() => '\u{fffd}',
+        other => other,
+    });
+    harmless.collect()
 }
 
 /// As [`clean`], for texts of several lines.
@@ -51,7 +57,12 @@ mod tests {
 
     #[test]
     fn a_name_cannot_command_the_terminal() {
-        assert_eq!(render(["A"], &[["\u{1b}[2Jx\n".to_owned()]]), "A\n\u{fffd}[2Jx\u{fffd}\n");
+        assert_eq!(render(["A"], &[["\u{1b}[2Jx\u{9b}".to_owned()]]), "A\n\u{fffd}[2Jx\u{fffd}\n");
+    }
+
+    #[test]
+    fn a_text_of_several_lines_fits_into_a_cell() {
+        assert_eq!(render(["A"], &[["one\r\n\ttwo\n".to_owned()]]), "A\none   two\n");
     }
 
     #[test]

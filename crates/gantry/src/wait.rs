@@ -40,6 +40,8 @@ struct Watch {
     goal: Goal,
     /// The newest event that was taken in.
     seen: u64,
+    /// Whether the device has spoken of the order.
+    heard: bool,
     state: State,
     components: BTreeMap<String, State>,
     end: Option<End>,
@@ -62,6 +64,7 @@ impl Watch {
         let mut watch = Self {
             goal,
             seen: deployment.ordered_event,
+            heard: is_heard(goal, deployment.state),
             state: deployment.state,
             components: BTreeMap::new(),
             end: None,
@@ -105,6 +108,7 @@ impl Watch {
                 }
                 let states = event.components.iter().map(|it| (it.name.clone(), it.state));
                 self.components.extend(states);
+                self.heard = true;
                 self.state = event.state;
                 self.conclude(event.error.as_ref());
                 steps
@@ -126,6 +130,8 @@ impl Watch {
         };
         if !agrees {
             self.end = None;
+            self.state = now.state;
+            self.heard = is_heard(self.goal, now.state);
         }
         agrees
     }
@@ -149,6 +155,11 @@ impl Watch {
     }
 }
 
+/// Whether the state of a deployment is the word of its device. A withdrawal alone makes it `removing`.
+fn is_heard(goal: Goal, state: State) -> bool {
+    goal == Goal::Installed && state != State::Ordered
+}
+
 /// Waits until the newest order of `deployment` is carried out.
 pub(crate) fn follow(
     api: &Api,
@@ -161,7 +172,7 @@ pub(crate) fn follow(
     let zone = clock::time_zone();
     let mut watch = Watch::new(goal, deployment);
     let mut is_away = false;
-    while !deadline.has_passed() {
+    loop {
         match turn(api, deployment, &mut watch) {
             Ok(Turn::Over(end)) => return conclusion(deployment, end),
             Ok(Turn::News(steps)) => {
@@ -179,10 +190,12 @@ pub(crate) fn follow(
             Err(error) => return Err(error.into()),
         }
         if is_away || watch.end.is_none() {
+            if deadline.has_passed() {
+                return Err(timed_out(deployment, &watch, timeout).into());
+            }
             deadline.pause(POLL_INTERVAL);
         }
     }
-    Err(timed_out(deployment, watch.state, timeout).into())
 }
 
 /// What one look at the fleet manager gave.
@@ -218,20 +231,19 @@ fn conclusion(deployment: &Deployment, end: End) -> Result<()> {
     }
 }
 
-fn timed_out(deployment: &Deployment, state: State, timeout: Duration) -> Failure {
-    let hint = match state {
-        State::Ordered => {
-            format!(
-                "its device has not spoken of it; `gantry client show {}` tells when it last called",
-                deployment.client_id
-            )
-        }
-        _ => "the device is still at it".to_owned(),
+fn timed_out(deployment: &Deployment, watch: &Watch, timeout: Duration) -> Failure {
+    let hint = if watch.heard {
+        "the device is still at it".to_owned()
+    } else {
+        format!(
+            "its device has not spoken of it; `gantry client show {}` tells when it last called",
+            deployment.client_id
+        )
     };
     Failure::TimedOut(format!(
         "{} is {} after {} s: {hint}. The order stands; `gantry deployment show {}` tells how far it is",
         deployment.name,
-        words(state),
+        words(watch.state),
         timeout.as_secs(),
         deployment.id
     ))
@@ -340,6 +352,17 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_device_is_told_from_a_slow_one() {
+        let timeout = Duration::from_secs(5);
+        let deployment = deployment("removing");
+        let mut watch = Watch::new(Goal::Removed, &deployment);
+        let text = |watch: &Watch| timed_out(&deployment, watch, timeout).to_string();
+        assert!(text(&watch).contains("has not spoken"), "{}", text(&watch));
+        told(&mut watch, &event(5, "reported", "removing", &[("web", "removing")]));
+        assert!(text(&watch).contains("still at it"), "{}", text(&watch));
+    }
+
+    #[test]
     fn a_removal_ends_with_removed_and_not_with_installed() {
         let mut watch = Watch::new(Goal::Removed, &deployment("installed"));
         assert_eq!(watch.end, None);
@@ -359,7 +382,7 @@ mod tests {
         let mut watch = Watch::new(Goal::Installed, &deployment("ordered"));
         told(&mut watch, &event(5, "reported", "installed", &[("web", "installed")]));
         assert!(!watch.confirms(&deployment("ordered")));
-        assert_eq!(watch.end, None);
+        assert_eq!((watch.end.as_ref(), watch.state, watch.heard), (None, State::Ordered, false));
         told(&mut watch, &event(6, "reported", "installed", &[("web", "installed")]));
         assert!(watch.confirms(&deployment("installed")));
     }

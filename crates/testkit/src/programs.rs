@@ -40,15 +40,18 @@ pub struct Running {
 impl Running {
     /// Starts `command`; what it prints goes to the file `log`, after what is there.
     pub fn start(command: &mut Command, log: &Path) -> Self {
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .unwrap_or_else(|error| panic!("cannot open {}: {error}", log.display()));
-        let errors = file.try_clone().expect("a file handle can be cloned");
+        Self::start_apart(command, log, log)
+    }
+
+    /// As [`Running::start`], with what it prints on standard output in a file of its own.
+    pub fn start_apart(command: &mut Command, stdout: &Path, log: &Path) -> Self {
+        let open = |path: &Path| {
+            let file = fs::OpenOptions::new().create(true).append(true).open(path);
+            file.unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()))
+        };
         let child = command
-            .stdout(file)
-            .stderr(errors)
+            .stdout(open(stdout))
+            .stderr(open(log))
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Self { child, log: log.to_owned() }
@@ -66,6 +69,14 @@ impl Running {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until the program ends by itself, and gives its exit code.
+    pub fn end(mut self) -> Option<i32> {
+        crate::wait::until("the program to end", || {
+            self.child.try_wait().expect("a child can be waited for")
+        })
+        .code()
+    }
+
     /// Takes the program away without a warning, as a power cut does.
     pub fn kill(mut self) {
         self.child.kill().expect("the program is ours to kill");
@@ -73,14 +84,11 @@ impl Running {
     }
 
     /// Asks the program to stop, as `systemctl stop` does, and gives its exit code.
-    pub fn stop(mut self) -> Option<i32> {
+    pub fn stop(self) -> Option<i32> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a running program has a process id");
         rustix::process::kill_process(pid, Signal::TERM).expect("the program is ours to stop");
-        crate::wait::until("the program to stop", || {
-            self.child.try_wait().expect("a child can be waited for")
-        })
-        .code()
+        self.end()
     }
 }
 

@@ -85,7 +85,11 @@ impl Fleet {
                 tracing::info!(application = name, %operator, "an application is added");
                 Ok((application, true))
             }
-            AddApplication::AlreadyThere => Ok((application, false)),
+            AddApplication::AlreadyThere => {
+                // Who added it, and when, is what was kept the first time.
+                let kept = transaction.application(&application.id, &application.version).await?;
+                Ok((kept.unwrap_or(application), false))
+            }
             AddApplication::OtherContent => {
                 Err(AddApplicationError::OtherContent(application.id, application.version))
             }

@@ -62,7 +62,7 @@ pub(crate) enum OrderError {
     UnknownApplication(String),
     #[error("there is no deployment {0}")]
     UnknownDeployment(DeploymentId),
-    #[error("the client has not reported any device yet")]
+    #[error("the client has not reported any device yet; it does when it next calls")]
     NoDevice,
     #[error("the client speaks for {0}; say which one")]
     WhichDevice(String),

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{StatusCode, header};
 use fleet_domain::ids::{ApplicationId, ApplicationVersion};
 use fleet_domain::permission::Permission;
+use margo_contract::document::DocumentError;
 use margo_contract::problem::FieldError;
 use operator_api::{Application, ApplicationSummary, Page};
 
@@ -136,13 +137,16 @@ fn unknown() -> Problem {
 
 fn refused(error: PackageError) -> Problem {
     match error {
+        PackageError::Description(DocumentError::Malformed(error)) => {
+            fault("margo.yaml", format!("margo.yaml cannot be read: {error}"))
+        }
         PackageError::Description(error) => {
             let mut errors: Vec<FieldError> = Vec::new();
             for fault in error.faults() {
                 let field = format!("margo.yaml: {}", fault.field);
                 errors.push(FieldError { field, message: fault.message.clone() });
             }
-            Problem::semantic(format!("margo.yaml cannot be used: {error}"), errors)
+            Problem::semantic("margo.yaml cannot be used as it is", errors)
         }
         error => fault("package", crate::problem::chain(&error)),
     }

@@ -36,12 +36,15 @@ fn add(path: &Path, context: &Context) -> Result<()> {
 }
 
 /// The version that is named, or the newest one.
-fn find(argument: &ApplicationArgument, context: &Context) -> Result<Application> {
-    if let Some(version) = &argument.version {
-        return Ok(context.api.get(&path(&argument.id, version))?);
-    }
-    let newest = versions(&argument.id, context)?.into_iter().next();
-    newest.ok_or_else(|| none(&argument.id).into())
+pub(super) fn find(argument: &ApplicationArgument, context: &Context) -> Result<Application> {
+    let (id, found) = match &argument.version {
+        Some(version) => {
+            let id = format!("{}@{version}", argument.id);
+            (id, context.api.find(&path(&argument.id, version))?)
+        }
+        None => (argument.id.clone(), versions(&argument.id, context)?.into_iter().next()),
+    };
+    found.ok_or_else(|| none(&id).into())
 }
 
 fn remove(argument: &ApplicationArgument, context: &Context) -> Result<()> {
@@ -67,12 +70,15 @@ fn only_version(id: &str, versions: Vec<Application>) -> Result<String, Failure>
 }
 
 fn versions(id: &str, context: &Context) -> Result<Vec<Application>> {
-    let page: Page<Application> = context.api.get(&format!("/applications/{}", segment(id)))?;
-    Ok(page.items)
+    let page: Option<Page<Application>> =
+        context.api.find(&format!("/applications/{}", segment(id)))?;
+    Ok(page.map(|it| it.items).unwrap_or_default())
 }
 
 fn none(id: &str) -> Failure {
-    Failure::NotFound(format!("there is no application `{id}`"))
+    Failure::NotFound(format!(
+        "there is no application `{id}`; `gantry application list` tells which there are"
+    ))
 }
 
 fn path(id: &str, version: &str) -> String {

@@ -8,9 +8,9 @@ use operator_api::{
     ComponentStatus, Deployment, OrderDeployment, Page, ParameterInput, UpdateDeployment,
 };
 
-use super::{Context, or_dash};
+use super::{Context, application, or_dash};
 use crate::api::{ApiError, segment};
-use crate::arguments::{Deploy, DeploymentCommand, Format, Order, Values};
+use crate::arguments::{ApplicationArgument, Deploy, DeploymentCommand, Format, Order, Values};
 use crate::clock::Deadline;
 use crate::failure::Failure;
 use crate::output::{self, Progress};
@@ -25,10 +25,11 @@ pub(super) fn deploy(deploy: &Deploy, context: &Context) -> Result<()> {
     // What can be wrong here is found before anything is asked.
     let parameters = values::read(&deploy.values)?;
     let client = resolve::client(&context.api, &deploy.client)?;
+    let application = application::find(&deploy.application, context)?;
     let order = OrderDeployment {
         id: Some(uuid::Uuid::new_v4().to_string()),
-        application_id: deploy.application.id.clone(),
-        version: deploy.application.version.clone(),
+        application_id: application.id,
+        version: Some(application.version),
         client_id: client.id,
         device_id: deploy.device.clone(),
         name: deploy.name.clone(),
@@ -92,6 +93,10 @@ fn update(
         return Err(Failure::Usage(message.to_owned()).into());
     }
     let deployment = resolve::deployment(&context.api, name)?;
+    if let Some(version) = version {
+        let (id, version) = (deployment.application_id.clone(), Some(version.to_owned()));
+        application::find(&ApplicationArgument { id, version }, context)?;
+    }
     let body = update_body(version, parameters, order);
     let path = format!("/deployments/{}", segment(&deployment.id));
     let deployment: Deployment = context.api.patch(&path, &body)?;

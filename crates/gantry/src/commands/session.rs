@@ -23,7 +23,7 @@ pub(super) fn login(login: &Login, file: &Path, format: Format) -> Result<()> {
     let url = config::origin(&login.url)?;
     let token = Token::read(&token_text(&login.token_file)?)?;
     let ca = match &login.ca {
-        Some(path) => config::read_text(path)?,
+        Some(path) => config::read_ca(path)?,
         // A damaged file must not keep anybody from signing in again.
         None => match config::load(file).ok().flatten().filter(|kept| kept.url == url) {
             Some(kept) => kept.ca,
@@ -33,15 +33,14 @@ pub(super) fn login(login: &Login, file: &Path, format: Format) -> Result<()> {
     let session = Session { url, token, ca };
     let whoami: Whoami = Api::new(&session)?.get("/whoami")?;
     config::save(file, &session)?;
-    output::sentence(
-        format,
-        &format!("Signed in to {} as {} ({}).", session.url, whoami.name, whoami.role),
-    )
+    output::result(format, &whoami, |it| {
+        table::clean(&format!("Signed in to {} as {} ({}).", session.url, it.name, it.role)) + "\n"
+    })
 }
 
 fn token_text(path: &Path) -> Result<String> {
     if path != Path::new("-") {
-        return config::read_text(path);
+        return Ok(config::read_text(path)?);
     }
     let mut text = String::new();
     let input = io::stdin().lock().take(LONGEST_TOKEN).read_to_string(&mut text);

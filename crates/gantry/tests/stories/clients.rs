@@ -1,0 +1,99 @@
+//! Which clients there are, which may talk, and how an operator names one.
+
+use testkit::client::TestClient;
+use testkit::fleet::TestFleet;
+
+use crate::support::{assert_has, bad, cells, good};
+
+/// A client that has asked to be let in, and its id.
+fn waiting(fleet: &TestFleet, name: &str) -> (TestClient, String) {
+    let mut client = fleet.stranger(name);
+    client.onboard().expect(403);
+    let clients = fleet.operator().get("/clients");
+    let mut items = clients["items"].as_array().expect("a list of clients").iter();
+    let of_name = items.find(|it| it["name"] == name).expect("who onboarded is listed");
+    let id = of_name["id"].as_str().expect("an id is text").to_owned();
+    (client, id)
+}
+
+#[test]
+fn a_waiting_client_is_compared_and_let_in() {
+    let fleet = TestFleet::start();
+    let (mut press, id) = waiting(&fleet, "press-7");
+    let heads = vec!["ID", "NAME", "STANDING", "DEVICES", "REVISION", "LAST CONTACT"];
+    let row = vec![id.as_str(), "press-7", "waiting", "-", "-", "-"];
+    assert_eq!(cells(&good(&fleet, &["client", "list"])), [heads, row]);
+
+    let fingerprint = fleet.operator().get(&format!("/clients/{id}"))["certificateFingerprint"]
+        .as_str()
+        .expect("a fingerprint is text")
+        .to_owned();
+    let shown = good(&fleet, &["client", "show", "press-7"]);
+    assert_has(&shown, &[&id, "Standing:     waiting\n", &fingerprint]);
+
+    let approved = good(&fleet, &["client", "approve", "press-7", "--reason", "compared"]);
+    assert_eq!(approved, format!("press-7 ({id}) is approved.\n"));
+    press.onboard().expect(201);
+    press.report_capabilities().expect(201);
+    let shown = good(&fleet, &["client", "show", "press-7"]);
+    let device = ["Device press-7, reported ", "\"serialNumber\": \"0007\""];
+    assert_has(&shown, &["Standing:     approved\n", "Decided by:   admin\n"]);
+    assert_has(&shown, &device);
+    // Saying it twice is saying it once.
+    good(&fleet, &["client", "approve", "press-7"]);
+    bad(&fleet, &["client", "reject", "press-7"], 5, &["approved already", "revoke it"]);
+}
+
+#[test]
+fn a_client_is_turned_away_and_shut_out() {
+    let fleet = TestFleet::start();
+    let (mut press, _) = waiting(&fleet, "press-7");
+    assert_has(&good(&fleet, &["client", "reject", "press-7"]), &["is rejected."]);
+    press.onboard().expect(403);
+    // An operator may think better of it.
+    good(&fleet, &["client", "approve", "press-7"]);
+    press.onboard().expect(201);
+
+    assert_has(&good(&fleet, &["client", "revoke", "press-7"]), &["is revoked."]);
+    press.get(&press.path("/deployments"), &[]).expect(403);
+    let again = ["client", "approve", "press-7"];
+    bad(&fleet, &again, 5, &["revoked for good", "a new certificate"]);
+}
+
+#[test]
+fn a_client_answers_to_its_id_to_the_beginning_of_it_and_to_its_names() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let id = press.id();
+    for name in [id, &id.to_uppercase(), &id[..8], &id[..4], "press-7"] {
+        assert_has(&good(&fleet, &["client", "show", name]), &[id]);
+    }
+    let unknown = "00000000-0000-4000-8000-000000000001";
+    for name in [&id[..3], "press", "nobody", unknown, ""] {
+        let needles = [&format!("`{name}`"), "4 characters or more", "`gantry client list`"];
+        bad(&fleet, &["client", "show", name], 4, &needles);
+    }
+    for verb in ["approve", "reject", "revoke"] {
+        bad(&fleet, &["client", verb, "nobody"], 4, &["nobody"]);
+    }
+}
+
+#[test]
+fn a_name_of_several_clients_decides_nothing_and_lists_them() {
+    let fleet = TestFleet::start();
+    // Both say that they are press-7; only one of them is.
+    let (_, first) = waiting(&fleet, "press-7");
+    fleet.stranger("press-7").onboard().expect(403);
+    let clients = fleet.operator().get("/clients");
+    let mut items = clients["items"].as_array().expect("a list of clients").iter();
+    let second = items.find(|it| it["id"] != first.as_str()).expect("there is another one");
+    let second = second["id"].as_str().expect("an id is text");
+
+    let needles = ["`press-7` can mean several", "give the id of one client", &first, second];
+    bad(&fleet, &["client", "approve", "press-7"], 5, &needles);
+    assert_eq!(good(&fleet, &["client", "list"]).matches("waiting").count(), 2);
+
+    good(&fleet, &["client", "reject", &first]);
+    // What is turned away is meant no more where another one has its name.
+    assert_has(&good(&fleet, &["client", "show", "press-7"]), &[second]);
+}
