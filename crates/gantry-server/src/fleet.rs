@@ -85,7 +85,6 @@ impl Fleet {
     pub(crate) async fn open(
         database: &Path,
         options: FleetOptions,
-        _now: i64,
     ) -> Result<Self, OpenFleetError> {
         let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await?;
         let token_key = TokenKey::load(&store).await?;
@@ -149,6 +148,3 @@ async fn audit(
     };
     transaction.append_audit(&note).await.map(drop)
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 use ring::digest::{SHA256, digest};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::fleet::TestFleet;
 
 use crate::support::{fleet_with_deployment, manifest};
