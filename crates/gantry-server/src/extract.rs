@@ -1,9 +1,8 @@
 //! Arguments of handlers that answer with a [`Problem`] when the request does not have them.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -14,11 +13,18 @@ pub(crate) struct Path<T>(pub(crate) T);
 /// The query.
 pub(crate) struct Query<T>(pub(crate) T);
 
+/// A body of a size that any request may have.
+pub(crate) struct Bytes(pub(crate) axum::body::Bytes);
+
 /// A JSON body of a known type.
 pub(crate) struct Json<T>(pub(crate) T);
 
 /// The bytes of a body that says it is JSON.
-pub(crate) struct JsonBytes(pub(crate) Bytes);
+pub(crate) struct JsonBytes(pub(crate) axum::body::Bytes);
+
+/// The largest body but for uploads, in bytes (contract E-4). More than any fetch from a linear
+/// history needs, too.
+pub(crate) const LARGEST_BODY: usize = 1 << 20;
 
 const JSON: &str = "application/json";
 
@@ -45,6 +51,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
+impl<S: Send + Sync> FromRequest<S> for Bytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = axum::body::Bytes::from_request(request, state).await;
+        bytes.map(Self).map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Problem::too_large(LARGEST_BODY)
+            } else {
+                Problem::malformed("the body cannot be read")
+            }
+        })
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
@@ -58,14 +79,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
         if !essence.trim().eq_ignore_ascii_case(JSON) {
             return Err(Problem::unsupported_media_type(JSON));
         }
-        let bytes = Bytes::from_request(request, state).await;
-        bytes.map(Self).map_err(|rejection| {
-            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::too_large(crate::identity::LARGEST_DEVICE_BODY)
-            } else {
-                Problem::malformed("the body cannot be read")
-            }
-        })
+        Bytes::from_request(request, state).await.map(|Bytes(it)| Self(it))
     }
 }
 

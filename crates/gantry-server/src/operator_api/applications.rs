@@ -9,7 +9,7 @@ use fleet_domain::permission::Permission;
 use margo_contract::problem::FieldError;
 use operator_api::{Application, ApplicationSummary, Page};
 
-use super::{LARGEST_BODY, answers};
+use super::{LARGEST_UPLOAD, answers};
 use crate::clock;
 use crate::extract::Path;
 use crate::fleet::{AddApplicationError, Fleet, RemoveApplicationError};
@@ -53,7 +53,7 @@ pub(super) async fn add(
     }
     let bytes = Bytes::from_request(request, &server)
         .await
-        .map_err(|_| Problem::too_large(LARGEST_BODY))?;
+        .map_err(|_| Problem::too_large(LARGEST_UPLOAD))?;
     // Unpacking is work for the processor: other requests must not wait for it.
     let package = tokio::task::spawn_blocking(move || Package::read(&bytes)).await;
     let package = package.map_err(|error| Problem::internal(&error))?.map_err(refused)?;
