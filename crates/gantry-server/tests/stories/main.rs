@@ -3,6 +3,7 @@
 
 mod capabilities;
 mod desired_state;
+mod git;
 mod onboarding;
 mod signatures;
 mod statuses;
