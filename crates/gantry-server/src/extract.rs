@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -27,6 +27,14 @@ pub(crate) struct JsonBytes(pub(crate) axum::body::Bytes);
 pub(crate) const LARGEST_BODY: usize = 1 << 20;
 
 const JSON: &str = "application/json";
+
+/// The media type of a body: in lower case, and without its parameters.
+// margo(E-4).
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let essence = content_type.and_then(|it| it.split(';').next()).unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
@@ -70,13 +78,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(header::CONTENT_TYPE);
-        let essence = content_type
-            .and_then(|it| it.to_str().ok())
-            .and_then(|it| it.split(';').next())
-            .unwrap_or_default();
-        // margo(E-4).
-        if !essence.trim().eq_ignore_ascii_case(JSON) {
+        if media_type(request.headers()) != JSON {
             return Err(Problem::unsupported_media_type(JSON));
         }
         Bytes::from_request(request, state).await.map(|Bytes(it)| Self(it))
