@@ -90,6 +90,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        // Serde would take the values of a list for the fields of an object.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::malformed("the body has to be a JSON object"));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Problem::malformed(format!("the body is not what is expected: {error}"))
         })
