@@ -7,6 +7,7 @@ mod deployments;
 mod desired_state;
 mod operators;
 mod order;
+mod parameters;
 mod repository_token;
 
 use std::path::Path;
@@ -21,7 +22,8 @@ pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use clients::{ClientView, DecideError, Onboarding};
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
 pub(crate) use desired_state::{GitError, RevisionView};
-pub(crate) use order::{GivenValue, NewContent, NewOrder, OrderError};
+pub(crate) use order::{NewContent, NewOrder, OrderError};
+pub(crate) use parameters::GivenValue;
 
 use clients::RecentContacts;
 use repository_token::TokenKey;
