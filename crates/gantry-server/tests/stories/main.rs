@@ -6,6 +6,7 @@ mod capabilities;
 mod desired_state;
 mod git;
 mod onboarding;
+mod orders;
 mod signatures;
 mod statuses;
 mod support;
