@@ -35,6 +35,8 @@ CREATE TABLE applications (
     description BYTEA NOT NULL,
     added_at BIGINT NOT NULL,
     added_by TEXT NOT NULL,
+    -- Rises with each application that is added: several may be added in one second.
+    sequence BIGINT NOT NULL,
     PRIMARY KEY (id, version)
 );
 

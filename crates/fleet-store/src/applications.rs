@@ -72,13 +72,12 @@ impl Snapshot {
         id: &ApplicationId,
         limit: u32,
     ) -> Result<Vec<Application>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM applications WHERE id = $1 ORDER BY added_at DESC, version DESC LIMIT $2",
-        )
-        .bind(id.as_str())
-        .bind(count_column(limit))
-        .fetch_all(self.connection())
-        .await?;
+        let rows =
+            sqlx::query("SELECT * FROM applications WHERE id = $1 ORDER BY sequence DESC LIMIT $2")
+                .bind(id.as_str())
+                .bind(count_column(limit))
+                .fetch_all(self.connection())
+                .await?;
         let mut versions = Vec::with_capacity(rows.len());
         for row in &rows {
             let version = application(&Columns::of("applications", row))?;
@@ -89,12 +88,10 @@ impl Snapshot {
 
     /// All applications in all versions, by id, the version added last first.
     pub async fn applications(&mut self, limit: u32) -> Result<Vec<Application>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM applications ORDER BY id, added_at DESC, version DESC LIMIT $1",
-        )
-        .bind(count_column(limit))
-        .fetch_all(self.connection())
-        .await?;
+        let rows = sqlx::query("SELECT * FROM applications ORDER BY id, sequence DESC LIMIT $1")
+            .bind(count_column(limit))
+            .fetch_all(self.connection())
+            .await?;
         let mut applications = Vec::with_capacity(rows.len());
         for row in &rows {
             let one = application(&Columns::of("applications", row))?;
@@ -145,9 +142,10 @@ impl Transaction {
                 AddApplication::OtherContent
             });
         }
+        let sequence = self.count_up("applications").await?;
         sqlx::query(
-            "INSERT INTO applications (id, version, name, digest, description, added_at, added_by) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO applications (id, version, name, digest, description, added_at, added_by, \
+             sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(application.id.as_str())
         .bind(application.version.as_str())
@@ -156,6 +154,7 @@ impl Transaction {
         .bind(application.description.as_slice())
         .bind(application.added_at)
         .bind(application.added_by.as_str())
+        .bind(count_column(sequence))
         .execute(self.connection())
         .await?;
         self.add_packages(new).await?;

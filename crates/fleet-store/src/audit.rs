@@ -40,13 +40,7 @@ impl Snapshot {
 impl Transaction {
     /// Writes down what this transaction does. Returns the number of the entry.
     pub async fn append_audit(&mut self, note: &AuditNote) -> Result<u64, StoreError> {
-        let row = sqlx::query(
-            "INSERT INTO counters (name, value) VALUES ('audit', 1) \
-             ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
-        )
-        .fetch_one(self.connection())
-        .await?;
-        let sequence = Columns::of("counters", &row).count("value")?;
+        let sequence = self.count_up("audit").await?;
         sqlx::query(
             "INSERT INTO audit (sequence, at, actor, action, subject, detail) \
              VALUES ($1, $2, $3, $4, $5, $6)",

@@ -1,9 +1,8 @@
 //! Arguments of handlers that answer with a [`Problem`] when the request does not have them.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -14,13 +13,28 @@ pub(crate) struct Path<T>(pub(crate) T);
 /// The query.
 pub(crate) struct Query<T>(pub(crate) T);
 
+/// A body of a size that any request may have.
+pub(crate) struct Bytes(pub(crate) axum::body::Bytes);
+
 /// A JSON body of a known type.
 pub(crate) struct Json<T>(pub(crate) T);
 
 /// The bytes of a body that says it is JSON.
-pub(crate) struct JsonBytes(pub(crate) Bytes);
+pub(crate) struct JsonBytes(pub(crate) axum::body::Bytes);
+
+/// The largest body but for uploads, in bytes (contract E-4). More than any fetch from a linear
+/// history needs, too.
+pub(crate) const LARGEST_BODY: usize = 1 << 20;
 
 const JSON: &str = "application/json";
+
+/// The media type of a body: in lower case, and without its parameters.
+// margo(E-4).
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let essence = content_type.and_then(|it| it.split(';').next()).unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
+}
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
@@ -45,27 +59,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+impl<S: Send + Sync> FromRequest<S> for Bytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(header::CONTENT_TYPE);
-        let essence = content_type
-            .and_then(|it| it.to_str().ok())
-            .and_then(|it| it.split(';').next())
-            .unwrap_or_default();
-        // margo(E-4).
-        if !essence.trim().eq_ignore_ascii_case(JSON) {
-            return Err(Problem::unsupported_media_type(JSON));
-        }
-        let bytes = Bytes::from_request(request, state).await;
+        let bytes = axum::body::Bytes::from_request(request, state).await;
         bytes.map(Self).map_err(|rejection| {
-            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::too_large(crate::identity::LARGEST_DEVICE_BODY)
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Problem::too_large(LARGEST_BODY)
             } else {
                 Problem::malformed("the body cannot be read")
             }
         })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if media_type(request.headers()) != JSON {
+            return Err(Problem::unsupported_media_type(JSON));
+        }
+        Bytes::from_request(request, state).await.map(|Bytes(it)| Self(it))
     }
 }
 
@@ -74,6 +90,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        // Serde would take the values of a list for the fields of an object.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::malformed("the body has to be a JSON object"));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Problem::malformed(format!("the body is not what is expected: {error}"))
         })

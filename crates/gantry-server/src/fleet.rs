@@ -7,6 +7,7 @@ mod deployments;
 mod desired_state;
 mod operators;
 mod order;
+mod parameters;
 mod repository_token;
 mod signers;
 
@@ -22,7 +23,8 @@ pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use clients::{ClientView, DecideError, Onboarding};
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
 pub(crate) use desired_state::{GitError, RevisionView};
-pub(crate) use order::{GivenValue, NewContent, NewOrder, OrderError};
+pub(crate) use order::{NewContent, NewOrder, OrderError};
+pub(crate) use parameters::GivenValue;
 pub(crate) use repository_token::RepositoryAccess;
 pub(crate) use signers::RotateError;
 
@@ -88,7 +90,6 @@ impl Fleet {
     pub(crate) async fn open(
         database: &Path,
         options: FleetOptions,
-        _now: i64,
     ) -> Result<Self, OpenFleetError> {
         let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await?;
         let token_key = TokenKey::load(&store).await?;
@@ -153,6 +154,3 @@ async fn audit(
     };
     transaction.append_audit(&note).await.map(drop)
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes as BodyBytes};
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -18,15 +18,13 @@ use git_serve::upload_pack::Command;
 use serde::Deserialize;
 
 use crate::clock;
-use crate::extract::{Path, Query};
+use crate::extract::{Bytes, LARGEST_BODY, Path, Query};
 use crate::fleet::GitError;
 use crate::problem::Problem;
 use crate::server::Server;
 
 const BASIC: &str = "Basic realm=\"gantry\", charset=\"UTF-8\"";
 const AGENT: &str = concat!("gantry/", env!("CARGO_PKG_VERSION"));
-/// More than any fetch from a linear history needs, after decompression.
-const LARGEST_REQUEST: u64 = 1 << 20;
 const READ_ONLY: &str =
     "this repository is written by the fleet manager only; nothing can be pushed";
 
@@ -49,7 +47,7 @@ pub(crate) async fn get_info_refs(
 ) -> Result<Response, Problem> {
     match service.as_deref() {
         Some("git-upload-pack") => {}
-        Some("git-receive-pack") => return Err(Problem::forbidden(READ_ONLY)),
+        Some("git-receive-pack") => return Err(nothing_can_be_pushed()),
         Some(_) | None => {
             return Err(Problem::forbidden("only the smart protocol of git-upload-pack is served"));
         }
@@ -76,7 +74,7 @@ pub(crate) async fn post_upload_pack(
     State(server): State<Server>,
     reader: RepositoryReader,
     headers: HeaderMap,
-    body: Bytes,
+    Bytes(body): Bytes,
 ) -> Result<Response, Problem> {
     let version = headers.get("git-protocol").and_then(|it| it.to_str().ok());
     if !advertisement::wants_version_2(version) {
@@ -97,7 +95,12 @@ pub(crate) async fn post_upload_pack(
 
 /// `POST /git/{clientId}.git/git-receive-pack`
 pub(crate) async fn post_receive_pack(_reader: RepositoryReader) -> Problem {
-    Problem::forbidden(READ_ONLY)
+    nothing_can_be_pushed()
+}
+
+/// `git` shows its user why a push fails only when the answer is plain text.
+fn nothing_can_be_pushed() -> Problem {
+    Problem::forbidden(READ_ONLY).in_plain_text()
 }
 
 fn git_answer(content_type: &'static str, body: Vec<u8>) -> Response {
@@ -108,18 +111,18 @@ fn git_answer(content_type: &'static str, body: Vec<u8>) -> Response {
     (StatusCode::OK, headers, Body::from(body)).into_response()
 }
 
-fn decoded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Problem> {
+fn decoded(headers: &HeaderMap, body: BodyBytes) -> Result<BodyBytes, Problem> {
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|it| it.to_str().ok());
     match encoding {
         None | Some("identity") => Ok(body),
         Some("gzip" | "x-gzip") => {
             let mut decoded = Vec::new();
             GzDecoder::new(body.as_ref())
-                .take(LARGEST_REQUEST + 1)
+                .take(LARGEST_BODY as u64 + 1)
                 .read_to_end(&mut decoded)
                 .map_err(|_| Problem::malformed("the body is not valid gzip"))?;
-            if decoded.len() as u64 > LARGEST_REQUEST {
-                return Err(Problem::malformed("the body is too large after decompression"));
+            if decoded.len() > LARGEST_BODY {
+                return Err(Problem::too_large(LARGEST_BODY));
             }
             Ok(decoded.into())
         }

@@ -17,13 +17,12 @@ use margo_contract::onboarding::OnboardingRequest;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clock;
+use crate::extract::LARGEST_BODY;
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
 use crate::server::Server;
 
 pub(crate) use replay::ReplayGuard;
 
-/// The largest body of a request to the device API, in bytes (contract E-4).
-pub(crate) const LARGEST_DEVICE_BODY: usize = 1 << 20;
 const CLIENTS: &str = "/api/v1/clients/";
 const BEARER: &str = "Bearer realm=\"gantry\"";
 
@@ -152,9 +151,7 @@ pub(crate) fn waiting() -> Problem {
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, LARGEST_DEVICE_BODY)
-        .await
-        .map_err(|_| Problem::too_large(LARGEST_DEVICE_BODY))
+    axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_| Problem::too_large(LARGEST_BODY))
 }
 
 fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {

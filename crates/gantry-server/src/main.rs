@@ -65,7 +65,6 @@ async fn run(config: Config) -> Result<()> {
             open_onboarding: config.onboarding.policy == OnboardingPolicy::Open,
             origin: config.public_url.clone(),
         },
-        clock::now(),
     )
     .await
     .context("opening the database")?;
@@ -110,7 +109,7 @@ async fn run(config: Config) -> Result<()> {
 /// On the first start nobody could sign in, so the server makes the first administrator's token.
 async fn greet_first_administrator(config: &Config, fleet: &Fleet) -> Result<()> {
     let file = config.data_dir.join("administrator.token");
-    let token = fleet.first_administrator(clock::now()).await.context("looking for operators")?;
+    let token = fleet.first_administrator().await.context("looking for operators")?;
     let Some(token) = token else { return Ok(()) };
     data_dir::write_secret(&file, format!("{}\n", token.secret()).as_bytes())?;
     // Only a token that somebody can read may count: after a crash before this line there is a new one.

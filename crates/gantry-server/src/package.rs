@@ -9,10 +9,13 @@ use margo_contract::application_description::ApplicationDescription;
 use margo_contract::component::Source;
 use margo_contract::compose_archive::{ArchiveError, ComposeArchive, safe_segments};
 use margo_contract::document::DocumentError;
+use margo_contract::tar_stream;
 
 /// What a package may unpack to, in bytes.
 pub(crate) const LARGEST_UNPACKED: u64 = 128 << 20;
 const MOST_FILES: usize = 5_000;
+/// Folders count as well: each costs time.
+const MOST_ENTRIES: usize = 2 * MOST_FILES;
 const DESCRIPTION: &str = "margo.yaml";
 
 /// A package that holds what it promises.
@@ -118,12 +121,12 @@ fn unpack(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, PackageError> {
     } else {
         Box::new(Cursor::new(bytes))
     };
-    let mut archive = tar::Archive::new(reader);
+    let mut archive = tar_stream::bounded(reader, LARGEST_UNPACKED, MOST_ENTRIES);
     let mut files = BTreeMap::new();
     let mut left = LARGEST_UNPACKED;
-    for (count, entry) in archive.entries().map_err(PackageError::Unreadable)?.enumerate() {
-        let entry = entry.map_err(PackageError::Unreadable)?;
-        if count >= 2 * MOST_FILES || files.len() >= MOST_FILES {
+    for (count, entry) in archive.entries().map_err(unreadable)?.enumerate() {
+        let entry = entry.map_err(unreadable)?;
+        if count >= MOST_ENTRIES || files.len() >= MOST_FILES {
             return Err(PackageError::TooMany);
         }
         let kind = entry.header().entry_type();
@@ -136,13 +139,21 @@ fn unpack(bytes: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, PackageError> {
             return Err(PackageError::Special(name));
         }
         let mut content = Vec::new();
-        entry.take(left + 1).read_to_end(&mut content).map_err(PackageError::Unreadable)?;
+        entry.take(left + 1).read_to_end(&mut content).map_err(unreadable)?;
         left = left.checked_sub(content.len() as u64).ok_or(PackageError::TooLarge)?;
         if files.insert(path, content).is_some() {
             return Err(PackageError::Twice(name));
         }
     }
     Ok(files)
+}
+
+fn unreadable(error: io::Error) -> PackageError {
+    if tar_stream::is_too_large(&error) {
+        PackageError::TooLarge
+    } else {
+        PackageError::Unreadable(error)
+    }
 }
 
 /// Takes the one folder off that all files are in, unless the description is beside it.

@@ -21,6 +21,7 @@ pub(crate) struct Problem {
     body: Box<problem::Problem>,
     challenge: Option<&'static str>,
     closes_connection: bool,
+    plain_text: bool,
 }
 
 impl Problem {
@@ -33,7 +34,7 @@ impl Problem {
             detail: Some(detail.into()),
             ..problem::Problem::default()
         };
-        Self { body: Box::new(body), challenge: None, closes_connection: false }
+        Self { body: Box::new(body), challenge: None, closes_connection: false, plain_text: false }
     }
 
     /// 400: the request cannot be read.
@@ -116,6 +117,12 @@ impl Problem {
         self
     }
 
+    /// Answers with the detail alone, for programs that show their user nothing but plain text.
+    pub(crate) fn in_plain_text(mut self) -> Self {
+        self.plain_text = true;
+        self
+    }
+
     // margo(§11.3).
     fn retryable_after(mut self, seconds: u64) -> Self {
         self.body.retryable = true;
@@ -176,7 +183,9 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
     problem.body.instance = Some(path);
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE));
+    let content_type =
+        if problem.plain_text { "text/plain; charset=utf-8" } else { problem::MEDIA_TYPE };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = problem.body.retry_after_seconds {
         headers.insert(header::RETRY_AFTER, seconds.into());
@@ -187,8 +196,11 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
     if problem.closes_connection {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let body =
-        serde_json::to_vec(&problem.body).expect("a problem has nothing but text and numbers");
+    let body = if problem.plain_text {
+        format!("{}\n", problem.body.detail.unwrap_or(problem.body.title)).into_bytes()
+    } else {
+        serde_json::to_vec(&problem.body).expect("a problem has nothing but text and numbers")
+    };
     *response.body_mut() = Body::from(body);
     response
 }

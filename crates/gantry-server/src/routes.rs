@@ -15,7 +15,8 @@ use tracing::Instrument as _;
 use crate::device_api::{
     capabilities, deployment_status, desired_state, onboarding, repository, security_events,
 };
-use crate::identity::{LARGEST_DEVICE_BODY, verify_client};
+use crate::extract::LARGEST_BODY;
+use crate::identity::verify_client;
 use crate::problem::{self, Problem};
 use crate::server::Server;
 use crate::{git_http, operator_api};
@@ -27,9 +28,10 @@ pub(crate) fn router(server: Server) -> Router {
     let router = Router::new()
         .merge(for_clients(&server))
         .merge(for_anybody())
-        .merge(operator_api::router().layer(DefaultBodyLimit::max(operator_api::LARGEST_BODY)));
+        .merge(operator_api::router());
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
     router
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CatchPanicLayer::custom(|_| {
             let detail = "the server made a mistake; its log says where";
             Problem::unavailable(detail).into_response()
@@ -67,7 +69,6 @@ fn for_anybody() -> Router<Server> {
         .route("/api/v1/onboarding/certificate", get(onboarding::get_certificate))
         .route("/api/v1/onboarding", post(onboarding::post_onboarding))
         .route("/healthz", get(health))
-        .layer(DefaultBodyLimit::max(LARGEST_DEVICE_BODY))
 }
 
 /// Whoever has a token for a client's repository.
@@ -77,7 +78,6 @@ fn for_git() -> Router<Server> {
         .route("/git/{repository}/info/refs", get(git_http::get_info_refs))
         .route("/git/{repository}/git-upload-pack", post(git_http::post_upload_pack))
         .route("/git/{repository}/git-receive-pack", post(git_http::post_receive_pack))
-        .layer(DefaultBodyLimit::max(LARGEST_DEVICE_BODY))
 }
 
 /// `GET /healthz`: whether the server can do its work.

@@ -93,7 +93,7 @@ fn read(root: &Node<'_>) -> Option<ApplicationDescription> {
         root.fault_of("deploymentProfiles", format!("has the id `{}` twice", twice.id));
     }
 
-    let parameters = read_parameters(root, &profiles);
+    let parameters = read_parameters(root);
     let configuration = configuration::read(root, &parameters);
     Some(ApplicationDescription {
         id: id?,
@@ -160,9 +160,8 @@ fn read_profile(node: &Node<'_>) -> Option<Profile> {
     })
 }
 
-fn read_parameters(root: &Node<'_>, profiles: &[Profile]) -> BTreeMap<String, Parameter> {
-    let components: BTreeSet<&str> =
-        profiles.iter().flat_map(|it| &it.components).map(|it| it.name.as_str()).collect();
+fn read_parameters(root: &Node<'_>) -> BTreeMap<String, Parameter> {
+    let components = component_names(root);
     let mut taken = BTreeSet::new();
     let mut parameters = BTreeMap::new();
     for (name, node) in root.get("parameters").map(|it| it.fields()).unwrap_or_default() {
@@ -196,6 +195,13 @@ fn read_parameters(root: &Node<'_>, profiles: &[Profile]) -> BTreeMap<String, Pa
         parameters.insert(name.to_owned(), Parameter { default, targets });
     }
     parameters
+}
+
+/// Also those of components with faults: these are told where they are, and not again at each target.
+fn component_names<'a>(root: &Node<'a>) -> BTreeSet<&'a str> {
+    let profiles = root.value()["deploymentProfiles"].as_array().into_iter().flatten();
+    let components = profiles.flat_map(|it| it["components"].as_array().into_iter().flatten());
+    components.filter_map(|it| it["name"].as_str()).collect()
 }
 
 /// Reads one target; the prefix `ENV.` of the oldest documents is dropped (contract §16.3).

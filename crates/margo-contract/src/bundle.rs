@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::digest::Digest;
 use crate::state_manifest::StateManifest;
+use crate::tar_stream;
 
 pub const MEDIA_TYPE: &str = "application/vnd.margo.bundle.v1+tar+gzip";
 
@@ -43,18 +44,26 @@ pub fn read(
     bytes: &[u8],
     manifest: &StateManifest,
 ) -> Result<BTreeMap<Digest, Vec<u8>>, BundleError> {
-    let mut archive = tar::Archive::new(GzDecoder::new(bytes));
+    let unreadable = |error| {
+        if tar_stream::is_too_large(&error) {
+            BundleError::TooLarge
+        } else {
+            BundleError::Unreadable(error)
+        }
+    };
+    let entries = manifest.deployments.len();
+    let mut archive = tar_stream::bounded(GzDecoder::new(bytes), LARGEST_UNPACKED, entries);
     let mut documents = BTreeMap::new();
     let mut left = LARGEST_UNPACKED;
-    for entry in archive.entries().map_err(BundleError::Unreadable)? {
-        let entry = entry.map_err(BundleError::Unreadable)?;
+    for entry in archive.entries().map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let in_root = !name.is_empty() && !name.contains(['/', '\\']) && name != "..";
         if !entry.header().entry_type().is_file() || !in_root {
             return Err(BundleError::UnexpectedEntry(name));
         }
         let mut content = Vec::new();
-        entry.take(left + 1).read_to_end(&mut content).map_err(BundleError::Unreadable)?;
+        entry.take(left + 1).read_to_end(&mut content).map_err(unreadable)?;
         left = left.checked_sub(content.len() as u64).ok_or(BundleError::TooLarge)?;
         let digest = Digest::of(&content);
         let named = manifest.deployments.iter().any(|it| it.digest == digest);

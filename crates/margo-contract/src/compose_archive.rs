@@ -7,11 +7,14 @@ use std::io::{self, Read};
 use flate2::read::GzDecoder;
 
 use crate::bundle::tar_gz;
+use crate::tar_stream;
 
 /// The most files in one archive.
 pub const MOST_FILES: usize = 2_000;
 /// The most bytes that all files of an archive have together.
 pub const LARGEST_UNPACKED: u64 = 64 << 20;
+/// Folders count as well: each costs time.
+const MOST_ENTRIES: usize = 2 * MOST_FILES;
 /// The longest path of a file.
 const LONGEST_PATH: usize = 250;
 
@@ -46,19 +49,25 @@ pub enum ArchiveError {
     NoComposeFile,
 }
 
+impl ArchiveError {
+    fn of(error: io::Error) -> Self {
+        if tar_stream::is_too_large(&error) { Self::TooLarge } else { Self::Unreadable(error) }
+    }
+}
+
 impl ComposeArchive {
     /// Unpacks and checks an archive in memory.
     pub fn read(bytes: &[u8]) -> Result<Self, ArchiveError> {
-        let mut archive = tar::Archive::new(GzDecoder::new(bytes));
+        let mut archive =
+            tar_stream::bounded(GzDecoder::new(bytes), LARGEST_UNPACKED, MOST_ENTRIES);
         let mut files = BTreeMap::new();
         let mut folder: Option<String> = None;
         let mut left = LARGEST_UNPACKED;
         let mut entries = 0;
-        for entry in archive.entries().map_err(ArchiveError::Unreadable)? {
-            let entry = entry.map_err(ArchiveError::Unreadable)?;
+        for entry in archive.entries().map_err(ArchiveError::of)? {
+            let entry = entry.map_err(ArchiveError::of)?;
             entries += 1;
-            // Folders count as well: each costs time.
-            if entries > 2 * MOST_FILES || files.len() == MOST_FILES {
+            if entries > MOST_ENTRIES || files.len() == MOST_FILES {
                 return Err(ArchiveError::TooMany);
             }
             let kind = entry.header().entry_type();
@@ -81,7 +90,7 @@ impl ComposeArchive {
             }
             let mut content = Vec::new();
             let path = below.join("/");
-            entry.take(left + 1).read_to_end(&mut content).map_err(ArchiveError::Unreadable)?;
+            entry.take(left + 1).read_to_end(&mut content).map_err(ArchiveError::of)?;
             left = left.checked_sub(content.len() as u64).ok_or(ArchiveError::TooLarge)?;
             if files.insert(path, content).is_some() {
                 return Err(ArchiveError::Twice(name));
@@ -205,6 +214,10 @@ mod tests {
     fn an_archive_that_swells_is_refused() {
         let zeros = vec![0; usize::try_from(LARGEST_UNPACKED).expect("64 bits") + 1];
         let bomb = packed(&[COMPOSE, (Regular, "web/zeros", &zeros)]);
+        assert!(matches!(ComposeArchive::read(&bomb), Err(ArchiveError::TooLarge)));
+        let zeros = zeros.repeat(2);
+        let long_name = (tar::EntryType::GNULongName, "././@LongLink", zeros.as_slice());
+        let bomb = packed(&[COMPOSE, long_name, (Regular, "web/x", b"")]);
         assert!(matches!(ComposeArchive::read(&bomb), Err(ArchiveError::TooLarge)));
         let names: Vec<String> = (0..=MOST_FILES).map(|it| format!("web/{it}")).collect();
         let many: Vec<_> = names.iter().map(|it| (Regular, it.as_str(), &b""[..])).collect();

@@ -79,7 +79,7 @@ pub struct ParameterFault {
 
 impl ApplicationDescription {
     /// Checks the values that somebody set and gives every parameter its effective value: the set
-    /// one, or else the default. All faults are found, not only the first.
+    /// one, or else the default. Null is no value. All faults are found, not only the first.
     // margo(CF-1, CF-5, PA-2).
     pub fn effective_values(
         &self,
@@ -97,7 +97,7 @@ impl ApplicationDescription {
             .collect();
         let mut values = BTreeMap::new();
         for (name, parameter) in &self.parameters {
-            let value = set.get(name).or(parameter.default.as_ref());
+            let value = set.get(name).filter(|it| !it.is_null()).or(parameter.default.as_ref());
             let schema = self.configuration.settings.get(name).map(|it| &it.schema);
             match (value, schema) {
                 (Some(value), Some(schema)) => match schema.check(value) {
@@ -488,6 +488,9 @@ mod tests {
         let set = BTreeMap::from([("siteCode".to_owned(), json!("HBR07"))]);
         let values = gauge().effective_values(&set).expect("good values");
         assert_eq!(values["sampleSeconds"], json!(60));
+        let mut with_null = set;
+        with_null.insert("sampleSeconds".to_owned(), Value::Null);
+        assert_eq!(gauge().effective_values(&with_null), Ok(values.clone()));
         assert_eq!(values.len(), 10);
     }
 

@@ -17,4 +17,5 @@ pub mod onboarding;
 pub mod problem;
 pub mod quantity;
 pub mod state_manifest;
+pub mod tar_stream;
 pub mod yaml;

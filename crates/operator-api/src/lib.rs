@@ -183,7 +183,7 @@ pub struct ApplicationSummary {
 pub enum ParameterInput {
     /// Text that the server reads as the parameter's schema says, for people at a command line.
     Text { text: String },
-    /// Text, a number, true or false, or a list of one of these.
+    /// Text, a number, true or false, or a list of one of these. Null takes back what was set before.
     #[schema(value_type = Object)]
     Json(Value),
 }

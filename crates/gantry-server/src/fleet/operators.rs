@@ -24,10 +24,7 @@ impl NewToken {
 impl Fleet {
     /// A token for the first administrator, while there is no operator at all. It counts once it is
     /// confirmed.
-    pub(crate) async fn first_administrator(
-        &self,
-        _now: i64,
-    ) -> Result<Option<NewToken>, FleetError> {
+    pub(crate) async fn first_administrator(&self) -> Result<Option<NewToken>, FleetError> {
         if self.inner.store.read().await?.count_operators().await? > 0 {
             return Ok(None);
         }

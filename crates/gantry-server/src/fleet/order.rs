@@ -14,13 +14,15 @@ use fleet_store::{AddDeployment, Application, DeploymentEntry, Event, Snapshot, 
 use margo_contract::application_deployment::{ApplicationDeployment, SetParameter};
 use margo_contract::application_description::{ApplicationDescription, Profile, Target};
 use margo_contract::component::{Component, Source};
-use margo_contract::configuration::{ParameterFault, as_text};
+use margo_contract::configuration::ParameterFault;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::digest::Digest;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::applications::description;
+use super::parameters::{
+    GivenValue, Values, changes, immutable_faults, json, set_over, without_nulls,
+};
 use super::{DeploymentView, Fleet, FleetError, ask_to_publish, audit};
 
 /// A deployment that somebody wants.
@@ -41,14 +43,6 @@ pub(crate) struct NewContent {
     pub(crate) version: Option<ApplicationVersion>,
     pub(crate) parameters: BTreeMap<String, GivenValue>,
     pub(crate) reason: Option<String>,
-}
-
-/// A value for a parameter.
-#[derive(Debug, Clone)]
-pub(crate) enum GivenValue {
-    Typed(Value),
-    /// To be read as the parameter's schema says.
-    Text(String),
 }
 
 /// Why nothing was ordered.
@@ -95,7 +89,16 @@ struct Content<'a> {
     application: &'a Application,
     description: &'a ApplicationDescription,
     profile: &'a Profile,
-    values: BTreeMap<String, Value>,
+    device: &'a Device,
+    values: Values,
+}
+
+/// A device as its client described it.
+struct Device {
+    id: DeviceId,
+    capabilities: DeviceCapabilities,
+    /// The client speaks for no other one.
+    is_only: bool,
 }
 
 impl Fleet {
@@ -125,23 +128,28 @@ impl Fleet {
             application(&mut transaction, &order.application, order.content.version.as_ref())
                 .await?;
         let description = description(&application)?;
-        let (device, capabilities) =
-            device(&mut transaction, order.client, order.device.as_ref()).await?;
-        let profile = fitting_profile(&description, &device, &capabilities)?;
-        let given = typed(&description, &order.content.parameters);
+        let device = device(&mut transaction, order.client, order.device.as_ref()).await?;
+        let profile = fitting_profile(&description, &device)?;
+        let given = set_over(&Values::new(), &description, &order.content.parameters);
         let values = description.effective_values(&given).map_err(OrderError::Parameters)?;
+        let given = without_nulls(given);
 
         let id = order.id.unwrap_or_else(|| DeploymentId::from_uuid(Uuid::new_v4()));
         let name = order.name.unwrap_or_else(|| default_name(&order.application));
-        let content =
-            Content { application: &application, description: &description, profile, values };
+        let content = Content {
+            application: &application,
+            description: &description,
+            profile,
+            device: &device,
+            values,
+        };
         let document = self.document_of(id, &name, order.client, &content)?;
         let deployment = Deployment::order(id, components(profile))
             .map_err(|_| FleetError::Corrupt("profile without components"))?;
         let entry = DeploymentEntry {
             deployment,
             client: order.client,
-            device,
+            device: device.id,
             name,
             application: application.id.clone(),
             version: application.version.clone(),
@@ -158,7 +166,7 @@ impl Fleet {
             }
             AddDeployment::NameTaken(id) => return Err(OrderError::NameTaken(id)),
         }
-        let deployment = ordered(&entry, changes(&BTreeMap::new(), &given));
+        let deployment = ordered(&entry, changes(&Values::new(), &given));
         let what = Ordered::Install { deployment };
         let by = Event::Ordered { by: operator.clone() };
         note(&mut transaction, &entry, operator, what, order.content.reason, &by, now).await?;
@@ -181,27 +189,30 @@ impl Fleet {
         if !entry.deployment.is_wanted() {
             return Err(ReorderRefused::Withdrawn.into());
         }
+        let installed =
+            application(&mut transaction, &entry.application, Some(&entry.version)).await?;
+        let installed = description(&installed)?;
         let version = content.version.as_ref().unwrap_or(&entry.version);
         let application = application(&mut transaction, &entry.application, Some(version)).await?;
         let description = description(&application)?;
-        let (device, capabilities) =
-            device(&mut transaction, entry.client, Some(&entry.device)).await?;
-        let profile = fitting_profile(&description, &device, &capabilities)?;
-        let before: BTreeMap<String, Value> = serde_json::from_str(&entry.parameters)
+        let device = device(&mut transaction, entry.client, Some(&entry.device)).await?;
+        let profile = fitting_profile(&description, &device)?;
+        let before: Values = serde_json::from_str(&entry.parameters)
             .map_err(|_| FleetError::Corrupt("set of parameters"))?;
-        let mut given = before.clone();
-        given.extend(typed(&description, &content.parameters));
-        let mut faults = description.effective_values(&given).err().unwrap_or_default();
-        faults.extend(immutable_faults(&description, &before, &given));
-        if !faults.is_empty() {
-            return Err(OrderError::Parameters(faults));
-        }
-        let values = description.effective_values(&given).map_err(OrderError::Parameters)?;
+        let given = set_over(&before, &description, &content.parameters);
+        let values = checked((&installed, &before), (&description, &given))?;
+        let given = without_nulls(given);
 
-        let made_of =
-            Content { application: &application, description: &description, profile, values };
+        let made_of = Content {
+            application: &application,
+            description: &description,
+            profile,
+            device: &device,
+            values,
+        };
         let document = self.document_of(id, &entry.name, entry.client, &made_of)?;
-        if document.digest == entry.document.digest {
+        let is_same = application.version == entry.version && given == before;
+        if is_same && document.digest == entry.document.digest {
             return Ok(super::deployments::view(&mut transaction, entry).await?);
         }
         let mut entry = DeploymentEntry {
@@ -245,7 +256,8 @@ impl Fleet {
             application_id: content.application.id.to_string(),
             name: name.to_string(),
             namespace: "default".to_owned(),
-            device_id: None,
+            // margo(D-1, §16.3): the signed profile leaves it out where it is not in question.
+            device_id: (!content.device.is_only).then(|| content.device.id.to_string()),
             kind: content.profile.kind,
             components: components.collect(),
             constraints: content.profile.constraints.clone(),
@@ -341,7 +353,7 @@ async fn device(
     snapshot: &mut Snapshot,
     client: ClientId,
     named: Option<&DeviceId>,
-) -> Result<(DeviceId, DeviceCapabilities), OrderError> {
+) -> Result<Device, OrderError> {
     let devices = snapshot.devices(client).await?;
     let entry = match (named, devices.as_slice()) {
         (Some(named), devices) => devices
@@ -357,19 +369,32 @@ async fn device(
     };
     let capabilities = DeviceCapabilities::parse(entry.capabilities.as_bytes())
         .map_err(|_| FleetError::Corrupt("report of capabilities"))?;
-    Ok((entry.id.clone(), capabilities))
+    Ok(Device { id: entry.id.clone(), capabilities, is_only: devices.len() == 1 })
+}
+
+/// The values of an update, if they may take the place of those that are there.
+fn checked(
+    installed: (&ApplicationDescription, &Values),
+    wanted: (&ApplicationDescription, &Values),
+) -> Result<Values, OrderError> {
+    let mut faults = immutable_faults(installed, wanted);
+    match wanted.0.effective_values(wanted.1) {
+        Ok(values) if faults.is_empty() => return Ok(values),
+        Ok(_) => {}
+        Err(others) => faults.extend(others),
+    }
+    Err(OrderError::Parameters(faults))
 }
 
 /// The first profile that the device can run (contract AP-5).
 fn fitting_profile<'a>(
     description: &'a ApplicationDescription,
-    device: &DeviceId,
-    capabilities: &DeviceCapabilities,
+    device: &Device,
 ) -> Result<&'a Profile, OrderError> {
     let mut why = Vec::new();
     for profile in &description.profiles {
-        let unmet = if capabilities.deployment_types.contains(&profile.kind) {
-            profile.constraints.unmet_by(capabilities)
+        let unmet = if device.capabilities.deployment_types.contains(&profile.kind) {
+            profile.constraints.unmet_by(&device.capabilities)
         } else {
             vec![format!("the device does not run {} components", profile.kind.name())]
         };
@@ -378,59 +403,7 @@ fn fitting_profile<'a>(
         }
         why.push(format!("{}: {}", profile.id, unmet.join(", ")));
     }
-    Err(OrderError::NotEligible { device: device.clone(), why: why.join("; ") })
-}
-
-fn typed(
-    description: &ApplicationDescription,
-    given: &BTreeMap<String, GivenValue>,
-) -> BTreeMap<String, Value> {
-    let typed = given.iter().map(|(name, value)| match value {
-        GivenValue::Typed(value) => (name.clone(), value.clone()),
-        GivenValue::Text(text) => (name.clone(), description.typed(name, text)),
-    });
-    typed.collect()
-}
-
-// margo(CF-8).
-fn immutable_faults(
-    description: &ApplicationDescription,
-    before: &BTreeMap<String, Value>,
-    after: &BTreeMap<String, Value>,
-) -> Vec<ParameterFault> {
-    let default = |name: &str| description.parameters.get(name)?.default.as_ref();
-    let effective = |values: &'_ BTreeMap<String, Value>, name: &str| {
-        values.get(name).or_else(|| default(name)).cloned()
-    };
-    let settings = description.configuration.settings.iter();
-    settings
-        .filter(|(_, setting)| setting.immutable)
-        .filter_map(|(name, _)| {
-            let (old, new) = (effective(before, name), effective(after, name));
-            (old != new).then(|| ParameterFault {
-                parameter: name.clone(),
-                value: new,
-                message: format!(
-                    "cannot change once it was used to install; it is {}",
-                    old.as_ref().map(as_text).unwrap_or_default()
-                ),
-            })
-        })
-        .collect()
-}
-
-fn changes(
-    before: &BTreeMap<String, Value>,
-    after: &BTreeMap<String, Value>,
-) -> Vec<ParameterChange> {
-    let changed = after.iter().filter(|(name, value)| before.get(*name) != Some(value));
-    changed
-        .map(|(name, value)| ParameterChange {
-            name: name.clone(),
-            before: before.get(name).map(as_text),
-            after: Some(as_text(value)),
-        })
-        .collect()
+    Err(OrderError::NotEligible { device: device.id.clone(), why: why.join("; ") })
 }
 
 fn components(profile: &Profile) -> Vec<ComponentName> {
@@ -442,8 +415,4 @@ fn default_name(application: &ApplicationId) -> DeploymentName {
     let cut = cut.trim_matches('-');
     let name = if cut.is_empty() { "application" } else { cut };
     name.parse().expect("an application id without dashes at its ends is a name")
-}
-
-fn json(values: &BTreeMap<String, Value>) -> String {
-    serde_json::to_string(values).expect("a map of JSON values is JSON")
 }

@@ -3,16 +3,16 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use fleet_domain::ids::{ApplicationId, ApplicationVersion};
 use fleet_domain::permission::Permission;
 use margo_contract::document::DocumentError;
 use margo_contract::problem::FieldError;
 use operator_api::{Application, ApplicationSummary, Page};
 
-use super::{LARGEST_BODY, answers};
+use super::{LARGEST_UPLOAD, answers};
 use crate::clock;
-use crate::extract::Path;
+use crate::extract::{Path, media_type};
 use crate::fleet::{AddApplicationError, Fleet, RemoveApplicationError};
 use crate::identity::VerifiedOperator;
 use crate::package::{Package, PackageError};
@@ -47,14 +47,12 @@ pub(super) async fn add(
     request: Request,
 ) -> Result<(StatusCode, Json<Application>), Problem> {
     operator.permit(Permission::ManageApplications)?;
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|it| it.to_str().ok()).unwrap_or_default();
-    if !MEDIA_TYPES.contains(&content_type) {
+    if !MEDIA_TYPES.contains(&media_type(request.headers()).as_str()) {
         return Err(Problem::unsupported_media_type("application/gzip or application/x-tar"));
     }
     let bytes = Bytes::from_request(request, &server)
         .await
-        .map_err(|_| Problem::too_large(LARGEST_BODY))?;
+        .map_err(|_| Problem::too_large(LARGEST_UPLOAD))?;
     // Unpacking is work for the processor: other requests must not wait for it.
     let package = tokio::task::spawn_blocking(move || Package::read(&bytes)).await;
     let package = package.map_err(|error| Problem::internal(&error))?.map_err(refused)?;

@@ -4,19 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use flate2::read::GzDecoder;
-use ring::digest::{SHA256, digest};
 use serde_json::json;
 use testkit::fleet::TestFleet;
 
-use crate::support::{fleet_with_deployment, manifest};
+use crate::support::{fleet_with_deployment, manifest, sha256};
 
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
-
-fn sha256(bytes: &[u8]) -> String {
-    let hex: String =
-        digest(&SHA256, bytes).as_ref().iter().map(|it| format!("{it:02x}")).collect();
-    format!("sha256:{hex}")
-}
 
 // margo(D-5): a client without deployments has a manifest too.
 #[test]

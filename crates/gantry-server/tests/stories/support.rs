@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use testkit::client::TestClient;
 use testkit::fleet::TestFleet;
@@ -127,4 +128,18 @@ pub(crate) fn manifest(client: &TestClient) -> Value {
 pub(crate) fn seen(fleet: &TestFleet, deployment: &str) -> String {
     let seen = fleet.operator().get(&format!("/deployments/{deployment}"));
     seen["state"].as_str().expect("a deployment has a state").to_owned()
+}
+
+/// Orders another greeting for the deployment of [`fleet_with_deployment`].
+pub(crate) fn greet(fleet: &TestFleet, deployment: &str, greeting: &str, reason: &str) {
+    let update = json!({"parameters": {"greeting": greeting}, "reason": reason});
+    let path = format!("/deployments/{deployment}");
+    fleet.operator().send("PATCH", &path, Some(&update)).expect(200);
+}
+
+/// A digest as Margo documents write it.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let hex: String =
+        digest(&SHA256, bytes).as_ref().iter().map(|it| format!("{it:02x}")).collect();
+    format!("sha256:{hex}")
 }

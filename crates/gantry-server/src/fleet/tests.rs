@@ -1,1 +1,0 @@
-//! Stories of a fleet on a real store in a file.

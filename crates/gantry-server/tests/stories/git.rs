@@ -1,0 +1,518 @@
+//! A client's repository, read by the real `git`, and asked for what no `git` would ask for.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::{env, fs};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::client::TestClient;
+use testkit::fleet::TestFleet;
+use testkit::http::Answer;
+use testkit::programs;
+
+use crate::support::{fleet_with_deployment, greet, manifest, sha256};
+
+const CHALLENGE: &str = "Basic realm=\"gantry\", charset=\"UTF-8\"";
+const ADVERTISEMENT: &str = "/info/refs?service=git-upload-pack";
+const VERSION_2: (&str, &str) = ("git-protocol", "version=2");
+
+/// What the fleet manager tells a client of its repository.
+fn repository(client: &TestClient) -> Value {
+    client.get(&client.path("/repository"), &[]).expect(200).json()
+}
+
+fn text<'a>(repository: &'a Value, field: &str) -> &'a str {
+    repository[field].as_str().expect("every field is text")
+}
+
+fn basic(username: &str, token: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{username}:{token}")))
+}
+
+/// The real `git`, in a home of its own, with what one client knows.
+struct Git {
+    home: TempDir,
+    ca: PathBuf,
+    url: String,
+    username: String,
+    token: String,
+}
+
+impl Git {
+    fn of(fleet: &TestFleet, client: &TestClient) -> Self {
+        let repository = repository(client);
+        Self {
+            home: tempfile::tempdir().expect("a temporary directory can be made"),
+            ca: fleet.ca(),
+            url: text(&repository, "url").to_owned(),
+            username: text(&repository, "username").to_owned(),
+            token: text(&repository, "token").to_owned(),
+        }
+    }
+
+    /// `git`, which asks a program of ours for user name and token when the server wants them.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let asked = self.home.path().join("askpass");
+        let script =
+            "#!/bin/sh\ncase \"$1\" in User*) echo \"$GIT_USER\";; *) echo \"$GIT_TOKEN\";; esac\n";
+        if !asked.is_file() {
+            fs::write(&asked, script).expect("a script can be written");
+            let runnable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+            fs::set_permissions(&asked, runnable).expect("a script can be made to run");
+        }
+        let mut command = Command::new("git");
+        command
+            .args(arguments)
+            .current_dir(self.home.path())
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home.path())
+            .env("LC_ALL", "C")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_SSL_CAINFO", &self.ca)
+            .env("GIT_ASKPASS", &asked)
+            .env("GIT_USER", &self.username)
+            .env("GIT_TOKEN", &self.token);
+        command
+    }
+
+    fn stdout(&self, arguments: &[&str]) -> String {
+        programs::stdout_of(&mut self.command(arguments))
+    }
+
+    fn number(&self, arguments: &[&str]) -> u64 {
+        self.stdout(arguments).trim().parse().expect("git prints a number")
+    }
+
+    /// What `git` says when it does not succeed.
+    fn refused(&self, arguments: &[&str]) -> String {
+        refusal(&programs::run(&mut self.command(arguments)))
+    }
+
+    /// Clones into `checkout` and gives that folder.
+    fn clone(&self, options: &[&str]) -> PathBuf {
+        self.stdout(&[&["clone", "--quiet"], options, &[&self.url, "checkout"]].concat());
+        self.home.path().join("checkout")
+    }
+
+    fn in_checkout(&self, arguments: &[&str]) -> String {
+        self.stdout(&[&["-C", "checkout"], arguments].concat())
+    }
+
+    fn commits(&self) -> u64 {
+        self.number(&["-C", "checkout", "rev-list", "--count", "origin/main"])
+    }
+
+    fn objects(&self) -> u64 {
+        let counts = self.in_checkout(&["count-objects", "-v"]);
+        let count = |name: &str| -> u64 {
+            let line = counts.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(": "));
+            line.and_then(|it| it.parse().ok()).expect("git counts its objects")
+        };
+        count("count") + count("in-pack")
+    }
+
+    /// Checks every object and that none is missing. What a smaller depth has left over is no fault.
+    fn assert_sound(&self) {
+        let fsck =
+            ["-C", "checkout", "fsck", "--strict", "--full", "--no-dangling", "--no-progress"];
+        let output = programs::run(&mut self.command(&fsck));
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    }
+}
+
+fn refusal(output: &Output) -> String {
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn bytes(folder: &Path, file: &str) -> Vec<u8> {
+    fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn a_client_is_told_where_its_repository_is_and_gets_a_token_for_an_hour() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let answer = press.get(&press.path("/repository"), &[]).expect(200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+
+    let repository = answer.json();
+    assert_eq!(text(&repository, "url"), format!("{}/git/{}.git", fleet.url(), press.id()));
+    assert_eq!(text(&repository, "branch"), "main");
+    assert_eq!(text(&repository, "username"), press.id());
+    assert!(text(&repository, "token").len() >= 32);
+    let expiry: jiff::Timestamp =
+        text(&repository, "expiresAt").parse().expect("a time is RFC 3339 in UTC");
+    let now = i64::try_from(testkit::client::now()).expect("this century");
+    let lifetime = expiry.as_second() - now;
+    assert!((3_000..=3_700).contains(&lifetime), "{lifetime} seconds");
+}
+
+#[test]
+fn where_git_is_switched_off_nothing_is_told_and_nothing_is_served() {
+    let fleet = TestFleet::start_with("[git]\nenabled = false\n");
+    let press = fleet.accepted_client("press-7");
+    press.get(&press.path("/repository"), &[]).expect_problem(404, "about:blank", "switched off");
+    let path = format!("/git/{}.git{ADVERTISEMENT}", press.id());
+    fleet.http().send("GET", &path, &[VERSION_2], None).expect_problem(404, "about:blank", "");
+    press.get(&press.path("/deployments"), &[]).expect(200);
+}
+
+#[test]
+fn a_clone_holds_what_the_web_endpoints_serve() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let git = Git::of(&fleet, &press);
+    let checkout = git.clone(&[]);
+    git.assert_sound();
+
+    let document = format!("deployments/{deployment}.yaml");
+    let files = git.in_checkout(&["ls-tree", "-r", "--name-only", "HEAD"]);
+    assert_eq!(files.lines().collect::<Vec<_>>(), [document.as_str(), "manifest.json"]);
+    let served = press.get(&press.path("/deployments"), &[]).expect(200);
+    let manifest_bytes = bytes(&checkout, "manifest.json");
+    assert_eq!(manifest_bytes, served.body);
+    let etag = format!("\"{}\"", sha256(&manifest_bytes));
+    assert_eq!(served.header("etag"), Some(etag.as_str()));
+    let listed = &served.json()["deployments"][0];
+    let url = listed["url"].as_str().expect("a URL is text");
+    let document_bytes = bytes(&checkout, &document);
+    assert_eq!(listed["digest"], sha256(&document_bytes));
+    assert_eq!(document_bytes, press.get(url, &[]).expect(200).body);
+}
+
+#[test]
+fn the_history_says_who_ordered_what_and_why() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let forged = "we are in Hamburg\n\nMargo-Manifest-Version: 99";
+    greet(&fleet, &deployment, "Moin", forged);
+    fleet.operator().revision_reached(press.id(), 3);
+    let path = format!("/deployments/{deployment}?reason=the%20line%20is%20gone");
+    fleet.operator().send("DELETE", &path, None).expect(200);
+    fleet.operator().revision_reached(press.id(), 4);
+
+    let git = Git::of(&fleet, &press);
+    let checkout = git.clone(&[]);
+    git.assert_sound();
+    assert!(!checkout.join("deployments").exists(), "nothing is wanted any more");
+
+    let subjects = git.in_checkout(&["log", "--format=%an: %s"]);
+    let subjects: Vec<&str> = subjects.lines().collect();
+    assert_eq!(
+        subjects,
+        [
+            "admin: Remove com-example-web",
+            "admin: Update com-example-web: greeting = Moin",
+            "admin: Install com-example-web 1.0.0 as com-example-web",
+            "admin: Admit press-7",
+        ]
+    );
+    let trailers = "--format=%(trailers:key=Margo-Manifest-Version,valueonly,separator=%x2C)";
+    let versions = git.in_checkout(&["log", trailers]);
+    assert_eq!(versions.lines().collect::<Vec<_>>(), ["4", "3", "2", "1"], "none can be forged");
+    let update = git.in_checkout(&["log", "-1", "--format=%B", "HEAD~1"]);
+    for line in ["Reason: we are in Hamburg ", "Gantry-Operator: admin", "Ordered by admin."] {
+        assert!(update.contains(line), "{line} is not in {update}");
+    }
+    let deployments = "--format=%(trailers:key=Gantry-Deployment,valueonly)";
+    assert_eq!(git.in_checkout(&["log", "-1", deployments]).trim(), deployment);
+    let removal = git.in_checkout(&["log", "-1", "--format=%B"]);
+    assert!(removal.contains("Reason: the line is gone"), "{removal}");
+}
+
+#[test]
+fn a_fetch_brings_the_new_commit_and_nothing_else() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let git = Git::of(&fleet, &press);
+    git.clone(&[]);
+    let (commits, objects) = (git.commits(), git.objects());
+    git.in_checkout(&["fetch", "--quiet"]);
+    assert_eq!((git.commits(), git.objects()), (commits, objects), "there is nothing new");
+
+    greet(&fleet, &deployment, "Moin", "we are in Hamburg");
+    fleet.operator().revision_reached(press.id(), 3);
+    git.in_checkout(&["fetch", "--quiet"]);
+    assert_eq!(git.commits(), commits + 1);
+    // The commit, two folders, the manifest and the document.
+    assert_eq!(git.objects(), objects + 5);
+    git.assert_sound();
+
+    git.in_checkout(&["merge", "--quiet", "--ff-only"]);
+    let newest = fs::read(git.home.path().join("checkout/manifest.json")).expect("a file");
+    assert_eq!(serde_json::from_slice::<Value>(&newest).ok(), Some(manifest(&press)));
+}
+
+#[test]
+fn a_shallow_clone_can_be_deepened_until_it_is_whole() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    for (number, greeting) in [(3, "Moin"), (4, "Servus"), (5, "Salut")] {
+        greet(&fleet, &deployment, greeting, "");
+        fleet.operator().revision_reached(press.id(), number);
+    }
+    let git = Git::of(&fleet, &press);
+    let checkout = git.clone(&["--depth", "1"]);
+    assert_eq!(git.commits(), 1);
+    assert!(checkout.join(format!("deployments/{deployment}.yaml")).is_file());
+    git.assert_sound();
+
+    greet(&fleet, &deployment, "Hej", "");
+    fleet.operator().revision_reached(press.id(), 6);
+    for (fetch, commits) in [
+        (&["fetch", "--quiet"][..], 2),
+        (&["fetch", "--quiet", "--deepen", "2"], 4),
+        (&["fetch", "--quiet", "--depth", "1"], 1),
+        (&["fetch", "--quiet", "--depth", "3"], 3),
+        (&["fetch", "--quiet", "--unshallow"], 6),
+    ] {
+        git.in_checkout(fetch);
+        assert_eq!(git.commits(), commits, "{fetch:?}");
+        git.assert_sound();
+    }
+    assert_eq!(git.in_checkout(&["rev-parse", "--is-shallow-repository"]).trim(), "false");
+}
+
+#[test]
+fn the_one_branch_is_listed_at_the_newest_revision() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let revisions = fleet.operator().get(&format!("/clients/{}/revisions", press.id()));
+    let commit = revisions["items"][0]["commit"].as_str().expect("a commit is text");
+    let git = Git::of(&fleet, &press);
+    let url = git.url.clone();
+    assert_eq!(
+        git.stdout(&["ls-remote", "--symref", &url]),
+        format!("ref: refs/heads/main\tHEAD\n{commit}\tHEAD\n{commit}\trefs/heads/main\n")
+    );
+    assert_eq!(git.stdout(&["ls-remote", "--tags", &url]), "");
+}
+
+#[test]
+fn a_push_is_refused_and_says_why() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let git = Git::of(&fleet, &press);
+    git.clone(&[]);
+    let before = git.in_checkout(&["rev-parse", "HEAD"]);
+    let me = ["-c", "user.name=me", "-c", "user.email=me@example.com"];
+    git.in_checkout(&[&me[..], &["commit", "--quiet", "--allow-empty", "-m", "mine"]].concat());
+
+    let said = git.refused(&["-C", "checkout", "push", "origin", "main"]);
+    assert!(said.contains("nothing can be pushed"), "{said}");
+    let authorization = basic(&git.username, &git.token);
+    for (method, below) in
+        [("GET", "/info/refs?service=git-receive-pack"), ("POST", "/git-receive-pack")]
+    {
+        let path = format!("/git/{}.git{below}", press.id());
+        let answer = fleet
+            .http()
+            .send(method, &path, &[("authorization", &authorization)], None)
+            .expect(403);
+        assert!(answer.text().contains("nothing can be pushed"), "{}", answer.text());
+    }
+    let url = git.url.clone();
+    assert!(git.stdout(&["ls-remote", &url, "HEAD"]).starts_with(before.trim()));
+}
+
+#[test]
+fn what_speaks_an_older_protocol_is_told_which_one_is_served() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let git = Git::of(&fleet, &press);
+    let url = git.url.clone();
+    for version in ["protocol.version=0", "protocol.version=1"] {
+        let said = git.refused(&["-c", version, "ls-remote", &url]);
+        assert!(said.contains("speaks version 2"), "{said}");
+    }
+    let dumb = programs::run(git.command(&["ls-remote", &url]).env("GIT_SMART_HTTP", "0"));
+    assert!(refusal(&dumb).contains("403"), "{dumb:?}");
+
+    let authorization = basic(&git.username, &git.token);
+    for query in ["", "?service=", "?service=git-upload-archive"] {
+        let path = format!("/git/{}.git/info/refs{query}", press.id());
+        fleet.http().send("GET", &path, &[("authorization", &authorization)], None).expect_problem(
+            403,
+            "#not-authorized",
+            "smart protocol",
+        );
+    }
+    for file in ["HEAD", "objects/info/packs", "config"] {
+        let path = format!("/git/{}.git/{file}", press.id());
+        let answer = fleet.http().send("GET", &path, &[("authorization", &authorization)], None);
+        answer.expect(404);
+    }
+}
+
+#[test]
+fn who_has_no_good_token_is_asked_for_one() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let lathe = fleet.accepted_client("lathe-2");
+    let (of_press, of_lathe) = (repository(&press), repository(&lathe));
+    let token = text(&of_press, "token");
+    let headers = [
+        None,
+        Some("Basic".to_owned()),
+        Some("Basic %%%".to_owned()),
+        Some(format!("Basic {}", STANDARD.encode("no colon"))),
+        Some(format!("Bearer {token}")),
+        Some(basic("", token)),
+        Some(basic(press.id(), "")),
+        Some(basic(press.id(), &token[1..])),
+        Some(basic(press.id(), text(&of_lathe, "token"))),
+        Some(basic(lathe.id(), token)),
+        Some(basic("admin", token)),
+    ];
+    for header in &headers {
+        for (method, below) in [
+            ("GET", ADVERTISEMENT),
+            ("GET", "/info/refs?service=git-receive-pack"),
+            ("POST", "/git-upload-pack"),
+            ("POST", "/git-receive-pack"),
+        ] {
+            let path = format!("/git/{}.git{below}", press.id());
+            let mut sent = vec![VERSION_2];
+            sent.extend(header.as_ref().map(|it| ("authorization", it.as_str())));
+            let answer = fleet.http().send(method, &path, &sent, None);
+            let answer = answer.expect_problem(401, "about:blank", "token");
+            assert_eq!(answer.header("www-authenticate"), Some(CHALLENGE), "{header:?} {below}");
+        }
+    }
+
+    let mut git = Git::of(&fleet, &press);
+    text(&of_lathe, "token").clone_into(&mut git.token);
+    let said = git.refused(&["ls-remote", &git.url]);
+    assert!(said.contains("Authentication failed"), "{said}");
+}
+
+#[test]
+fn the_repository_of_another_client_answers_like_one_that_does_not_exist() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let lathe = fleet.accepted_client("lathe-2");
+    let of_lathe = repository(&lathe);
+    let authorization = basic(lathe.id(), text(&of_lathe, "token"));
+    let ask = |repository: &str| {
+        let path = format!("/git/{repository}{ADVERTISEMENT}");
+        let headers = [VERSION_2, ("authorization", authorization.as_str())];
+        let answer = fleet.http().send("GET", &path, &headers, None);
+        let answer = answer.expect_problem(404, "about:blank", "repository");
+        without_path(&answer)
+    };
+    let of_press = ask(&format!("{}.git", press.id()));
+    assert_eq!(of_press, ask("00000000-0000-4000-8000-000000000000.git"));
+    assert_eq!(of_press, ask("nonsense"));
+    assert_eq!(of_press, ask(lathe.id()), "without its ending it is no repository");
+}
+
+/// Everything that a caller sees but for what tells the path and the time.
+fn without_path(answer: &Answer) -> (Value, Vec<(String, String)>) {
+    let mut problem = answer.json();
+    problem["instance"].take();
+    let headers = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| !["date", "content-length"].contains(&name.as_str()));
+    let headers = headers.map(|(name, value)| (name.to_string(), format!("{value:?}")));
+    (problem, headers.collect())
+}
+
+#[test]
+fn the_token_of_a_revoked_client_is_refused_at_once() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let git = Git::of(&fleet, &press);
+    let url = git.url.clone();
+    git.stdout(&["ls-remote", &url]);
+
+    let revoke = format!("/clients/{}/revoke", press.id());
+    fleet.operator().send("POST", &revoke, Some(&json!({"reason": "stolen"}))).expect(200);
+    let said = git.refused(&["ls-remote", &url]);
+    assert!(said.contains("Authentication failed"), "{said}");
+}
+
+#[test]
+fn no_token_is_kept_in_a_log_or_in_a_clone() {
+    let fleet = TestFleet::start_with("[log]\nlevel = \"trace\"\n");
+    let press = fleet.accepted_client("press-7");
+    let mut git = Git::of(&fleet, &press);
+    let checkout = git.clone(&[]);
+    let token = std::mem::replace(&mut git.token, "a-wrong-token".to_owned());
+    git.refused(&["ls-remote", &git.url]);
+
+    let configuration = String::from_utf8(bytes(&checkout, ".git/config")).expect("text");
+    for place in [fleet.log(), configuration] {
+        assert!(place.contains(press.id()), "{place}");
+        for secret in [&token, "a-wrong-token", "Basic "] {
+            assert!(!place.contains(secret), "{secret} is in {place}");
+        }
+    }
+}
+
+/// Sends a body to `git-upload-pack`.
+fn upload_pack(
+    fleet: &TestFleet,
+    client: &TestClient,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let repository = repository(client);
+    let authorization = basic(client.id(), text(&repository, "token"));
+    let path = format!("/git/{}.git/git-upload-pack", client.id());
+    let headers = [&[("authorization", authorization.as_str())], headers].concat();
+    fleet.http().send("POST", &path, &headers, Some(body))
+}
+
+fn packets(lines: &[&str]) -> Vec<u8> {
+    let line = |it: &&str| match *it {
+        "0000" | "0001" => (*it).to_owned(),
+        line => format!("{:04x}{line}\n", line.len() + 5),
+    };
+    lines.iter().map(line).collect::<String>().into_bytes()
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    std::io::Write::write_all(&mut encoder, bytes).expect("writing to memory");
+    encoder.finish().expect("writing to memory")
+}
+
+#[test]
+fn a_request_that_git_would_not_send_is_refused() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let send = |headers: &[(&str, &str)], body: &[u8]| upload_pack(&fleet, &press, headers, body);
+    let nobodys = format!("want {}", "7".repeat(40));
+    for (lines, says) in [
+        (&["command=fetch", "0001", &nobodys, "done", "0000"][..], "7777777"),
+        (&["command=fetch", "0001", "want 7", "done", "0000"], "object id"),
+        (&["command=fetch", "0001", "0000"], "wants nothing"),
+        (&["command=push", "0000"], "push"),
+        (&["0000"], "command"),
+        (&["command=ls-refs"], "ends"),
+    ] {
+        send(&[VERSION_2], &packets(lines)).expect_problem(400, "#invalid-request", says);
+    }
+    for garbage in [&b""[..], b"zzzz", b"\0\0\0\0", b"ffff", b"GET / HTTP/1.1\r\n\r\n"] {
+        send(&[VERSION_2], garbage).expect_problem(400, "#invalid-request", "");
+    }
+    let list = packets(&["command=ls-refs", "0001", "0000"]);
+    send(&[], &list).expect_problem(400, "#invalid-request", "version 2");
+    send(&[VERSION_2], &list).expect(200);
+}
+
+#[test]
+fn a_request_that_swells_is_refused() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let send = |encoding: &str, body: &[u8]| {
+        upload_pack(&fleet, &press, &[VERSION_2, ("content-encoding", encoding)], body)
+    };
+    let list = packets(&["command=ls-refs", "0001", "0000"]);
+    send("gzip", &gzipped(&list)).expect(200);
+    let bomb = gzipped(&vec![b'0'; 64 << 20]);
+    assert!(bomb.len() < 1 << 20, "it gets past the limit of a body");
+    send("gzip", &bomb).expect_problem(413, "about:blank", "1048576");
+    send("identity", &vec![b'0'; (1 << 20) + 1]).expect_problem(413, "about:blank", "1048576");
+    send("gzip", b"nothing").expect_problem(400, "#invalid-request", "gzip");
+    send("br", &list).expect_problem(415, "about:blank", "gzip");
+}
