@@ -3,6 +3,7 @@
 
 mod capabilities;
 mod desired_state;
+mod git_protocol;
 mod onboarding;
 mod signatures;
 mod statuses;
