@@ -146,3 +146,6 @@ pub(super) fn git_id(id: &ObjectId) -> Result<git_serve::ObjectId, FleetError> {
 pub(super) fn domain_id(id: &git_serve::ObjectId) -> Result<ObjectId, FleetError> {
     id.to_string().parse().map_err(|_| FleetError::Corrupt("object id"))
 }
+
+#[cfg(test)]
+mod tests;
