@@ -175,6 +175,10 @@ CREATE TABLE revision_objects (
     FOREIGN KEY (client_id, oid) REFERENCES git_objects (client_id, oid)
 );
 
+-- A pack is read revision by revision, and has each object once.
+CREATE INDEX added_objects ON revision_objects (client_id, revision, oid) WHERE added = 1;
+CREATE INDEX additions_of_objects ON revision_objects (client_id, oid, revision) WHERE added = 1;
+
 CREATE TABLE jobs (
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,

@@ -36,7 +36,7 @@ pub use error::StoreError;
 pub use events::{DeploymentEvent, Event, KEPT_EVENTS};
 pub use jobs::Job;
 pub use operators::Operator;
-pub use repository::{GitObject, GitObjectKind, PackRange};
+pub use repository::{GitObject, GitObjectKind, PackCursor, PackRange};
 pub use revisions::{NewRevision, Revision};
 pub use store::{OpenError, Snapshot, Store, StoreOptions, Transaction, sqlite_url};
 

@@ -1,9 +1,11 @@
 //! The Git repository of each client: the objects of its revisions, compressed once, and which
 //! revision needs which.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
+use futures_util::TryStreamExt as _;
 
 use crate::columns::{Columns, count_column, revision_column};
 use crate::{Snapshot, StoreError, Transaction};
@@ -25,7 +27,7 @@ pub enum GitObjectKind {
     Commit,
 }
 
-/// Which objects of a repository a pack holds.
+/// Which objects of a repository a pack holds, each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackRange {
     /// Every object that this revision needs: for somebody who has nothing before it.
@@ -34,41 +36,183 @@ pub struct PackRange {
     pub added: RangeInclusive<u64>,
 }
 
-impl Snapshot {
-    /// The commits of the client's repository, from the first revision to the newest.
-    pub async fn commits(&mut self, client: ClientId) -> Result<Vec<ObjectId>, StoreError> {
-        let rows =
-            sqlx::query("SELECT git_commit FROM revisions WHERE client_id = $1 ORDER BY number")
-                .bind(client.to_string())
-                .fetch_all(self.connection())
-                .await?;
-        rows.iter().map(|row| Columns::of("revisions", row).parsed("git_commit")).collect()
+/// How far a pack has been read. The rows behind it never change, so a pack can be read in many short
+/// snapshots.
+#[derive(Debug, Clone)]
+pub struct PackCursor {
+    range: PackRange,
+    part: Part,
+    /// The last object that was read, with its revision.
+    after: (i64, String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Complete,
+    Added,
+    End,
+}
+
+impl PackRange {
+    fn complete_column(&self) -> i64 {
+        self.complete_at.map_or(NO_REVISION, revision_column)
     }
 
-    /// The objects of a pack in the order of their ids, at most `limit` of those that come after
-    /// `after`: a long history does not have to fit into memory.
-    pub async fn pack_objects(
+    fn first_added_column(&self) -> i64 {
+        count_column(*self.added.start())
+    }
+
+    fn last_added_column(&self) -> i64 {
+        count_column(*self.added.end())
+    }
+}
+
+impl PackCursor {
+    /// At the first object.
+    pub fn start(range: PackRange) -> Self {
+        let after = (range.complete_column(), String::new());
+        Self { range, part: Part::Complete, after }
+    }
+
+    fn next_part(&mut self) {
+        match self.part {
+            Part::Complete => {
+                self.part = Part::Added;
+                self.after = (self.range.first_added_column(), String::new());
+            }
+            Part::Added | Part::End => self.part = Part::End,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The newest commit of the client's repository.
+    pub async fn newest_commit(
+        &mut self,
+        client: ClientId,
+    ) -> Result<Option<ObjectId>, StoreError> {
+        let row = sqlx::query(
+            "SELECT git_commit FROM revisions WHERE client_id = $1 ORDER BY number DESC LIMIT 1",
+        )
+        .bind(client.to_string())
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(|row| Columns::of("revisions", &row).parsed("git_commit")).transpose()
+    }
+
+    /// The commit of a revision.
+    pub async fn commit(
+        &mut self,
+        client: ClientId,
+        number: RevisionNumber,
+    ) -> Result<Option<ObjectId>, StoreError> {
+        let row =
+            sqlx::query("SELECT git_commit FROM revisions WHERE client_id = $1 AND number = $2")
+                .bind(client.to_string())
+                .bind(revision_column(number))
+                .fetch_optional(self.connection())
+                .await?;
+        row.map(|row| Columns::of("revisions", &row).parsed("git_commit")).transpose()
+    }
+
+    /// The revisions of those commits that are in the client's repository.
+    pub async fn revisions_of_commits(
+        &mut self,
+        client: ClientId,
+        commits: &[ObjectId],
+    ) -> Result<BTreeMap<ObjectId, RevisionNumber>, StoreError> {
+        let mut revisions = BTreeMap::new();
+        for some in commits.chunks(COMMITS_AT_A_TIME) {
+            let mut query = sqlx::query(
+                "SELECT git_commit, number FROM revisions WHERE client_id = $1 AND git_commit IN \
+                 ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            )
+            .bind(client.to_string());
+            for place in 0..COMMITS_AT_A_TIME {
+                query = query.bind(some.get(place).map_or("", ObjectId::as_str));
+            }
+            for row in query.fetch_all(self.connection()).await? {
+                let row = Columns::of("revisions", &row);
+                revisions.insert(row.parsed("git_commit")?, row.revision("number")?);
+            }
+        }
+        Ok(revisions)
+    }
+
+    /// How many objects a pack has.
+    pub async fn count_pack_objects(
         &mut self,
         client: ClientId,
         range: &PackRange,
-        after: Option<&ObjectId>,
-        limit: u32,
-    ) -> Result<Vec<GitObject>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT oid, kind, entry FROM git_objects WHERE client_id = $1 AND oid > $5 \
-             AND oid IN (SELECT oid FROM revision_objects WHERE client_id = $1 \
-             AND (revision = $2 OR (added = 1 AND revision BETWEEN $3 AND $4))) \
-             ORDER BY oid LIMIT $6",
+    ) -> Result<u64, StoreError> {
+        let complete = sqlx::query(
+            "SELECT COUNT(*) AS it FROM revision_objects WHERE client_id = $1 AND revision = $2",
         )
         .bind(client.to_string())
-        .bind(range.complete_at.map_or(NO_REVISION, revision_column))
-        .bind(count_column(*range.added.start()))
-        .bind(count_column(*range.added.end()))
-        .bind(after.map_or("", ObjectId::as_str))
-        .bind(count_column(limit))
-        .fetch_all(self.connection())
+        .bind(range.complete_column())
+        .fetch_one(self.connection())
         .await?;
-        rows.iter().map(|row| git_object(&Columns::of("git_objects", row))).collect()
+        let added = sqlx::query(COUNT_ADDED)
+            .bind(client.to_string())
+            .bind(range.first_added_column())
+            .bind(range.last_added_column())
+            .bind(range.first_added_column())
+            .bind("")
+            .bind(range.complete_column())
+            .fetch_one(self.connection())
+            .await?;
+        let count = |row| Columns::of("revision_objects", row).count("it");
+        Ok(count(&complete)? + count(&added)?)
+    }
+
+    /// The next objects of a pack: one at least and `most_bytes` of them or little more, so that no
+    /// pack has to fit into memory. None at its end.
+    pub async fn pack_objects(
+        &mut self,
+        client: ClientId,
+        cursor: &mut PackCursor,
+        most_bytes: usize,
+    ) -> Result<Vec<GitObject>, StoreError> {
+        while cursor.part != Part::End {
+            let objects = self.pack_part(client, cursor, most_bytes).await?;
+            if !objects.is_empty() {
+                return Ok(objects);
+            }
+            cursor.next_part();
+        }
+        Ok(Vec::new())
+    }
+
+    async fn pack_part(
+        &mut self,
+        client: ClientId,
+        cursor: &mut PackCursor,
+        most_bytes: usize,
+    ) -> Result<Vec<GitObject>, StoreError> {
+        let (revision, object) = cursor.after.clone();
+        let query = if cursor.part == Part::Complete {
+            sqlx::query(READ_COMPLETE).bind(client.to_string()).bind(revision).bind(object)
+        } else {
+            sqlx::query(READ_ADDED)
+                .bind(client.to_string())
+                .bind(cursor.range.first_added_column())
+                .bind(cursor.range.last_added_column())
+                .bind(revision)
+                .bind(object)
+                .bind(cursor.range.complete_column())
+        };
+        let mut rows = query.bind(OBJECTS_AT_A_TIME).fetch(self.connection());
+        let (mut objects, mut bytes) = (Vec::new(), 0);
+        while bytes < most_bytes
+            && let Some(row) = rows.try_next().await?
+        {
+            let row = Columns::of("git_objects", &row);
+            let object = git_object(&row)?;
+            cursor.after = (row.integer("revision")?, object.id.as_str().to_owned());
+            bytes += object.entry.len();
+            objects.push(object);
+        }
+        Ok(objects)
     }
 }
 
@@ -123,6 +267,34 @@ impl GitObjectKind {
 
 /// Revisions start at 1.
 const NO_REVISION: i64 = 0;
+/// As many as a query has places for.
+const COMMITS_AT_A_TIME: usize = 16;
+/// Bounds what the database gives before its bytes are counted.
+const OBJECTS_AT_A_TIME: i64 = 64;
+
+const READ_COMPLETE: &str = "SELECT r.revision, r.oid, o.kind, o.entry FROM revision_objects r \
+     JOIN git_objects o ON o.client_id = r.client_id AND o.oid = r.oid \
+     WHERE r.client_id = $1 AND r.revision = $2 AND r.oid > $3 ORDER BY r.oid LIMIT $4";
+
+/// What the revisions up to $3 have added, after what was read before. An object that was added, taken
+/// away and added again counts at the first time only, and not at all when the complete revision $6 has
+/// it: some clients refuse a pack that has an object twice.
+macro_rules! added {
+    () => {
+        "r.client_id = $1 AND r.added = 1 AND r.revision <= $3 AND (r.revision, r.oid) > ($4, $5) \
+         AND NOT EXISTS (SELECT 1 FROM revision_objects e WHERE e.client_id = $1 AND e.oid = r.oid \
+         AND e.added = 1 AND e.revision >= $2 AND e.revision < r.revision) \
+         AND NOT EXISTS (SELECT 1 FROM revision_objects c WHERE c.client_id = $1 \
+         AND c.revision = $6 AND c.oid = r.oid)"
+    };
+}
+const COUNT_ADDED: &str = concat!("SELECT COUNT(*) AS it FROM revision_objects r WHERE ", added!());
+const READ_ADDED: &str = concat!(
+    "SELECT r.revision, r.oid, o.kind, o.entry FROM revision_objects r \
+     JOIN git_objects o ON o.client_id = r.client_id AND o.oid = r.oid WHERE ",
+    added!(),
+    " ORDER BY r.revision, r.oid LIMIT $7"
+);
 
 fn git_object(row: &Columns<'_>) -> Result<GitObject, StoreError> {
     let kind = row.text("kind")?;

@@ -8,6 +8,7 @@ mod desired_state;
 mod operators;
 mod order;
 mod parameters;
+mod repository;
 mod repository_token;
 mod signers;
 
@@ -22,9 +23,10 @@ use tokio::sync::Notify;
 pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use clients::{ClientView, DecideError, Onboarding};
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
-pub(crate) use desired_state::{GitError, RevisionView};
+pub(crate) use desired_state::RevisionView;
 pub(crate) use order::{NewContent, NewOrder, OrderError};
 pub(crate) use parameters::GivenValue;
+pub(crate) use repository::{Fetched, GitError, PackStream};
 pub(crate) use repository_token::RepositoryAccess;
 pub(crate) use signers::RotateError;
 
@@ -67,7 +69,7 @@ pub(crate) enum FleetError {
     #[error("making a revision failed")]
     Publish(#[from] PublishError),
     #[error("making a pack failed")]
-    Pack(#[from] git_serve::object::ObjectError),
+    Pack(#[from] git_serve::pack::PackError),
     #[error("the store holds a {0} that cannot be read")]
     Corrupt(&'static str),
     #[error("writing the document of a deployment")]

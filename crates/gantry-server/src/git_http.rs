@@ -1,9 +1,10 @@
 //! Git over smart HTTP: each client's desired state as a repository that every Git can fetch. Nothing
 //! can be pushed, and there are no files to read behind the server's back.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::time::Duration;
 
-use axum::body::{Body, Bytes as BodyBytes};
+use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -13,20 +14,29 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use fleet_domain::ids::ClientId;
 use fleet_publish::COMMITTER_EMAIL;
-use git_serve::advertisement;
-use git_serve::upload_pack::Command;
+use futures_util::{Stream, stream};
+use git_serve::request::{Refusal, Request, RequestError};
+use git_serve::version::Version;
+use git_serve::{advertisement, pkt_line};
 use serde::Deserialize;
 
 use crate::clock;
 use crate::extract::{Bytes, LARGEST_BODY, Path, Query};
-use crate::fleet::GitError;
-use crate::problem::Problem;
+use crate::fleet::{Fetched, GitError, PackStream};
+use crate::problem::{self, Problem};
 use crate::server::Server;
 
 const BASIC: &str = "Basic realm=\"gantry\", charset=\"UTF-8\"";
 const AGENT: &str = concat!("gantry/", env!("CARGO_PKG_VERSION"));
+/// How long a pack may take. A device on a mobile line gets even a long history in this time.
+const LONGEST_PACK: Duration = Duration::from_secs(60 * 60);
+
+const UPLOAD: &str = "git-upload-pack";
+const RECEIVE: &str = "git-receive-pack";
 const READ_ONLY: &str =
     "this repository is written by the fleet manager only; nothing can be pushed";
+const SMART_ONLY: &str =
+    "only the smart HTTP protocol of git-upload-pack is served; use a Git that speaks it";
 
 /// A caller with a token for the repository in the path.
 pub(crate) struct RepositoryReader {
@@ -41,22 +51,23 @@ pub(crate) struct Service {
 
 /// `GET /git/{clientId}.git/info/refs`
 pub(crate) async fn get_info_refs(
-    _reader: RepositoryReader,
+    State(server): State<Server>,
+    reader: RepositoryReader,
     Query(Service { service }): Query<Service>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     match service.as_deref() {
-        Some("git-upload-pack") => {}
-        Some("git-receive-pack") => return Err(nothing_can_be_pushed()),
-        Some(_) | None => {
-            return Err(Problem::forbidden("only the smart protocol of git-upload-pack is served"));
-        }
+        Some(UPLOAD) => {}
+        Some(RECEIVE) => return Ok(refuse_to_receive()),
+        Some(_) | None => return Err(refuse_files()),
     }
-    let version = headers.get("git-protocol").and_then(|it| it.to_str().ok());
-    let body = if advertisement::wants_version_2(version) {
-        advertisement::capabilities(AGENT)
-    } else {
-        advertisement::unsupported_version()
+    let body = match version(&headers) {
+        Version::V2 => advertisement::capabilities(AGENT),
+        older @ (Version::V0 | Version::V1) => {
+            let head = server.fleet.git_head(reader.client).await;
+            let head = head.map_err(|error| Problem::internal(&error))?;
+            advertisement::references(older, AGENT, head)
+        }
     };
     Ok(git_answer("application/x-git-upload-pack-advertisement", body))
 }
@@ -76,42 +87,84 @@ pub(crate) async fn post_upload_pack(
     headers: HeaderMap,
     Bytes(body): Bytes,
 ) -> Result<Response, Problem> {
-    let version = headers.get("git-protocol").and_then(|it| it.to_str().ok());
-    if !advertisement::wants_version_2(version) {
-        return Err(Problem::malformed("only version 2 of Git's protocol is served"));
-    }
     let body = decoded(&headers, body)?;
-    let command = Command::parse(&body).map_err(|error| Problem::malformed(error.to_string()))?;
-    let answer = match command {
-        Command::LsRefs(command) => server.fleet.git_references(reader.client, &command).await,
-        Command::Fetch(command) => server.fleet.git_fetch(reader.client, &command).await,
+    let answer = match Request::parse(version(&headers), &body) {
+        Ok(Request::Nothing) => Ok(Fetched::Whole(Vec::new())),
+        Ok(Request::ListReferences(request)) => {
+            let references = server.fleet.git_references(reader.client, &request).await;
+            references.map(Fetched::Whole).map_err(GitError::from)
+        }
+        Ok(Request::Fetch(fetch)) => server.fleet.git_fetch(reader.client, &fetch).await,
+        Err(RequestError::Refused(refusal)) => Err(refusal.into()),
+        Err(RequestError::Malformed(error)) => return Err(Problem::malformed(error.to_string())),
     };
-    match answer {
-        Ok(answer) => Ok(git_answer("application/x-git-upload-pack-result", answer)),
-        Err(GitError::Request(error)) => Err(Problem::malformed(error.to_string())),
-        Err(GitError::Fleet(error)) => Err(Problem::internal(&error)),
-    }
+    let body = match answer {
+        Ok(Fetched::Whole(answer)) => Body::from(answer),
+        Ok(Fetched::Pack(pack)) => Body::from_stream(bounded(pack)),
+        Err(GitError::Refused(refusal)) => Body::from(error_packet(&refusal)),
+        Err(GitError::Fleet(error)) => return Err(Problem::internal(&error)),
+    };
+    Ok(git_answer("application/x-git-upload-pack-result", body))
 }
 
 /// `POST /git/{clientId}.git/git-receive-pack`
 pub(crate) async fn post_receive_pack(_reader: RepositoryReader) -> Problem {
-    nothing_can_be_pushed()
-}
-
-/// `git` shows its user why a push fails only when the answer is plain text.
-fn nothing_can_be_pushed() -> Problem {
     Problem::forbidden(READ_ONLY).in_plain_text()
 }
 
-fn git_answer(content_type: &'static str, body: Vec<u8>) -> Response {
+/// Of an answer that has another status than 200, Git would not show the reason.
+fn refuse_to_receive() -> Response {
+    let body = advertisement::refusal(RECEIVE, READ_ONLY);
+    git_answer("application/x-git-receive-pack-advertisement", body)
+}
+
+/// For a Git that reads the files of a repository over HTTP; it shows the reason when it is text.
+fn refuse_files() -> Problem {
+    Problem::forbidden(SMART_ONLY).in_plain_text()
+}
+
+fn error_packet(refusal: &Refusal) -> Vec<u8> {
+    let mut out = Vec::new();
+    pkt_line::write_error(&mut out, &refusal.to_string());
+    out
+}
+
+fn git_answer(content_type: &'static str, body: impl Into<Body>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
-    (StatusCode::OK, headers, Body::from(body)).into_response()
+    (StatusCode::OK, headers, body.into()).into_response()
 }
 
-fn decoded(headers: &HeaderMap, body: BodyBytes) -> Result<BodyBytes, Problem> {
+/// An answer that is made as fast as the client reads it, and broken off when that takes too long.
+fn bounded(pack: Box<PackStream>) -> impl Stream<Item = io::Result<Vec<u8>>> {
+    let bound = Box::pin(tokio::time::sleep(LONGEST_PACK));
+    stream::unfold(Some((pack, bound)), |state| async {
+        let (mut pack, mut bound) = state?;
+        let next = tokio::select! {
+            biased;
+            () = &mut bound => Err("the pack took too long".to_owned()),
+            next = pack.next() => next.map_err(|error| problem::chain(&error)),
+        };
+        match next {
+            Ok(piece) => Some((Ok(piece?), Some((pack, bound)))),
+            Err(error) => {
+                tracing::error!(error, "a pack was broken off");
+                let reason = pack.fail("the server could not go on; its log says why");
+                // Without a place for the reason, a connection that breaks says that there is more.
+                let end = if reason.is_empty() { Err(io::Error::other(error)) } else { Ok(reason) };
+                Some((end, None))
+            }
+        }
+    })
+}
+
+fn version(headers: &HeaderMap) -> Version {
+    Version::from_header(headers.get("git-protocol").and_then(|it| it.to_str().ok()))
+}
+
+fn decoded(headers: &HeaderMap, body: axum::body::Bytes) -> Result<axum::body::Bytes, Problem> {
     let encoding = headers.get(header::CONTENT_ENCODING).and_then(|it| it.to_str().ok());
     match encoding {
         None | Some("identity") => Ok(body),

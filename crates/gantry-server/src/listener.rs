@@ -1,5 +1,7 @@
 //! Accepts TLS connections and serves HTTP/1.1 on them, inside bounds, until it is told to stop.
 
+mod patience;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +18,13 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use patience::Patient;
+
 const MOST_CONNECTIONS: usize = 10_000;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of an answer. The slowest mobile lines stall for minutes.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 const LARGEST_HEADERS: usize = 64 << 10;
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -81,9 +87,10 @@ pub(crate) async fn serve(
 async fn handshake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+) -> Option<tokio_rustls::server::TlsStream<Patient<TcpStream>>> {
     // Small answers must not wait for more to come.
     let _ = stream.set_nodelay(true);
+    let stream = Patient::new(stream, WRITE_PATIENCE);
     match tokio::time::timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {

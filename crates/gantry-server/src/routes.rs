@@ -21,7 +21,7 @@ use crate::problem::{self, Problem};
 use crate::server::Server;
 use crate::{git_http, operator_api};
 
-/// How long any one request may take.
+/// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
 pub(crate) fn router(server: Server) -> Router {

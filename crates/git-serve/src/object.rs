@@ -13,14 +13,18 @@ use gix_object::tree::{Entry, EntryKind};
 /// An object and its entry in a pack: a header and the deflated content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackedObject {
+    /// What Git calls it: the SHA-1 of its kind, its size and its content.
     pub id: ObjectId,
+    /// The pack entry.
     pub entry: Vec<u8>,
 }
 
 /// Who made a commit, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
+    /// As people call them.
     pub name: String,
+    /// An address; it does not have to exist.
     pub email: String,
     /// Seconds since 1970, told in UTC.
     pub at: i64,
@@ -29,27 +33,37 @@ pub struct Person {
 /// A commit before it has an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
+    /// The files.
     pub tree: ObjectId,
+    /// The commit before it, if it is not the first.
     pub parent: Option<ObjectId>,
+    /// Who wanted it.
     pub author: Person,
+    /// Who made it.
     pub committer: Person,
+    /// Why.
     pub message: String,
 }
 
 /// What a folder holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Child {
+    /// A file with this content.
     File(ObjectId),
+    /// A folder with these files.
     Folder(ObjectId),
 }
 
 /// An object cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
+    /// The name would lead out of the folder, or into Git's own.
     #[error("`{0}` cannot be the name of a file in a repository")]
     Name(String),
+    /// There is no room for the compressed bytes.
     #[error("compressing an object")]
     Compress(#[source] io::Error),
+    /// Somebody has prepared the content so that two of them have one id.
     #[error("the SHA-1 of the content looks like a prepared collision")]
     Collision,
 }

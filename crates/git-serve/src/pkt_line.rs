@@ -6,6 +6,7 @@ pub const LONGEST: usize = 65_520;
 /// One packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packet<'a> {
+    /// What is between two lengths; may be empty.
     Data(&'a [u8]),
     /// `0000`: the end of a message.
     Flush,
@@ -16,10 +17,38 @@ pub enum Packet<'a> {
 /// The bytes are not packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
+    /// The length is not a number or not one that a packet can have.
     #[error("a packet does not begin with its length in four hex digits")]
     Length,
+    /// There are fewer bytes than the packet announces.
     #[error("the request ends in the middle of a packet")]
     Truncated,
+}
+
+/// The packets of a message, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packets<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Packets<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next packet; a line comes without its newline.
+    pub(crate) fn next(&mut self) -> Result<Packet<'a>, PacketError> {
+        let (packet, rest) = read(self.rest)?;
+        self.rest = rest;
+        Ok(match packet {
+            Packet::Data(line) => Packet::Data(line.strip_suffix(b"\n").unwrap_or(line)),
+            end => end,
+        })
+    }
 }
 
 /// Takes the first packet off the bytes and gives what follows it.
@@ -47,6 +76,11 @@ pub fn write(out: &mut Vec<u8>, data: &[u8]) {
     let data = &data[..data.len().min(LONGEST - 4)];
     out.extend_from_slice(format!("{:04x}", data.len() + 4).as_bytes());
     out.extend_from_slice(data);
+}
+
+/// Appends an error that Git shows to its user. It may stand wherever a line may, and ends the message.
+pub fn write_error(out: &mut Vec<u8>, sentence: &str) {
+    write(out, format!("ERR {sentence}").as_bytes());
 }
 
 /// Appends the end of a message.

@@ -1,5 +1,6 @@
 //! The story of a fleet, remembered in a real database file.
 
+mod repository;
 mod support;
 
 use fleet_domain::client::{Standing, Verdict};
@@ -8,7 +9,7 @@ use fleet_domain::desired_state::DesiredState;
 use fleet_domain::permission::Role;
 use fleet_store::{
     AddApplication, AddDeployment, Added, Decision, DeviceEntry, Event, KEPT_EVENTS, Operator,
-    PackRange, Recorded, RemoveApplication, StoreError,
+    Recorded, RemoveApplication, StoreError,
 };
 
 use support::*;
@@ -97,8 +98,8 @@ async fn a_publication_that_is_killed_in_the_middle_leaves_nothing() {
     let reopened = fleet.reopen().await;
     let mut snapshot = reopened.read().await;
     assert_eq!(done(snapshot.newest_revision(press.id).await), None);
-    assert_eq!(done(snapshot.commits(press.id).await), []);
-    assert_eq!(done(snapshot.pack_objects(press.id, &all_of(1), None, 10).await), []);
+    assert_eq!(done(snapshot.newest_commit(press.id).await), None);
+    assert_eq!(done(snapshot.count_pack_objects(press.id, &all_of(1)).await), 0);
     let digest = pumps.document.digest;
     assert_eq!(done(snapshot.document(press.id, pumps.deployment.id(), &digest).await), None);
     assert_eq!(done(snapshot.pending_orders(press.id).await).len(), 1);
@@ -211,41 +212,6 @@ async fn a_revision_is_not_published_twice() {
     done(transaction.publish(press.id, &new_revision(1, desired.clone(), &["c1"])).await);
     let twice = transaction.publish(press.id, &new_revision(1, desired, &["c2"])).await;
     assert!(matches!(twice, Err(StoreError::Duplicate(_))), "{twice:?}");
-}
-
-#[tokio::test]
-async fn a_pack_holds_what_its_revisions_need_and_what_came_back() {
-    let fleet = TestStore::new().await;
-    let (press, _) = fleet.with_an_ordered_deployment().await;
-    let mut transaction = fleet.begin().await;
-    let histories: [&[&str]; 3] = [&["c1", "d1", "f1"], &["c2", "d2", "f2"], &["c3", "d1", "f2"]];
-    for (number, objects) in (1..).zip(histories) {
-        let desired = done(transaction.desired_state(press.id).await);
-        done(transaction.publish(press.id, &new_revision(number, desired, objects)).await);
-    }
-    done(transaction.commit().await);
-
-    let mut snapshot = fleet.read().await;
-    let commits = done(snapshot.commits(press.id).await);
-    assert_eq!(commits, [oid("c1"), oid("c2"), oid("c3")]);
-    let added = |added| PackRange { complete_at: None, added };
-    let cases = [
-        (added(3..=3), vec!["c3", "d1"]),
-        (added(2..=3), vec!["c2", "c3", "d1", "d2", "f2"]),
-        (all_of(3), vec!["c3", "d1", "f2"]),
-        (
-            PackRange { complete_at: Some(revision(1)), added: 2..=2 },
-            vec!["c1", "c2", "d1", "d2", "f1", "f2"],
-        ),
-    ];
-    for (range, expected) in cases {
-        let objects = done(snapshot.pack_objects(press.id, &range, None, 100).await);
-        let ids: Vec<_> = objects.into_iter().map(|it| it.id).collect();
-        assert_eq!(ids, expected.into_iter().map(oid).collect::<Vec<_>>(), "{range:?}");
-    }
-    let rest = done(snapshot.pack_objects(press.id, &all_of(3), Some(&oid("c3")), 1).await);
-    assert_eq!(rest, [object("d1")]);
-    assert_eq!(done(snapshot.commits(client(99).id).await), [], "others have none of it");
 }
 
 #[tokio::test]

@@ -1,18 +1,18 @@
-//! Desired states: published by jobs, fetched by clients over HTTP or with Git, read by operators.
+//! Desired states: published by jobs, fetched by clients over HTTP, read by operators.
 
 use std::collections::BTreeMap;
 
 use commit_signature::Signer;
 use fleet_domain::deployment::Life;
 use fleet_domain::desired_state::Document;
-use fleet_domain::ids::{ClientId, DeploymentId, ObjectId, OperatorName, RevisionNumber, Sha256};
+use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber, Sha256};
 use fleet_publish::Previous;
 use fleet_store::{
-    Event, GitObject, GitObjectKind, Job, NewRevision, PackRange, Revision, Snapshot, Transaction,
+    Event, GitObject, GitObjectKind, Job, NewRevision, Revision, Snapshot, Transaction,
 };
 use git_serve::object::PackedObject;
-use git_serve::upload_pack::{Answer, Fetch, History, LsRefs, RequestError};
 
+use super::repository::{domain_id, git_id};
 use super::{Fleet, FleetError, LONGEST_LIST, PUBLISH, signers};
 use crate::problem;
 
@@ -20,8 +20,6 @@ const JOBS_AT_A_TIME: u32 = 100;
 /// A job that fails is tried again after this many seconds, and after twice as many each time.
 const FIRST_RETRY_SECONDS: i64 = 1;
 const LONGEST_RETRY_SECONDS: i64 = 300;
-/// More revisions than one fetch looks through.
-const LONGEST_HISTORY: u32 = 1_000_000;
 
 /// The manifest of a client, as it is served.
 pub(crate) struct PublishedManifest {
@@ -33,21 +31,6 @@ pub(crate) struct PublishedManifest {
 pub(crate) struct RevisionView {
     pub(crate) revision: Revision,
     pub(crate) documents: Vec<(DeploymentId, Sha256, Vec<u8>)>,
-}
-
-/// Why a request with Git failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum GitError {
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    #[error("the repository could not be read")]
-    Fleet(#[from] FleetError),
-}
-
-impl From<fleet_store::StoreError> for GitError {
-    fn from(error: fleet_store::StoreError) -> Self {
-        Self::Fleet(error.into())
-    }
 }
 
 impl Fleet {
@@ -144,42 +127,6 @@ impl Fleet {
             }
         }
         Ok(None)
-    }
-
-    /// The references of a client's repository.
-    pub(crate) async fn git_references(
-        &self,
-        client: ClientId,
-        command: &LsRefs,
-    ) -> Result<Vec<u8>, GitError> {
-        let newest = self.inner.store.read().await?.newest_revision(client).await?;
-        let head = newest.map(|it| git_id(&it.commit)).transpose()?;
-        Ok(command.answer(head))
-    }
-
-    /// What a fetch from a client's repository gets.
-    pub(crate) async fn git_fetch(
-        &self,
-        client: ClientId,
-        command: &Fetch,
-    ) -> Result<Vec<u8>, GitError> {
-        let mut snapshot = self.inner.store.read().await?;
-        let mut commits = Vec::new();
-        for revision in snapshot.revisions(client, LONGEST_HISTORY).await?.into_iter().rev() {
-            commits.push(git_id(&revision.commit)?);
-        }
-        let (before, content) = match command.answer(&History(commits))? {
-            Answer::Negotiate(answer) => return Ok(answer),
-            Answer::Pack { before, content } => (before, content),
-        };
-        let range = PackRange {
-            complete_at: content.complete.and_then(RevisionNumber::new),
-            added: content.added,
-        };
-        let objects = snapshot.pack_objects(client, &range, None, u32::MAX).await?;
-        let entries: Vec<Vec<u8>> = objects.into_iter().map(|it| it.entry).collect();
-        let pack = git_serve::pack::packfile_section(&entries).map_err(FleetError::Pack)?;
-        Ok([before, pack].concat())
     }
 
     /// The revisions of a client, the newest first.
@@ -310,17 +257,10 @@ async fn settle_unchanged(
 }
 
 fn git_object(object: &PackedObject, kind: GitObjectKind) -> Result<GitObject, FleetError> {
-    let id: ObjectId =
-        object.id.to_string().parse().map_err(|_| FleetError::Corrupt("object id"))?;
-    Ok(GitObject { id, kind, entry: object.entry.clone() })
+    Ok(GitObject { id: domain_id(&object.id)?, kind, entry: object.entry.clone() })
 }
 
 /// The kind stands in the first bits of an entry.
 fn is_tree(object: &PackedObject) -> bool {
     object.entry.first().is_some_and(|it| (it >> 4) & 0x7 == 2)
-}
-
-fn git_id(id: &ObjectId) -> Result<git_serve::ObjectId, FleetError> {
-    git_serve::ObjectId::from_hex(id.as_str().as_bytes())
-        .map_err(|_| FleetError::Corrupt("object id"))
 }

@@ -5,6 +5,7 @@ mod applications;
 mod capabilities;
 mod desired_state;
 mod git;
+mod git_protocol;
 mod onboarding;
 mod orders;
 mod signatures;

@@ -1,0 +1,98 @@
+//! The Git repository of a client: commits are found without reading the history, and packs are read in
+//! pieces.
+
+use std::collections::BTreeMap;
+
+use fleet_domain::ids::{ClientId, ObjectId};
+use fleet_store::{PackCursor, PackRange, Snapshot};
+
+use crate::support::*;
+
+/// A client with four revisions. The third goes back to the tree of the first, the fourth to a file that
+/// only the second had.
+async fn with_four_revisions(fleet: &TestStore) -> ClientId {
+    let (press, _) = fleet.with_an_ordered_deployment().await;
+    let mut transaction = fleet.begin().await;
+    let histories: [&[&str]; 4] =
+        [&["c1", "d1", "f1"], &["c2", "d2", "f2"], &["c3", "d1", "f1"], &["c4", "d4", "f2"]];
+    for (number, objects) in (1..).zip(histories) {
+        let desired = done(transaction.desired_state(press.id).await);
+        done(transaction.publish(press.id, &new_revision(number, desired, objects)).await);
+    }
+    done(transaction.commit().await);
+    press.id
+}
+
+/// Reads a pack in pieces and gives the first digits of its objects.
+async fn pack(
+    snapshot: &mut Snapshot,
+    client: ClientId,
+    range: &PackRange,
+    most_bytes: usize,
+) -> Vec<String> {
+    let mut cursor = PackCursor::start(range.clone());
+    let mut ids = Vec::new();
+    loop {
+        let objects = done(snapshot.pack_objects(client, &mut cursor, most_bytes).await);
+        let bytes: usize = objects.iter().map(|it| it.entry.len()).sum();
+        assert!(bytes < most_bytes + 2, "an entry of the story has two bytes");
+        if objects.is_empty() {
+            break;
+        }
+        for found in objects {
+            assert_eq!(found, object(&found.id.as_str()[..2]));
+            ids.push(found.id.as_str()[..2].to_owned());
+        }
+    }
+    assert_eq!(done(snapshot.count_pack_objects(client, range).await), ids.len() as u64);
+    ids
+}
+
+#[tokio::test]
+async fn a_pack_holds_what_its_revisions_need_and_what_came_back_once() {
+    let fleet = TestStore::new().await;
+    let press = with_four_revisions(&fleet).await;
+    let mut snapshot = fleet.read().await;
+    let added = |added| PackRange { complete_at: None, added };
+    let nothing_after = |last: u64| last + 1..=last;
+    let since = |complete, last| PackRange {
+        complete_at: Some(revision(complete)),
+        added: complete + 1..=last,
+    };
+    for (range, expected) in [
+        (added(1..=4), &["c1", "d1", "f1", "c2", "d2", "f2", "c3", "c4", "d4"][..]),
+        (added(3..=3), &["c3", "d1", "f1"]),
+        (added(2..=4), &["c2", "d2", "f2", "c3", "d1", "f1", "c4", "d4"]),
+        (added(nothing_after(4)), &[]),
+        (all_of(3), &["c3", "d1", "f1"]),
+        (since(1, 3), &["c1", "d1", "f1", "c2", "d2", "f2", "c3"]),
+        (since(2, 4), &["c2", "d2", "f2", "c3", "d1", "f1", "c4", "d4"]),
+    ] {
+        for most_bytes in [1, 4, 1_000] {
+            assert_eq!(pack(&mut snapshot, press, &range, most_bytes).await, expected, "{range:?}");
+        }
+        let others = pack(&mut snapshot, client(99).id, &range, 1_000).await;
+        assert_eq!(others, [""; 0], "others have none of it");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_found_by_its_revision_and_a_revision_by_its_commit() {
+    let fleet = TestStore::new().await;
+    let press = with_four_revisions(&fleet).await;
+    let mut snapshot = fleet.read().await;
+    assert_eq!(done(snapshot.newest_commit(press).await), Some(oid("c4")));
+    assert_eq!(done(snapshot.commit(press, revision(2)).await), Some(oid("c2")));
+    assert_eq!(done(snapshot.commit(press, revision(5)).await), None);
+
+    let strangers = (10..50).map(|it| oid(&it.to_string()));
+    let named: Vec<ObjectId> = strangers.chain(["c4", "d1", "c1"].map(oid)).collect();
+    let known = BTreeMap::from([(oid("c1"), revision(1)), (oid("c4"), revision(4))]);
+    assert_eq!(done(snapshot.revisions_of_commits(press, &named).await), known);
+    assert_eq!(done(snapshot.revisions_of_commits(press, &[]).await), BTreeMap::new());
+
+    let lathe = client(99).id;
+    assert_eq!(done(snapshot.newest_commit(lathe).await), None);
+    assert_eq!(done(snapshot.commit(lathe, revision(1)).await), None);
+    assert_eq!(done(snapshot.revisions_of_commits(lathe, &named).await), BTreeMap::new());
+}
