@@ -1,5 +1,5 @@
 //! What a fetch gets: found out from the few commits that the client names, never from the whole
-//! history. The two dialects, [`v0`] and [`v2`], read the request and word the answer; what is decided
+//! history. The two dialects, `v0` and `v2`, read the request and word the answer; what is decided
 //! is the same in both.
 
 mod v0;

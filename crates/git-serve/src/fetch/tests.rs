@@ -86,6 +86,7 @@ fn a_client_gets_what_it_lacks() {
     assert_eq!(content_for(&[&want, &have, &shallow]), only(5..=9));
     assert_eq!(content_for(&[&want, &have, &shallow, "deepen 7"]), from(3, 9));
     assert_eq!(content_for(&[&want, &have, &shallow, "deepen 6"]), only(5..=9));
+    assert_eq!(content_for(&[&want, &have, &shallow, "deepen 2"]), from(8, 9));
     assert_eq!(content_for(&[&want, &have, &shallow, "deepen-relative", "deepen 2"]), from(2, 9));
     assert_eq!(content_for(&[&want, &have, &shallow, "deepen 2147483647"]), only(1..=9));
 }
