@@ -224,6 +224,16 @@ impl Deployment {
         unheard
     }
 
+    /// Ends a withdrawn deployment of which the device has said nothing, for the caller knows that it was
+    /// never told of it either. Returns whether it was such a one.
+    pub fn forget_untold(&mut self) -> bool {
+        let untold = matches!(self.life, Life::Withdrawn(None));
+        if untold {
+            self.life = Life::Gone;
+        }
+        untold
+    }
+
     /// Takes note of what the device says. `adopted` is the newest manifest version whose content of
     /// this deployment the device has taken up (contract V-1), where it tells; `newest` is the newest
     /// one that it can know of.

@@ -12,6 +12,8 @@ CREATE TABLE clients (
     decided_by TEXT,
     decided_at BIGINT,
     last_contact BIGINT,
+    -- The newest revision that the client has been given.
+    fetched BIGINT,
     -- What the client last refused for safety's sake, and when.
     security_event TEXT,
     security_event_at BIGINT,

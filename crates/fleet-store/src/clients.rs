@@ -1,9 +1,9 @@
 //! Clients, and who let them in.
 
 use fleet_domain::client::{Client, Standing};
-use fleet_domain::ids::{ClientId, OperatorName, Sha256};
+use fleet_domain::ids::{ClientId, OperatorName, RevisionNumber, Sha256};
 
-use crate::columns::{Columns, count_column};
+use crate::columns::{Columns, count_column, revision_column};
 use crate::{Added, Snapshot, StoreError, Transaction};
 
 /// A client and what is written down about it.
@@ -115,6 +115,22 @@ impl Transaction {
             .bind(client.to_string())
             .execute(self.connection())
             .await?;
+        Ok(())
+    }
+
+    /// Remembers that a client is being given this revision, unless it was given a newer one.
+    pub async fn note_fetched(
+        &mut self,
+        client: ClientId,
+        revision: RevisionNumber,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE clients SET fetched = $1 WHERE id = $2 AND (fetched IS NULL OR fetched < $1)",
+        )
+        .bind(revision_column(revision))
+        .bind(client.to_string())
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 

@@ -96,6 +96,24 @@ impl Snapshot {
     }
 
     /// Wanted deployments whose present content no revision has carried yet.
+    /// Deployments that are withdrawn, that no device has spoken of, and that no revision has named which
+    /// the client was given.
+    pub async fn withdrawn_and_untold(
+        &mut self,
+        client: ClientId,
+    ) -> Result<Vec<DeploymentEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM deployments WHERE client_id = $1 AND life = 'withdrawn' \
+             AND report IS NULL AND NOT EXISTS (SELECT 1 FROM revision_documents AS told \
+             WHERE told.client_id = $1 AND told.deployment_id = deployments.id AND told.revision <= \
+             (SELECT COALESCE(fetched, 0) FROM clients WHERE id = $1))",
+        )
+        .bind(client.to_string())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
+    }
+
     pub(crate) async fn unpublished(
         &mut self,
         client: ClientId,

@@ -23,11 +23,21 @@ pub struct DeploymentEvent {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    Ordered { by: OperatorName },
-    Updated { by: OperatorName },
-    Withdrawn { by: OperatorName },
-    Published { revision: RevisionNumber },
+    Ordered {
+        by: OperatorName,
+    },
+    Updated {
+        by: OperatorName,
+    },
+    Withdrawn {
+        by: OperatorName,
+    },
+    Published {
+        revision: RevisionNumber,
+    },
     Reported(Report),
+    /// It was withdrawn before the device was ever told of it.
+    Forgotten,
 }
 
 impl Snapshot {
@@ -66,6 +76,7 @@ impl Transaction {
             Event::Withdrawn { by } => ("withdrawn", Some(by), None, None),
             Event::Published { revision } => ("published", None, Some(*revision), None),
             Event::Reported(report) => ("reported", None, None, Some(report)),
+            Event::Forgotten => ("forgotten", None, None, None),
         };
         sqlx::query(
             "INSERT INTO deployment_events \
@@ -109,6 +120,7 @@ fn event(row: &Columns<'_>) -> Result<DeploymentEvent, StoreError> {
         "updated" => Event::Updated { by: row.parsed("operator")? },
         "withdrawn" => Event::Withdrawn { by: row.parsed("operator")? },
         "published" => Event::Published { revision: row.revision("revision")? },
+        "forgotten" => Event::Forgotten,
         "reported" => {
             let report = optional_report(row, "report")?;
             Event::Reported(report.ok_or_else(|| row.corrupt("report", "there is none"))?)

@@ -1,8 +1,10 @@
 //! Arguments of handlers that answer with a [`Problem`] when the request does not have them.
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -62,16 +64,27 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 impl<S: Send + Sync> FromRequest<S> for Bytes {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = axum::body::Bytes::from_request(request, state).await;
-        bytes.map(Self).map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::too_large(LARGEST_BODY)
-            } else {
-                Problem::malformed("the body cannot be read")
-            }
-        })
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read(request.into_body(), LARGEST_BODY).await.map(Self)
     }
+}
+
+/// Reads a whole body of at most `limit` bytes. Of a larger one the rest is thrown away, up to twice as
+/// much: a client that is cut off while it still sends would not see the answer.
+pub(crate) async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, Problem> {
+    let (mut frames, mut bytes, mut thrown_away) = (body.into_data_stream(), Vec::new(), 0);
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|_| Problem::malformed("the body cannot be read"))?;
+        if thrown_away == 0 && bytes.len() + frame.len() <= limit {
+            bytes.extend_from_slice(&frame);
+            continue;
+        }
+        thrown_away += frame.len();
+        if thrown_away > 2 * limit {
+            break;
+        }
+    }
+    if thrown_away > 0 { Err(Problem::too_large(limit)) } else { Ok(bytes.into()) }
 }
 
 impl<S: Send + Sync> FromRequest<S> for JsonBytes {

@@ -27,10 +27,10 @@ pub(crate) use desired_state::RevisionView;
 pub(crate) use order::{NewContent, NewOrder, OrderError};
 pub(crate) use parameters::GivenValue;
 pub(crate) use repository::{Fetched, GitError, PackStream};
-pub(crate) use repository_token::RepositoryAccess;
+pub(crate) use repository_token::{Reader, RepositoryAccess};
 pub(crate) use signers::RotateError;
 
-use clients::RecentContacts;
+use clients::{GivenRevisions, RecentContacts};
 use repository_token::TokenKey;
 
 /// The most items in any list that is given out.
@@ -50,6 +50,7 @@ struct Inner {
     token_key: TokenKey,
     announced: Notify,
     contacts: RecentContacts,
+    given: GivenRevisions,
 }
 
 /// How a fleet is run.
@@ -102,6 +103,7 @@ impl Fleet {
             token_key,
             announced: Notify::new(),
             contacts: RecentContacts::default(),
+            given: GivenRevisions::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -22,7 +22,7 @@ use serde::Deserialize;
 
 use crate::clock;
 use crate::extract::{Bytes, LARGEST_BODY, Path, Query};
-use crate::fleet::{Fetched, GitError, PackStream};
+use crate::fleet::{Fetched, GitError, PackStream, Reader};
 use crate::problem::{self, Problem};
 use crate::server::Server;
 
@@ -40,6 +40,7 @@ const SMART_ONLY: &str =
 
 /// A caller with a token for the repository in the path.
 pub(crate) struct RepositoryReader {
+    reader: Reader,
     client: ClientId,
 }
 
@@ -94,7 +95,9 @@ pub(crate) async fn post_upload_pack(
             let references = server.fleet.git_references(reader.client, &request).await;
             references.map(Fetched::Whole).map_err(GitError::from)
         }
-        Ok(Request::Fetch(fetch)) => server.fleet.git_fetch(reader.client, &fetch).await,
+        Ok(Request::Fetch(fetch)) => {
+            server.fleet.git_fetch(reader.client, reader.reader, &fetch).await
+        }
         Err(RequestError::Refused(refusal)) => Err(refusal.into()),
         Err(RequestError::Malformed(error)) => return Err(Problem::malformed(error.to_string())),
     };
@@ -192,7 +195,7 @@ impl FromRequestParts<Server> for RepositoryReader {
             challenge("Git needs the user name and token of the client's repository")
         })?;
         let caller = server.fleet.git_caller(&username, &token, clock::now()).await;
-        let caller = caller
+        let (caller, reader) = caller
             .map_err(|error| Problem::internal(&error))?
             .ok_or_else(|| challenge("the token is wrong or has expired"))?;
 
@@ -205,7 +208,7 @@ impl FromRequestParts<Server> for RepositoryReader {
             return Err(Problem::not_found("there is no such repository"));
         }
         tracing::Span::current().record("client", tracing::field::display(caller));
-        Ok(Self { client: caller })
+        Ok(Self { reader, client: caller })
     }
 }
 

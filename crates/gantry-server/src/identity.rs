@@ -17,7 +17,7 @@ use margo_contract::onboarding::OnboardingRequest;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::clock;
-use crate::extract::LARGEST_BODY;
+use crate::extract::{self, LARGEST_BODY};
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
 use crate::server::Server;
 
@@ -83,7 +83,7 @@ pub(crate) async fn verify_client(
 
 async fn check_client(server: &Server, request: Request) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
-    let body = read_body(body).await?;
+    let body = extract::read(body, LARGEST_BODY).await?;
     check_digest(&parts.headers, &body)?;
 
     let named = parts.uri.path().strip_prefix(CLIENTS).and_then(|it| it.split('/').next());
@@ -148,10 +148,6 @@ pub(crate) fn waiting() -> Problem {
     Problem::forbidden(detail)
         .with_legacy("Client waiting", detail)
         .with_retry_after(WAITING_RETRY_SECONDS)
-}
-
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|_| Problem::too_large(LARGEST_BODY))
 }
 
 fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {

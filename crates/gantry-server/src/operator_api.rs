@@ -10,7 +10,6 @@ mod signing_keys;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -57,22 +56,16 @@ pub(crate) fn router() -> Router<Server> {
                 .routes(routes!(signing_keys::list, signing_keys::rotate))
                 .routes(routes!(revisions::list))
                 .routes(routes!(revisions::show))
+                .routes(routes!(applications::list, applications::add))
                 .routes(routes!(applications::versions))
                 .routes(routes!(applications::show, applications::remove))
                 .routes(routes!(deployments::list, deployments::order))
                 .routes(routes!(deployments::show, deployments::update, deployments::withdraw))
-                .routes(routes!(deployments::events))
-                .merge(for_uploads()),
+                .routes(routes!(deployments::events)),
         )
         .split_for_parts();
     let path = format!("{}/openapi.json", operator_api::BASE_PATH);
     router.route(&path, get(move || async move { Json(document) }))
-}
-
-fn for_uploads() -> OpenApiRouter<Server> {
-    OpenApiRouter::new()
-        .routes(routes!(applications::list, applications::add))
-        .layer(DefaultBodyLimit::max(LARGEST_UPLOAD))
 }
 
 /// Who the token belongs to.

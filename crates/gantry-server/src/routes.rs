@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -15,7 +15,6 @@ use tracing::Instrument as _;
 use crate::device_api::{
     capabilities, deployment_status, desired_state, onboarding, repository, security_events,
 };
-use crate::extract::LARGEST_BODY;
 use crate::identity::verify_client;
 use crate::problem::{self, Problem};
 use crate::server::Server;
@@ -31,7 +30,6 @@ pub(crate) fn router(server: Server) -> Router {
         .merge(operator_api::router());
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
     router
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CatchPanicLayer::custom(|_| {
             let detail = "the server made a mistake; its log says where";
             Problem::unavailable(detail).into_response()

@@ -97,6 +97,11 @@ impl Watch {
                 let revision = event.revision.map(|it| format!(" in revision {it}"));
                 vec![step(name, format!("published{}", revision.unwrap_or_default()))]
             }
+            EventKind::Forgotten => {
+                (self.heard, self.state) = (true, event.state);
+                self.conclude(None);
+                vec![step(name, "the device never had it".to_owned())]
+            }
             // The device still speaks of what was there before the order.
             EventKind::Reported if event.state == State::Ordered => Vec::new(),
             EventKind::Reported => {

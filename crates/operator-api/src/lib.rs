@@ -295,6 +295,8 @@ pub enum EventKind {
     Withdrawn,
     Published,
     Reported,
+    /// Withdrawn before its device was ever told of it: there is nothing to remove.
+    Forgotten,
 }
 
 /// Something that happened to a deployment.

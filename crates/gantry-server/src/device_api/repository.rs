@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 use serde_json::json;
 
 use crate::clock;
+use crate::fleet::Reader;
 use crate::identity::VerifiedClient;
 use crate::problem::Problem;
 use crate::server::Server;
@@ -18,7 +19,7 @@ pub(crate) async fn get_repository(
     if !server.git_enabled {
         return Err(Problem::not_found("Git is switched off here; use the manifest"));
     }
-    let access = server.fleet.repository_access(client.id(), clock::now()).await;
+    let access = server.fleet.repository_access(Reader::Client, client.id(), clock::now()).await;
     let access = access.map_err(|error| Problem::internal(&error))?;
     let signers: Vec<String> = access.signers.iter().map(ToString::to_string).collect();
     let body = json!({

@@ -26,6 +26,9 @@ const SECURITY_EVENT_RESOLUTION: i64 = 60;
 /// When each client was last heard of, as far as it is written down.
 pub(super) type RecentContacts = Mutex<HashMap<ClientId, i64>>;
 
+/// The newest revision that each client was given, as far as it is written down.
+pub(super) type GivenRevisions = Mutex<HashMap<ClientId, RevisionNumber>>;
+
 /// What became of a client that asked to be let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Onboarding {
@@ -123,6 +126,25 @@ impl Fleet {
         if let Err(error) = written.await {
             tracing::warn!(client = %id, error = problem::chain(&error), "the contact is not noted");
         }
+    }
+
+    /// Writes down that a client is about to be given a revision: what is withdrawn before it was given
+    /// needs no word from the device.
+    pub(super) async fn note_given(
+        &self,
+        client: ClientId,
+        revision: RevisionNumber,
+    ) -> Result<(), FleetError> {
+        let known =
+            self.inner.given.lock().unwrap_or_else(PoisonError::into_inner).get(&client).copied();
+        if known.is_some_and(|known| known >= revision) {
+            return Ok(());
+        }
+        let mut transaction = self.inner.store.begin().await?;
+        transaction.note_fetched(client, revision).await?;
+        transaction.commit().await?;
+        self.inner.given.lock().unwrap_or_else(PoisonError::into_inner).insert(client, revision);
+        Ok(())
     }
 
     /// Remembers what a client says of a device, as it says it.

@@ -90,6 +90,7 @@ impl Fleet {
                 revision.ok_or(FleetError::Corrupt("first revision"))?
             }
         };
+        self.note_given(client, revision.number).await?;
         Ok(PublishedManifest { bytes: revision.manifest, digest: revision.manifest_digest })
     }
 
@@ -206,7 +207,23 @@ async fn publish(
         objects,
     };
     transaction.publish(client, &new).await?;
+    forget_untold(transaction, client, now).await?;
     tracing::info!(%client, revision = %new.revision.number, "published");
+    Ok(())
+}
+
+/// Withdrawn deployments that the client was never told of need no word from it: they are gone.
+async fn forget_untold(
+    transaction: &mut Transaction,
+    client: ClientId,
+    now: i64,
+) -> Result<(), FleetError> {
+    for mut entry in transaction.withdrawn_and_untold(client).await? {
+        if entry.deployment.forget_untold() {
+            transaction.save_deployment(&entry).await?;
+            transaction.append_event(entry.deployment.id(), now, &Event::Forgotten).await?;
+        }
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use git_serve::pack::PackWriter;
 use git_serve::references::ListReferences;
 use git_serve::request::Refusal;
 
-use super::{Fleet, FleetError};
+use super::{Fleet, FleetError, Reader};
 
 /// How much of a pack is in memory at a time.
 const PIECE: usize = 256 << 10;
@@ -73,6 +73,7 @@ impl Fleet {
     pub(crate) async fn git_fetch(
         &self,
         client: ClientId,
+        reader: Reader,
         fetch: &Fetch,
     ) -> Result<Fetched, GitError> {
         let mut snapshot = self.inner.store.read().await?;
@@ -96,6 +97,11 @@ impl Fleet {
         let complete_at = content.complete.and_then(RevisionNumber::new);
         let range = PackRange { complete_at, added: content.added };
         let count = snapshot.count_pack_objects(client, &range).await?;
+        drop(snapshot);
+        let newest = RevisionNumber::new(*range.added.end()).filter(|_| reader == Reader::Client);
+        if let Some(newest) = newest {
+            self.note_given(client, newest).await?;
+        }
         let writer = PackWriter::begin(framing, count, &mut made).map_err(FleetError::from)?;
         let cursor = PackCursor::start(range);
         let (fleet, writer) = (self.clone(), Some(writer));

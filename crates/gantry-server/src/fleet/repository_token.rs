@@ -26,6 +26,15 @@ pub(crate) struct RepositoryAccess {
     pub(crate) expires_at: i64,
 }
 
+/// Who reads a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The client itself: what it reads it is told.
+    Client,
+    /// An operator, who looks.
+    Operator,
+}
+
 /// The key of all tokens. It outlives restarts in the store.
 pub(super) struct TokenKey(hmac::Key);
 
@@ -45,28 +54,38 @@ impl TokenKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &secret)))
     }
 
-    fn token(&self, client: ClientId, expires_at: i64) -> String {
+    fn token(&self, reader: Reader, client: ClientId, expires_at: i64) -> String {
         let expiry = expires_at.to_be_bytes();
-        let tag = hmac::sign(&self.0, &signed(client, expiry));
+        let tag = hmac::sign(&self.0, &signed(reader, client, expiry));
         URL_SAFE_NO_PAD.encode([&expiry[..], tag.as_ref()].concat())
     }
 
-    fn holds(&self, client: ClientId, token: &str, now: i64) -> bool {
-        let Ok(bytes) = URL_SAFE_NO_PAD.decode(token) else { return false };
-        let Some((expiry, tag)) = bytes.split_first_chunk::<8>() else { return false };
-        hmac::verify(&self.0, &signed(client, *expiry), tag).is_ok()
-            && i64::from_be_bytes(*expiry) > now
+    /// Whom the token was given to, if it opens the client's repository.
+    fn reader(&self, client: ClientId, token: &str, now: i64) -> Option<Reader> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (expiry, tag) = bytes.split_first_chunk::<8>()?;
+        if i64::from_be_bytes(*expiry) <= now {
+            return None;
+        }
+        [Reader::Client, Reader::Operator]
+            .into_iter()
+            .find(|reader| hmac::verify(&self.0, &signed(*reader, client, *expiry), tag).is_ok())
     }
 }
 
-fn signed(client: ClientId, expiry: [u8; 8]) -> Vec<u8> {
-    [b"gantry repository\0".as_slice(), client.as_uuid().as_bytes(), &expiry].concat()
+fn signed(reader: Reader, client: ClientId, expiry: [u8; 8]) -> Vec<u8> {
+    let purpose: &[u8] = match reader {
+        Reader::Client => b"gantry repository\0",
+        Reader::Operator => b"gantry repository, to look at\0",
+    };
+    [purpose, client.as_uuid().as_bytes(), &expiry].concat()
 }
 
 impl Fleet {
     /// Access to a client's repository, with a fresh token.
     pub(crate) async fn repository_access(
         &self,
+        reader: Reader,
         client: ClientId,
         now: i64,
     ) -> Result<RepositoryAccess, FleetError> {
@@ -74,7 +93,7 @@ impl Fleet {
         Ok(RepositoryAccess {
             url: format!("{}/git/{client}.git", self.inner.options.origin),
             branch: "main",
-            token: self.inner.token_key.token(client, expires_at),
+            token: self.inner.token_key.token(reader, client, expires_at),
             signers: self.signers_for(client).await?,
             expires_at,
         })
@@ -90,22 +109,23 @@ impl Fleet {
         let mut transaction = self.inner.store.begin().await?;
         audit(&mut transaction, now, operator, "client.open-repository", client, "").await?;
         self.commit(transaction).await?;
-        self.repository_access(client, now).await
+        self.repository_access(Reader::Operator, client, now).await
     }
 
-    /// Whose repository a user name and token open; nobody's when the client is no longer let in.
+    /// Whose repository a user name and token open, and for whom; nobody's when the client is no longer let in.
     pub(crate) async fn git_caller(
         &self,
         username: &str,
         token: &str,
         now: i64,
-    ) -> Result<Option<ClientId>, FleetError> {
+    ) -> Result<Option<(ClientId, Reader)>, FleetError> {
         let Ok(client) = username.parse::<ClientId>() else { return Ok(None) };
-        if !self.inner.token_key.holds(client, token, now) {
+        let Some(reader) = self.inner.token_key.reader(client, token, now) else {
             return Ok(None);
-        }
+        };
         let client = self.client(client).await?;
-        Ok(client.filter(|it| it.standing == Standing::Approved).map(|it| it.id))
+        let client = client.filter(|it| it.standing == Standing::Approved);
+        Ok(client.map(|it| (it.id, reader)))
     }
 }
 
@@ -122,15 +142,17 @@ mod tests {
         let key = TokenKey(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
         let (one, other) =
             (ClientId::from_uuid(Uuid::from_u128(1)), ClientId::from_uuid(Uuid::from_u128(2)));
-        let token = key.token(one, NOW + 10);
-        assert!(key.holds(one, &token, NOW));
-        assert!(key.holds(one, &token, NOW + 9));
-        assert!(!key.holds(one, &token, NOW + 10));
-        assert!(!key.holds(other, &token, NOW));
-        for bad in ["", "AAAA", &token[1..], &token.to_lowercase()] {
-            assert!(!key.holds(one, bad, NOW), "{bad}");
+        for reader in [Reader::Client, Reader::Operator] {
+            let token = key.token(reader, one, NOW + 10);
+            assert_eq!(key.reader(one, &token, NOW), Some(reader));
+            assert_eq!(key.reader(one, &token, NOW + 9), Some(reader));
+            assert_eq!(key.reader(one, &token, NOW + 10), None);
+            assert_eq!(key.reader(other, &token, NOW), None);
+            for bad in ["", "AAAA", &token[1..], &token.to_lowercase()] {
+                assert_eq!(key.reader(one, bad, NOW), None, "{bad}");
+            }
+            let stranger = TokenKey(hmac::Key::new(hmac::HMAC_SHA256, b"other"));
+            assert_eq!(stranger.reader(one, &token, NOW), None);
         }
-        let stranger = TokenKey(hmac::Key::new(hmac::HMAC_SHA256, b"other"));
-        assert!(!stranger.holds(one, &token, NOW));
     }
 }

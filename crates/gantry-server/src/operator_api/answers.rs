@@ -178,6 +178,9 @@ pub(super) fn event(it: &DeploymentEvent) -> api::DeploymentEvent {
         Event::Published { revision } => {
             (event.what, event.revision) = (api::EventKind::Published, Some(revision.get()));
         }
+        Event::Forgotten => {
+            (event.what, event.state) = (api::EventKind::Forgotten, api::State::Removed);
+        }
         Event::Reported(report) => {
             event.state = state(report.overall());
             event.components = components_of(report);

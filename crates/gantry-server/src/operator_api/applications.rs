@@ -1,8 +1,7 @@
 //! Applications, as operators add and remove them.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use fleet_domain::ids::{ApplicationId, ApplicationVersion};
 use fleet_domain::permission::Permission;
@@ -12,7 +11,7 @@ use operator_api::{Application, ApplicationSummary, Page};
 
 use super::{LARGEST_UPLOAD, answers};
 use crate::clock;
-use crate::extract::{Path, media_type};
+use crate::extract::{self, Path, media_type};
 use crate::fleet::{AddApplicationError, Fleet, RemoveApplicationError};
 use crate::identity::VerifiedOperator;
 use crate::package::{Package, PackageError};
@@ -50,9 +49,7 @@ pub(super) async fn add(
     if !MEDIA_TYPES.contains(&media_type(request.headers()).as_str()) {
         return Err(Problem::unsupported_media_type("application/gzip or application/x-tar"));
     }
-    let bytes = Bytes::from_request(request, &server)
-        .await
-        .map_err(|_| Problem::too_large(LARGEST_UPLOAD))?;
+    let bytes = extract::read(request.into_body(), LARGEST_UPLOAD).await?;
     // Unpacking is work for the processor: other requests must not wait for it.
     let package = tokio::task::spawn_blocking(move || Package::read(&bytes)).await;
     let package = package.map_err(|error| Problem::internal(&error))?.map_err(refused)?;

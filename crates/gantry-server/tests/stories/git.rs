@@ -35,8 +35,8 @@ fn basic(username: &str, token: &str) -> String {
 }
 
 /// The real `git`, in a home of its own, with what one client knows.
-struct Git {
-    home: TempDir,
+pub(crate) struct Git {
+    pub(crate) home: TempDir,
     ca: PathBuf,
     url: String,
     username: String,
@@ -44,7 +44,7 @@ struct Git {
 }
 
 impl Git {
-    fn of(fleet: &TestFleet, client: &TestClient) -> Self {
+    pub(crate) fn of(fleet: &TestFleet, client: &TestClient) -> Self {
         let repository = repository(client);
         Self {
             home: tempfile::tempdir().expect("a temporary directory can be made"),
@@ -96,12 +96,12 @@ impl Git {
     }
 
     /// Clones into `checkout` and gives that folder.
-    fn clone(&self, options: &[&str]) -> PathBuf {
+    pub(crate) fn clone(&self, options: &[&str]) -> PathBuf {
         self.stdout(&[&["clone", "--quiet"], options, &[&self.url, "checkout"]].concat());
         self.home.path().join("checkout")
     }
 
-    fn in_checkout(&self, arguments: &[&str]) -> String {
+    pub(crate) fn in_checkout(&self, arguments: &[&str]) -> String {
         self.stdout(&[&["-C", "checkout"], arguments].concat())
     }
 

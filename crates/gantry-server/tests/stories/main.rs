@@ -9,5 +9,6 @@ mod git_protocol;
 mod onboarding;
 mod orders;
 mod signatures;
+mod signing_keys;
 mod statuses;
 mod support;

@@ -103,6 +103,32 @@ fn a_withdrawn_deployment_is_removed_once_the_device_says_so() {
     assert_eq!(seen(&fleet, &deployment), "removed");
 }
 
+#[test]
+fn what_is_withdrawn_before_the_device_was_told_of_it_needs_no_word_from_it() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let update = json!({"parameters": {"greeting": "Moin"}});
+    let path = format!("/deployments/{deployment}");
+    fleet.operator().send("PATCH", &path, Some(&update)).expect(200);
+    fleet.operator().revision_reached(press.id(), 3);
+    fleet.operator().send("DELETE", &path, None).expect(200);
+    fleet.operator().revision_reached(press.id(), 4);
+    assert_eq!(seen(&fleet, &deployment), "removed");
+    let events = fleet.operator().get(&format!("{path}/events"));
+    assert_eq!(
+        events["items"].as_array().and_then(|it| it.last()).expect("events")["what"],
+        "forgotten"
+    );
+}
+
+#[test]
+fn what_was_told_to_the_device_is_not_removed_before_it_says_so() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    manifest(&press);
+    fleet.operator().send("DELETE", &format!("/deployments/{deployment}"), None).expect(200);
+    fleet.operator().revision_reached(press.id(), 3);
+    assert_eq!(seen(&fleet, &deployment), "removing");
+}
+
 // margo(V-1, V-6).
 #[test]
 fn a_late_word_about_the_former_content_is_not_taken_for_the_newest() {

@@ -59,7 +59,7 @@ impl LongHistory {
         let Ok(Request::Fetch(fetch)) = Request::parse(Version::V0, body.as_bytes()) else {
             panic!("a fetch: {body}");
         };
-        match self.fleet.git_fetch(self.client, &fetch).await {
+        match self.fleet.git_fetch(self.client, Reader::Client, &fetch).await {
             Ok(Fetched::Pack(pack)) => pack,
             Ok(Fetched::Whole(_)) | Err(_) => panic!("a pack: {body}"),
         }
