@@ -35,7 +35,7 @@ fn basic(username: &str, token: &str) -> String {
 }
 
 /// The real `git`, in a home of its own, with what one client knows.
-struct Git {
+pub(crate) struct Git {
     home: TempDir,
     ca: PathBuf,
     url: String,
@@ -44,7 +44,7 @@ struct Git {
 }
 
 impl Git {
-    fn of(fleet: &TestFleet, client: &TestClient) -> Self {
+    pub(crate) fn of(fleet: &TestFleet, client: &TestClient) -> Self {
         let repository = repository(client);
         Self {
             home: tempfile::tempdir().expect("a temporary directory can be made"),
@@ -96,7 +96,7 @@ impl Git {
     }
 
     /// Clones into `checkout` and gives that folder.
-    fn clone(&self, options: &[&str]) -> PathBuf {
+    pub(crate) fn clone(&self, options: &[&str]) -> PathBuf {
         self.stdout(&[&["clone", "--quiet"], options, &[&self.url, "checkout"]].concat());
         self.home.path().join("checkout")
     }
@@ -105,7 +105,7 @@ impl Git {
         self.stdout(&[&["-C", "checkout"], arguments].concat())
     }
 
-    fn commits(&self) -> u64 {
+    pub(crate) fn commits(&self) -> u64 {
         self.number(&["-C", "checkout", "rev-list", "--count", "origin/main"])
     }
 
@@ -119,7 +119,7 @@ impl Git {
     }
 
     /// Checks every object and that none is missing. What a smaller depth has left over is no fault.
-    fn assert_sound(&self) {
+    pub(crate) fn assert_sound(&self) {
         let fsck =
             ["-C", "checkout", "fsck", "--strict", "--full", "--no-dangling", "--no-progress"];
         let output = programs::run(&mut self.command(&fsck));

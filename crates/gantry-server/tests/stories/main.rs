@@ -3,9 +3,11 @@
 
 mod applications;
 mod capabilities;
+mod crashes;
 mod desired_state;
 mod git;
 mod onboarding;
+mod operators;
 mod orders;
 mod signatures;
 mod statuses;
