@@ -5,6 +5,7 @@ mod applications;
 mod capabilities;
 mod crashes;
 mod desired_state;
+mod device_api;
 mod git;
 mod onboarding;
 mod operators;
