@@ -175,6 +175,14 @@ text_id!(
     |text| text.len() == 40 && text.bytes().all(lower_hex)
 );
 
+impl DeviceId {
+    /// The gateway that the device stands behind: the first segment, whatever is between (contract
+    /// C-7). None for a device that stands behind none.
+    pub fn gateway(&self) -> Option<Self> {
+        self.0.split_once('/').map(|(gateway, _)| Self(gateway.to_owned()))
+    }
+}
+
 fn lower_digit_dash(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
@@ -270,6 +278,14 @@ mod tests {
         for bad in ["", "/", "a//b", "a/", "press 7", "gw/*", "ü"] {
             assert!(bad.parse::<DeviceId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_child_names_its_gateway_first() {
+        let gateway = |id: &str| id.parse::<DeviceId>().expect("a device id").gateway();
+        assert_eq!(gateway("press-7"), None);
+        assert_eq!(gateway("gw-quay/box-02"), "gw-quay".parse().ok());
+        assert_eq!(gateway("a/b/c"), "a".parse().ok());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use fleet_store::{AuditNote, OpenError, Store, StoreError, StoreOptions, Transac
 use tokio::sync::Notify;
 
 pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
-pub(crate) use clients::{ClientView, DecideError, Onboarding};
+pub(crate) use clients::{ClientView, DecideError, Onboarding, RecordCapabilitiesError};
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
 pub(crate) use desired_state::RevisionView;
 pub(crate) use order::{NewContent, NewOrder, OrderError};

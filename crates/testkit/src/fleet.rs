@@ -67,6 +67,11 @@ impl TestFleet {
         self.server.take().expect("the server is running").kill();
     }
 
+    /// Asks the server to stop.
+    pub fn terminate(&self) {
+        self.server.as_ref().expect("the server is running").terminate();
+    }
+
     /// Asks the server to stop and gives its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.server.take().expect("the server is running").stop()

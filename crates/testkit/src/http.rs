@@ -1,12 +1,18 @@
 //! HTTPS as tests need it: one root, no redirects, and every status is an answer.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+
+use crate::wait::PATIENCE;
 
 const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
 
@@ -14,6 +20,7 @@ const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Http {
     agent: ureq::Agent,
+    tls: Arc<ClientConfig>,
     origin: String,
 }
 
@@ -35,25 +42,38 @@ impl Http {
                 _ => None,
             })
             .collect();
-        let tls = TlsConfig::builder()
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = Arc::new(bare_tls(&roots, Arc::clone(&provider)));
+        let agent_tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .unversioned_rustls_crypto_provider(provider)
             .root_certs(RootCerts::from(roots.into_iter()))
             .build();
         let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(agent_tls)
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        Self { agent, origin: origin.to_owned() }
+        Self { agent, tls, origin: origin.to_owned() }
     }
 
     /// The scheme, host and port that every request goes to.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// A bare connection, for requests that no HTTP library would send.
+    pub fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
+        let address = self.origin.trim_start_matches("https://");
+        let (host, _) = address.rsplit_once(':').expect("a test fleet has a port");
+        let name = ServerName::try_from(host.to_owned()).expect("a host has a name");
+        let stream = TcpStream::connect(address).expect("somebody listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        let tls = ClientConnection::new(Arc::clone(&self.tls), name).expect("a good name");
+        StreamOwned::new(tls, stream)
     }
 
     /// Sends a request and reads the whole answer; panics when no answer comes.
@@ -89,6 +109,19 @@ impl Http {
         let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
+}
+
+fn bare_tls(roots: &[Certificate<'_>], provider: Arc<CryptoProvider>) -> ClientConfig {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        let root = CertificateDer::from(root.der().to_vec());
+        store.add(root).expect("the CA file holds roots");
+    }
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring can do TLS 1.3")
+        .with_root_certificates(store)
+        .with_no_client_auth()
 }
 
 impl Answer {

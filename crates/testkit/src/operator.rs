@@ -31,12 +31,34 @@ impl Operator {
         content_type: &str,
         body: Option<&[u8]>,
     ) -> Answer {
+        self.try_send_bytes(method, path, content_type, body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// As [`Operator::send`], for servers that may be gone.
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ureq::Error> {
+        let body = body.map(|body| body.to_string().into_bytes());
+        self.try_send_bytes(method, path, "application/json", body.as_deref())
+    }
+
+    fn try_send_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Answer, ureq::Error> {
         let authorization = format!("Bearer {}", self.token);
         let mut headers = vec![("authorization", authorization.as_str())];
         if body.is_some() {
             headers.push(("content-type", content_type));
         }
-        self.http.send(method, &format!("/operator/v1{path}"), &headers, body)
+        self.http.try_send(method, &format!("/operator/v1{path}"), &headers, body)
     }
 
     /// Reads a resource that is there.

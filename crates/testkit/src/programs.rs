@@ -83,11 +83,16 @@ impl Running {
         self.child.wait().expect("a killed program ends");
     }
 
-    /// Asks the program to stop, as `systemctl stop` does, and gives its exit code.
-    pub fn stop(self) -> Option<i32> {
+    /// Asks the program to stop, as `systemctl stop` does.
+    pub fn terminate(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a running program has a process id");
         rustix::process::kill_process(pid, Signal::TERM).expect("the program is ours to stop");
+    }
+
+    /// Asks the program to stop and gives its exit code.
+    pub fn stop(self) -> Option<i32> {
+        self.terminate();
         self.end()
     }
 }

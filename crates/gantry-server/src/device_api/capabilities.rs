@@ -8,7 +8,7 @@ use margo_contract::problem::{FieldError, ProblemType};
 
 use crate::clock;
 use crate::extract::{JsonBytes, Path};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, RecordCapabilitiesError};
 use crate::identity::VerifiedClient;
 use crate::problem::Problem;
 
@@ -68,9 +68,13 @@ async fn record(
         Problem::semantic(message.clone(), vec![FieldError { field, message }])
     })?;
     let reported = std::str::from_utf8(body).map_err(|_| Problem::malformed("not UTF-8"))?;
-    fleet
-        .record_capabilities(client.id(), device, reported, clock::now())
-        .await
-        .map_err(|error| Problem::internal(&error))?;
-    Ok(StatusCode::CREATED)
+    match fleet.record_capabilities(client.id(), device, reported, clock::now()).await {
+        Ok(()) => Ok(StatusCode::CREATED),
+        Err(error @ RecordCapabilitiesError::UnknownGateway(_)) => Err(Problem::new(
+            ProblemType::GatewayNotFound,
+            StatusCode::NOT_FOUND,
+            error.to_string(),
+        )),
+        Err(RecordCapabilitiesError::Fleet(error)) => Err(Problem::internal(&error)),
+    }
 }

@@ -56,6 +56,21 @@ pub(crate) enum DecideError {
     Fleet(#[from] FleetError),
 }
 
+/// Why a device was not remembered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordCapabilitiesError {
+    #[error("the gateway `{0}` has to be reported before what stands behind it")]
+    UnknownGateway(DeviceId),
+    #[error("the device could not be remembered")]
+    Fleet(#[from] FleetError),
+}
+
+impl From<StoreError> for RecordCapabilitiesError {
+    fn from(error: StoreError) -> Self {
+        Self::Fleet(error.into())
+    }
+}
+
 impl From<StoreError> for DecideError {
     fn from(error: StoreError) -> Self {
         Self::Fleet(error.into())
@@ -154,11 +169,17 @@ impl Fleet {
         device: DeviceId,
         reported: &str,
         now: i64,
-    ) -> Result<(), FleetError> {
-        let entry = DeviceEntry { id: device, capabilities: reported.to_owned(), reported_at: now };
+    ) -> Result<(), RecordCapabilitiesError> {
         let mut transaction = self.inner.store.begin().await?;
+        // margo(C-6).
+        if let Some(gateway) = device.gateway()
+            && transaction.device(client, &gateway).await?.is_none()
+        {
+            return Err(RecordCapabilitiesError::UnknownGateway(gateway));
+        }
+        let entry = DeviceEntry { id: device, capabilities: reported.to_owned(), reported_at: now };
         transaction.record_device(client, &entry).await?;
-        self.commit(transaction).await
+        Ok(self.commit(transaction).await?)
     }
 
     /// Forgets a device; whether there was one.

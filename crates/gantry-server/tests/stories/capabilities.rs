@@ -1,6 +1,6 @@
 //! What a client reports of its devices (contract §5, §16.1, §16.3, §16.4).
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::fleet::TestFleet;
 
 // margo(§16.1, §16.4): 201 for POST and PUT, with and without device id; X-02.
@@ -34,6 +34,7 @@ fn the_device_of_the_path_is_the_device_of_the_body() {
     );
 }
 
+// margo(§5.4, §16.4): 422.
 #[test]
 fn every_fault_of_a_document_is_named_at_once() {
     let fleet = TestFleet::start();
@@ -47,14 +48,14 @@ fn every_fault_of_a_document_is_named_at_once() {
     let problem = answer.expect_problem(422, "#semantic-error", "").json();
     let errors = problem["errors"].as_array().expect("every fault is listed");
     for field in ["id", "roles", "memory"] {
-        let named =
-            |it: &serde_json::Value| it["field"].as_str().is_some_and(|it| it.contains(field));
+        let named = |it: &Value| it["field"].as_str().is_some_and(|it| it.contains(field));
         assert!(errors.iter().any(named), "{field} is missing in {problem}");
     }
     let client = fleet.operator().get(&format!("/clients/{}", press.id()));
     assert_eq!(client["devices"][0]["capabilities"], press.capabilities(), "nothing changed");
 }
 
+// margo(§16.1): 204.
 #[test]
 fn a_device_can_be_taken_back_once() {
     let fleet = TestFleet::start();
@@ -70,6 +71,7 @@ fn a_device_can_be_taken_back_once() {
     );
 }
 
+// margo(§5.4, §16.1): 400.
 #[test]
 fn what_is_not_json_is_malformed() {
     let fleet = TestFleet::start();
@@ -85,4 +87,60 @@ fn what_is_not_json_is_malformed() {
     let request =
         press.signed("PUT", &path, Some(b"{}".to_vec()), &[("content-type", "text/plain")]);
     press.send(&request).expect_problem(415, "about:blank", "application/json");
+}
+
+// margo(C-6, C-7, E-1, E-2, GW-1, GW-2): a gateway comes before what stands behind it.
+#[test]
+fn a_child_is_reported_after_its_gateway() {
+    let fleet = TestFleet::start();
+    let gateway = fleet.accepted_client("gw-quay");
+    let document = |id: &str| {
+        let mut document = gateway.capabilities();
+        document["properties"]["id"] = json!(id);
+        document
+    };
+    let report = |path: &str, id: &str| gateway.put(&gateway.path(path), &document(id));
+    for path in ["/capabilities", "/capabilities/gw-lock/box-02"] {
+        let refused = report(path, "gw-lock/box-02");
+        refused.expect_problem(404, "#gateway-not-found", "`gw-lock`");
+    }
+    report("/capabilities/gw-quay/box-02", "gw-quay/box-02").expect(201);
+    report("/capabilities/gw-quay%2Fbox-03", "gw-quay/box-03").expect(201);
+    report("/capabilities/gw-quay/shed/box-04", "gw-quay/shed/box-04").expect(201);
+
+    let client = fleet.operator().get(&format!("/clients/{}", gateway.id()));
+    let devices = client["devices"].as_array().expect("a list of devices").iter();
+    let ids: Vec<&str> = devices.filter_map(|it| it["id"].as_str()).collect();
+    assert_eq!(ids, ["gw-quay", "gw-quay/box-02", "gw-quay/box-03", "gw-quay/shed/box-04"]);
+    let child = gateway.path("/capabilities/gw-quay/box-02");
+    gateway.send(&gateway.signed("DELETE", &child, None, &[])).expect(204);
+
+    // margo(A-5): what another client has is another device.
+    let press = fleet.accepted_client("press-7");
+    let mut foreign = press.capabilities();
+    foreign["properties"]["id"] = json!("gw-quay/box-02");
+    press.put(&press.path("/capabilities"), &foreign).expect_problem(
+        404,
+        "#gateway-not-found",
+        "`gw-quay`",
+    );
+}
+
+// margo(G-4, §16.3).
+#[test]
+fn documents_of_both_generations_are_kept() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let newer = include_str!("../../../margo-contract/tests/fixtures/device-capabilities.json");
+    let gateway = include_str!("../../../margo-contract/tests/fixtures/gateway-capabilities.json");
+    let signed = include_str!(
+        "../../../margo-contract/tests/fixtures/signed-profile/device-capabilities.json"
+    );
+    for text in [newer, gateway, signed] {
+        let document: Value = serde_json::from_str(text).expect("a fixture is JSON");
+        press.post(&press.path("/capabilities"), &document).expect(201);
+        let client = fleet.operator().get(&format!("/clients/{}", press.id()));
+        let devices = client["devices"].as_array().expect("a list of devices");
+        assert!(devices.iter().any(|it| it["capabilities"] == document), "{text}");
+    }
 }

@@ -100,7 +100,13 @@ fn every_digest_of_the_manifest_is_that_of_the_bytes_behind_its_url() {
     assert_eq!(archive.header("cache-control"), Some(IMMUTABLE));
     assert_eq!(archive.header("content-encoding"), None, "margo(D-27)");
     assert_eq!(bundle["digest"], sha256(&archive.body).as_str());
-    assert_eq!(archive.header("etag"), Some(format!("\"{}\"", sha256(&archive.body)).as_str()));
+    let etag = format!("\"{}\"", sha256(&archive.body));
+    assert_eq!(archive.header("etag"), Some(etag.as_str()));
+    // margo(§16.1, K-4).
+    let unchanged = press.get(url, &[("if-none-match", &etag)]).expect(304);
+    assert!(unchanged.body.is_empty());
+    assert_eq!(unchanged.header("etag"), Some(etag.as_str()));
+    assert_eq!(unchanged.header("cache-control"), Some(IMMUTABLE));
     assert_eq!(
         unpack(&archive.body),
         BTreeMap::from([(format!("{deployment}.yaml"), document.body)])
@@ -164,14 +170,15 @@ fn what_is_not_the_callers_answers_like_what_does_not_exist() {
     let bundle = manifest["bundle"]["digest"].as_str().expect("a digest is text");
     let nothing = sha256(b"nothing");
 
-    for digest in [digest, &nothing] {
+    // margo(H-1): what is spelt otherwise is no digest.
+    for digest in [digest, &nothing, "sha256:", "nothing", &nothing.to_uppercase()] {
         lathe.get(&lathe.path(&format!("/deployments/{deployment}/{digest}")), &[]).expect_problem(
             404,
             "#deployment-not-found",
             "",
         );
     }
-    for digest in [bundle, &nothing] {
+    for digest in [bundle, &nothing, "sha256:", "nothing", &nothing.to_uppercase()] {
         lathe.get(&lathe.path(&format!("/bundles/{digest}")), &[]).expect_problem(
             404,
             "#invalid-bundle",

@@ -105,7 +105,7 @@ impl Git {
         self.stdout(&[&["-C", "checkout"], arguments].concat())
     }
 
-    fn commits(&self) -> u64 {
+    pub(crate) fn commits(&self) -> u64 {
         self.number(&["-C", "checkout", "rev-list", "--count", "origin/main"])
     }
 
@@ -119,7 +119,7 @@ impl Git {
     }
 
     /// Checks every object and that none is missing. What a smaller depth has left over is no fault.
-    fn assert_sound(&self) {
+    pub(crate) fn assert_sound(&self) {
         let fsck =
             ["-C", "checkout", "fsck", "--strict", "--full", "--no-dangling", "--no-progress"];
         let output = programs::run(&mut self.command(&fsck));

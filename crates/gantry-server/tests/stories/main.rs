@@ -3,10 +3,13 @@
 
 mod applications;
 mod capabilities;
+mod crashes;
 mod desired_state;
+mod device_api;
 mod git;
 mod git_protocol;
 mod onboarding;
+mod operators;
 mod orders;
 mod signatures;
 mod signing_keys;

@@ -49,6 +49,7 @@ fn a_rejected_client_is_told_so_and_not_to_come_back() {
     assert_eq!(rejected.json()["error"], "Client rejected");
 }
 
+// margo(§16.2, T-13): 403 from the next request on.
 #[test]
 fn a_revoked_client_is_refused_at_once_everywhere() {
     let fleet = TestFleet::start();
@@ -102,6 +103,7 @@ fn a_certificate_may_come_as_pem() {
     assert_eq!(fleet.operator().get("/clients")["items"][0]["name"], "press-7");
 }
 
+// margo(§16.1): 400.
 #[test]
 fn a_body_without_a_certificate_is_refused_in_the_old_words_and_the_new() {
     let fleet = TestFleet::start();

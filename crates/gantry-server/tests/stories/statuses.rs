@@ -161,6 +161,30 @@ fn a_late_word_about_the_former_content_is_not_taken_for_the_newest() {
     assert_eq!(seen(&fleet, &deployment), "installed");
 }
 
+// margo(§16.1).
+#[test]
+fn what_is_no_report_is_malformed() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let path = press.path(&format!("/deployments/{deployment}/status"));
+    let json = ("content-type", "application/json");
+    for body in ["{", "[]", "7", ""] {
+        let request = press.signed("POST", &path, Some(body.as_bytes().to_vec()), &[json]);
+        press.send(&request).expect_problem(400, "#invalid-request", "");
+    }
+    let adopted = ("gantry-adopted-manifest-version", "0");
+    let status = json!({
+        "apiVersion": "v1",
+        "kind": "DeploymentStatusManifest",
+        "deploymentId": deployment,
+        "status": {"state": "installed"},
+        "components": [{"name": "web", "state": "installed"}],
+    });
+    let body = Some(status.to_string().into_bytes());
+    let request = press.signed("POST", &path, body, &[json, adopted]);
+    press.send(&request).expect_problem(400, "#invalid-request", "version");
+    assert_eq!(seen(&fleet, &deployment), "ordered");
+}
+
 #[test]
 fn a_state_that_nobody_knows_is_refused() {
     let fleet = TestFleet::start();

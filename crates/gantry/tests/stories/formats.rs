@@ -140,7 +140,7 @@ fn what_is_asked_for_is_json_or_yaml_with_stable_fields() {
 
 #[test]
 fn what_is_ordered_is_json_or_yaml_too() {
-    let (fleet, _press) = fleet_with_press();
+    let (fleet, press) = fleet_with_press();
     let added = result(&fleet, &["application", "add", hello()]);
     has_fields(&added, APPLICATION);
     let mut lathe = fleet.stranger("lathe-2");
@@ -159,6 +159,8 @@ fn what_is_ordered_is_json_or_yaml_too() {
     good(&fleet, &update);
     published(&fleet, 3);
     assert_eq!(result(&fleet, &update)["parameters"]["greeting"], "Moin");
+    // What a device was told of stays in `removing` until it says something.
+    press.get(&press.path("/deployments"), &[]).expect(200);
     assert_eq!(result(&fleet, &["deployment", "remove", HELLO])["wanted"], false);
 
     let tokens = fleet.token_file();
