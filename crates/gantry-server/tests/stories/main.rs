@@ -8,6 +8,7 @@ mod git;
 mod git_protocol;
 mod onboarding;
 mod orders;
+mod real_git;
 mod signatures;
 mod statuses;
 mod support;
