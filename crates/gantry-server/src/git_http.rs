@@ -115,7 +115,7 @@ pub(crate) async fn post_receive_pack(_reader: RepositoryReader) -> Problem {
     Problem::forbidden(READ_ONLY).in_plain_text()
 }
 
-/// Of an answer that has another status than 200, Git would not show the reason.
+/// Clients of every make show their user an error of the protocol, and few the text of another status.
 fn refuse_to_receive() -> Response {
     let body = advertisement::refusal(RECEIVE, READ_ONLY);
     git_answer("application/x-git-receive-pack-advertisement", body)

@@ -49,8 +49,8 @@ pub fn references(version: Version, agent: &str, head: Option<ObjectId>) -> Vec<
     out
 }
 
-/// A refusal that Git shows to its user as the words of the server. It has to be sent with status 200:
-/// of any other answer Git shows the status and nothing else.
+/// A refusal that clients of every make show to their users, if it comes with status 200: of other answers
+/// most show the status and nothing else.
 pub fn refusal(service: &str, sentence: &str) -> Vec<u8> {
     let mut out = opening(service);
     pkt_line::write_error(&mut out, sentence);

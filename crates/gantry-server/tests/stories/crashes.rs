@@ -15,7 +15,7 @@ use testkit::operator::Operator;
 use testkit::{programs, wait};
 use uuid::Uuid;
 
-use crate::git::Git;
+use crate::real_git::Git;
 use crate::support::{add_web, manifest, package_files, seen, sha256, tar_gz};
 
 /// Kills of the long story; each follows another step of its script.

@@ -1,137 +1,19 @@
-//! A client's repository, read by the real `git`, and asked for what no `git` would ask for.
+//! A client's repository: what is in it, and who may read it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::{env, fs};
+use std::fs;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use testkit::client::TestClient;
 use testkit::fleet::TestFleet;
 use testkit::http::Answer;
-use testkit::programs;
 
+use crate::real_git::{Git, VERSION_2, basic, repository, text};
 use crate::support::{fleet_with_deployment, greet, manifest, sha256};
 
 const CHALLENGE: &str = "Basic realm=\"gantry\", charset=\"UTF-8\"";
 const ADVERTISEMENT: &str = "/info/refs?service=git-upload-pack";
-const VERSION_2: (&str, &str) = ("git-protocol", "version=2");
-
-/// What the fleet manager tells a client of its repository.
-fn repository(client: &TestClient) -> Value {
-    client.get(&client.path("/repository"), &[]).expect(200).json()
-}
-
-fn text<'a>(repository: &'a Value, field: &str) -> &'a str {
-    repository[field].as_str().expect("every field is text")
-}
-
-fn basic(username: &str, token: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{username}:{token}")))
-}
-
-/// The real `git`, in a home of its own, with what one client knows.
-pub(crate) struct Git {
-    pub(crate) home: TempDir,
-    ca: PathBuf,
-    url: String,
-    username: String,
-    token: String,
-}
-
-impl Git {
-    pub(crate) fn of(fleet: &TestFleet, client: &TestClient) -> Self {
-        let repository = repository(client);
-        Self {
-            home: tempfile::tempdir().expect("a temporary directory can be made"),
-            ca: fleet.ca(),
-            url: text(&repository, "url").to_owned(),
-            username: text(&repository, "username").to_owned(),
-            token: text(&repository, "token").to_owned(),
-        }
-    }
-
-    /// `git`, which asks a program of ours for user name and token when the server wants them.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let asked = self.home.path().join("askpass");
-        let script =
-            "#!/bin/sh\ncase \"$1\" in User*) echo \"$GIT_USER\";; *) echo \"$GIT_TOKEN\";; esac\n";
-        if !asked.is_file() {
-            fs::write(&asked, script).expect("a script can be written");
-            let runnable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-            fs::set_permissions(&asked, runnable).expect("a script can be made to run");
-        }
-        let mut command = Command::new("git");
-        command
-            .args(arguments)
-            .current_dir(self.home.path())
-            .env_clear()
-            .env("PATH", env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.home.path())
-            .env("LC_ALL", "C")
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_SSL_CAINFO", &self.ca)
-            .env("GIT_ASKPASS", &asked)
-            .env("GIT_USER", &self.username)
-            .env("GIT_TOKEN", &self.token);
-        command
-    }
-
-    fn stdout(&self, arguments: &[&str]) -> String {
-        programs::stdout_of(&mut self.command(arguments))
-    }
-
-    fn number(&self, arguments: &[&str]) -> u64 {
-        self.stdout(arguments).trim().parse().expect("git prints a number")
-    }
-
-    /// What `git` says when it does not succeed.
-    fn refused(&self, arguments: &[&str]) -> String {
-        refusal(&programs::run(&mut self.command(arguments)))
-    }
-
-    /// Clones into `checkout` and gives that folder.
-    pub(crate) fn clone(&self, options: &[&str]) -> PathBuf {
-        self.stdout(&[&["clone", "--quiet"], options, &[&self.url, "checkout"]].concat());
-        self.home.path().join("checkout")
-    }
-
-    pub(crate) fn in_checkout(&self, arguments: &[&str]) -> String {
-        self.stdout(&[&["-C", "checkout"], arguments].concat())
-    }
-
-    pub(crate) fn commits(&self) -> u64 {
-        self.number(&["-C", "checkout", "rev-list", "--count", "origin/main"])
-    }
-
-    fn objects(&self) -> u64 {
-        let counts = self.in_checkout(&["count-objects", "-v"]);
-        let count = |name: &str| -> u64 {
-            let line = counts.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(": "));
-            line.and_then(|it| it.parse().ok()).expect("git counts its objects")
-        };
-        count("count") + count("in-pack")
-    }
-
-    /// Checks every object and that none is missing. What a smaller depth has left over is no fault.
-    pub(crate) fn assert_sound(&self) {
-        let fsck =
-            ["-C", "checkout", "fsck", "--strict", "--full", "--no-dangling", "--no-progress"];
-        let output = programs::run(&mut self.command(&fsck));
-        let said = [output.stdout, output.stderr].concat();
-        assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
-    }
-}
-
-fn refusal(output: &Output) -> String {
-    assert!(!output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 fn bytes(folder: &Path, file: &str) -> Vec<u8> {
     fs::read(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
@@ -251,35 +133,6 @@ fn a_fetch_brings_the_new_commit_and_nothing_else() {
 }
 
 #[test]
-fn a_shallow_clone_can_be_deepened_until_it_is_whole() {
-    let (fleet, press, deployment) = fleet_with_deployment();
-    for (number, greeting) in [(3, "Moin"), (4, "Servus"), (5, "Salut")] {
-        greet(&fleet, &deployment, greeting, "");
-        fleet.operator().revision_reached(press.id(), number);
-    }
-    let git = Git::of(&fleet, &press);
-    let checkout = git.clone(&["--depth", "1"]);
-    assert_eq!(git.commits(), 1);
-    assert!(checkout.join(format!("deployments/{deployment}.yaml")).is_file());
-    git.assert_sound();
-
-    greet(&fleet, &deployment, "Hej", "");
-    fleet.operator().revision_reached(press.id(), 6);
-    for (fetch, commits) in [
-        (&["fetch", "--quiet"][..], 2),
-        (&["fetch", "--quiet", "--deepen", "2"], 4),
-        (&["fetch", "--quiet", "--depth", "1"], 1),
-        (&["fetch", "--quiet", "--depth", "3"], 3),
-        (&["fetch", "--quiet", "--unshallow"], 6),
-    ] {
-        git.in_checkout(fetch);
-        assert_eq!(git.commits(), commits, "{fetch:?}");
-        git.assert_sound();
-    }
-    assert_eq!(git.in_checkout(&["rev-parse", "--is-shallow-repository"]).trim(), "false");
-}
-
-#[test]
 fn the_one_branch_is_listed_at_the_newest_revision() {
     let (fleet, press, _) = fleet_with_deployment();
     let revisions = fleet.operator().get(&format!("/clients/{}/revisions", press.id()));
@@ -291,21 +144,6 @@ fn the_one_branch_is_listed_at_the_newest_revision() {
         format!("ref: refs/heads/main\tHEAD\n{commit}\tHEAD\n{commit}\trefs/heads/main\n")
     );
     assert_eq!(git.stdout(&["ls-remote", "--tags", &url]), "");
-}
-
-#[test]
-fn a_push_is_refused_and_says_why() {
-    let (fleet, press, _) = fleet_with_deployment();
-    let git = Git::of(&fleet, &press);
-    git.clone(&[]);
-    let before = git.in_checkout(&["rev-parse", "HEAD"]);
-    let me = ["-c", "user.name=me", "-c", "user.email=me@example.com"];
-    git.in_checkout(&[&me[..], &["commit", "--quiet", "--allow-empty", "-m", "mine"]].concat());
-
-    let said = git.refused(&["-C", "checkout", "push", "origin", "main"]);
-    assert!(said.contains("nothing can be pushed"), "{said}");
-    let url = git.url.clone();
-    assert!(git.stdout(&["ls-remote", &url, "HEAD"]).starts_with(before.trim()));
 }
 
 #[test]
@@ -409,66 +247,4 @@ fn no_token_is_kept_in_a_log_or_in_a_clone() {
             assert!(!place.contains(secret), "{secret} is in {place}");
         }
     }
-}
-
-/// Sends a body to `git-upload-pack`.
-fn upload_pack(
-    fleet: &TestFleet,
-    client: &TestClient,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Answer {
-    let repository = repository(client);
-    let authorization = basic(client.id(), text(&repository, "token"));
-    let path = format!("/git/{}.git/git-upload-pack", client.id());
-    let headers = [&[("authorization", authorization.as_str())], headers].concat();
-    fleet.http().send("POST", &path, &headers, Some(body))
-}
-
-fn packets(lines: &[&str]) -> Vec<u8> {
-    let line = |it: &&str| match *it {
-        "0000" | "0001" => (*it).to_owned(),
-        line => format!("{:04x}{line}\n", line.len() + 5),
-    };
-    lines.iter().map(line).collect::<String>().into_bytes()
-}
-
-fn gzipped(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    std::io::Write::write_all(&mut encoder, bytes).expect("writing to memory");
-    encoder.finish().expect("writing to memory")
-}
-
-#[test]
-fn a_request_that_git_would_not_send_is_refused() {
-    let (fleet, press, _) = fleet_with_deployment();
-    let send = |headers: &[(&str, &str)], body: &[u8]| upload_pack(&fleet, &press, headers, body);
-    for (lines, says) in [
-        (&["command=fetch", "0001", "want 7", "done", "0000"][..], "object id"),
-        (&["command=ls-refs"], "ends"),
-    ] {
-        send(&[VERSION_2], &packets(lines)).expect_problem(400, "#invalid-request", says);
-    }
-    for garbage in [&b""[..], b"zzzz", b"\0\0\0\0", b"ffff", b"GET / HTTP/1.1\r\n\r\n"] {
-        send(&[VERSION_2], garbage).expect_problem(400, "#invalid-request", "");
-    }
-    let list = packets(&["command=ls-refs", "0001", "0000"]);
-    send(&[], &list).expect_problem(400, "#invalid-request", "");
-    send(&[VERSION_2], &list).expect(200);
-}
-
-#[test]
-fn a_request_that_swells_is_refused() {
-    let (fleet, press, _) = fleet_with_deployment();
-    let send = |encoding: &str, body: &[u8]| {
-        upload_pack(&fleet, &press, &[VERSION_2, ("content-encoding", encoding)], body)
-    };
-    let list = packets(&["command=ls-refs", "0001", "0000"]);
-    send("gzip", &gzipped(&list)).expect(200);
-    let bomb = gzipped(&vec![b'0'; 64 << 20]);
-    assert!(bomb.len() < 1 << 20, "it gets past the limit of a body");
-    send("gzip", &bomb).expect_problem(413, "about:blank", "1048576");
-    send("identity", &vec![b'0'; (1 << 20) + 1]).expect_problem(413, "about:blank", "1048576");
-    send("gzip", b"nothing").expect_problem(400, "#invalid-request", "gzip");
-    send("br", &list).expect_problem(415, "about:blank", "gzip");
 }

@@ -11,6 +11,7 @@ mod git_protocol;
 mod onboarding;
 mod operators;
 mod orders;
+mod real_git;
 mod signatures;
 mod signing_keys;
 mod statuses;

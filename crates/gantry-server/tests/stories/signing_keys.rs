@@ -6,7 +6,7 @@ use serde_json::Value;
 use testkit::client::TestClient;
 use testkit::fleet::TestFleet;
 
-use crate::git::Git;
+use crate::real_git::Git;
 use crate::support::{fleet_with_deployment, greet};
 
 /// Lets a clone check signatures by what the server serves.
