@@ -21,7 +21,7 @@ fn order(plant: &Plant, greeting: &str) {
 #[test]
 fn a_device_that_is_killed_at_any_time_converges_and_installs_nothing_twice() {
     let plant = &mut Plant::start("");
-    plant.deploy("start", &[]);
+    assert!(plant.deploy("start", &[]).status.success());
     for moment in MOMENTS {
         pass(moment);
         plant.press.kill();
@@ -43,7 +43,7 @@ fn a_device_that_is_killed_at_any_time_converges_and_installs_nothing_twice() {
 #[test]
 fn a_server_that_is_killed_at_any_time_loses_nothing_that_it_has_confirmed() {
     let plant = &mut Plant::start("");
-    plant.deploy("start", &[]);
+    assert!(plant.deploy("start", &[]).status.success());
     for moment in MOMENTS {
         pass(moment);
         plant.fleet.kill();

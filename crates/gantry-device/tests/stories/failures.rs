@@ -4,7 +4,7 @@ use std::fs;
 
 use testkit::{programs, wait};
 
-use crate::support::{Plant, docker, example};
+use crate::support::{Plant, WAIT, docker, example};
 
 /// The example application with another Compose file, as version 2.0.0.
 fn add_changed_example(plant: &Plant, from: &str, to: &str) {
@@ -30,7 +30,7 @@ fn a_workload_that_does_not_start_is_told_with_its_own_words() {
         "image: gantry-hello:1",
         "image: gantry-hello:1\n    command: [no]",
     );
-    let output = plant.deploy("Hello", &["--wait"]);
+    let output = plant.deploy("Hello", &WAIT);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(7), "{said}");
     for words in ["service-exited", "exited with code 1", "unknown argument \"no\""] {

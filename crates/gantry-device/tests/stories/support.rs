@@ -16,6 +16,8 @@ use testkit::{programs, wait};
 /// The device's name in every story; each has a fleet of its own.
 pub(crate) const PRESS: &str = "press-7";
 const APPLICATION: &str = "com-gantry-hello";
+/// Waits for what an order wants, and not for ever.
+pub(crate) const WAIT: [&str; 3] = ["--wait", "--timeout", "60s"];
 
 /// Everything that a story needs.
 pub(crate) struct Plant {
@@ -60,7 +62,7 @@ impl Plant {
         let (greeting, port) = (format!("greeting={greeting}"), format!("port={}", self.port));
         let order = [
             &["deploy", APPLICATION, "--to", PRESS, "--name", &self.name],
-            &["--set", &greeting, "--set", &port, "--timeout", "60s"][..],
+            &["--set", &greeting, "--set", &port][..],
             more,
         ];
         programs::run(&mut self.fleet.gantry(&order.concat()))
@@ -68,7 +70,7 @@ impl Plant {
 
     /// As [`Plant::deploy`], and waits until it is installed.
     pub(crate) fn install(&self, greeting: &str) -> String {
-        let output = self.deploy(greeting, &["--wait"]);
+        let output = self.deploy(greeting, &WAIT);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}{errors}\n{}", self.press.log());
