@@ -2,7 +2,7 @@
 //! anything of it is applied, so that the device works on without a network, and an older one is
 //! never taken again (contract §6.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use margo_contract::application_deployment::ApplicationDeployment;
 use margo_contract::digest::Digest;
@@ -11,10 +11,12 @@ use margo_contract::state_manifest::StateManifest;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::package;
 use crate::source::git::Trust;
 use crate::state_dir::{StateDir, StateError};
 
 const FILE: &str = "accepted.json";
+const DOCUMENTS: &str = "documents";
 
 /// The desired state in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +126,20 @@ impl Accepted {
     }
 }
 
+/// Lets go of documents and packages that the desired state in force does not name: a device that is
+/// followed for years must not fill up.
+pub(crate) fn tidy(accepted: &Accepted, state: &StateDir) -> Result<(), StateError> {
+    let documents = accepted.deployments.values().map(|digest| file_name(digest, "yaml"));
+    state.keep_only(DOCUMENTS, &documents.collect())?;
+    let mut packages = BTreeSet::new();
+    for id in accepted.deployments.keys() {
+        // Where a document cannot be read nobody knows what it needs.
+        let Ok(document) = accepted.document(id, state) else { return Ok(()) };
+        packages.extend(document.components.iter().filter_map(|it| package::file_name(&it.source)));
+    }
+    state.keep_only(package::FOLDER, &packages)
+}
+
 fn check_document(id: Uuid, bytes: &[u8], device: &str) -> Result<(), Refusal> {
     let document =
         ApplicationDeployment::parse(bytes).map_err(|error| Refusal::Deployment { id, error })?;
@@ -137,7 +153,12 @@ fn check_document(id: Uuid, bytes: &[u8], device: &str) -> Result<(), Refusal> {
 }
 
 fn document_file(digest: &Digest) -> String {
-    format!("documents/{}.yaml", digest.to_string().trim_start_matches("sha256:"))
+    format!("{DOCUMENTS}/{}", file_name(digest, "yaml"))
+}
+
+/// A file that is called after a digest.
+pub(crate) fn file_name(digest: &Digest, extension: &str) -> String {
+    format!("{}.{extension}", digest.to_string().trim_start_matches("sha256:"))
 }
 
 #[cfg(test)]
@@ -194,6 +215,29 @@ mod tests {
         assert_eq!(Accepted::load(&state).expect("readable"), Some(accepted.clone()));
         let id = ID.parse().expect("a UUID");
         assert_eq!(accepted.document(&id, &state).expect("it was kept").name, "web");
+    }
+
+    #[test]
+    fn what_is_no_longer_named_does_not_stay_on_the_disk() {
+        let (_folder, state) = state();
+        let mut in_force = None;
+        for (version, value) in [(1, "a"), (2, "b")] {
+            let taken = take(&fetched(version, &document(value)), in_force.as_ref(), &state);
+            let Ok(Acceptance::Accepted(accepted)) = taken else { panic!("a good desired state") };
+            in_force = Some(accepted);
+        }
+        state.save_bytes("packages/old.tar.gz", b"old").expect("writable");
+        let in_force = in_force.expect("it was accepted");
+        let id: Uuid = ID.parse().expect("a UUID");
+        let source =
+            in_force.document(&id, &state).expect("it was kept").components[0].source.clone();
+        let needed = package::file_name(&source).expect("it has a package");
+        state.save_bytes(&format!("packages/{needed}"), b"needed").expect("writable");
+
+        tidy(&in_force, &state).expect("removable");
+        let files = |folder: &str| std::fs::read_dir(state.join(folder)).expect("readable").count();
+        assert_eq!((files("documents"), files("packages")), (1, 1));
+        assert!(in_force.document(&id, &state).is_ok());
     }
 
     // margo(§6.6 steps 3 and 3a).

@@ -16,7 +16,7 @@ use margo_contract::digest::Digest;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 
-use crate::accepted::{Acceptance, Accepted, Fetched};
+use crate::accepted::{self, Acceptance, Accepted, Fetched};
 use crate::carry_out::{CarryOut, Surroundings};
 use crate::clock;
 use crate::config::Config;
@@ -180,8 +180,9 @@ impl<'a> Agent<'a> {
             Ok(Acceptance::Unchanged) => contact.security_events.end(contact.state),
             Ok(Acceptance::Accepted(accepted)) => {
                 tracing::info!(revision = accepted.manifest_version, "accepted a desired state");
+                let tidied = accepted::tidy(&accepted, contact.state);
                 self.accepted = Some(accepted);
-                contact.security_events.end(contact.state)
+                tidied.and_then(|()| contact.security_events.end(contact.state))
             }
         };
         let kept = kept.and_then(|()| match fetched.trust {
@@ -189,7 +190,10 @@ impl<'a> Agent<'a> {
             None => Ok(()),
         });
         if let Err(error) = kept {
-            tracing::error!(error = crate::chain(&error), "cannot write down what is trusted");
+            tracing::error!(
+                error = crate::chain(&error),
+                "the state directory cannot be kept in order"
+            );
         }
     }
 

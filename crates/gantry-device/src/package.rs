@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use margo_contract::component::Source;
 use margo_contract::digest::Digest;
 
+use crate::accepted;
 use crate::fleet_manager::{FleetManager, LinkError};
 use crate::state_dir::{StateDir, StateError};
 
+/// Where packages are kept in the state directory.
+pub(crate) const FOLDER: &str = "packages";
 /// The largest package, in bytes.
 const LARGEST: u64 = 64 << 20;
 
@@ -50,10 +53,8 @@ pub(crate) fn fetch(
     if !location.starts_with("https://") {
         return Err(PackageError::NotHttps(location.clone()));
     }
-    let promised = location.rsplit('/').next().and_then(|it| it.parse::<Digest>().ok());
-    // Without a digest the location stands for what is there: the same place is the same package.
-    let name = promised.unwrap_or_else(|| Digest::of(location.as_bytes()));
-    let file = format!("packages/{}.tar.gz", name.to_string().trim_start_matches("sha256:"));
+    let promised = promised_digest(location);
+    let file = format!("{FOLDER}/{}", name_of(location));
     if let Some(bytes) = state.load_bytes(&file)?
         && promised.is_none_or(|it| it == Digest::of(&bytes))
     {
@@ -73,6 +74,25 @@ pub(crate) fn fetch(
     }
     state.save_bytes(&file, &bytes)?;
     Ok(state.join(&file))
+}
+
+/// What a component's package is called in its folder.
+pub(crate) fn file_name(source: &Source) -> Option<String> {
+    match source {
+        Source::Package { location, .. } => Some(name_of(location)),
+        Source::Registry { .. } => None,
+    }
+}
+
+/// The digest that a location ends with, as those of a fleet manager do.
+fn promised_digest(location: &str) -> Option<Digest> {
+    location.rsplit('/').next()?.parse().ok()
+}
+
+/// Without a digest the location stands for what is there: the same place is the same package.
+fn name_of(location: &str) -> String {
+    let name = promised_digest(location).unwrap_or_else(|| Digest::of(location.as_bytes()));
+    accepted::file_name(&name, "tar.gz")
 }
 
 /// What fails between us and the fleet manager passes; only a clear no is about the package.

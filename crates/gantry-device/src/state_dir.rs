@@ -1,6 +1,7 @@
 //! The state directory: what has to outlive power cuts. Small documents in files of their own, each
 //! replaced as a whole: it is there as it was, or as it shall be, and never half.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -126,6 +127,24 @@ impl StateDir {
     }
 }
 
+impl StateDir {
+    /// Removes the files of a folder that are not named.
+    pub(crate) fn keep_only(
+        &self,
+        folder: &str,
+        names: &BTreeSet<String>,
+    ) -> Result<(), StateError> {
+        let Ok(entries) = fs::read_dir(self.join(folder)) else { return Ok(()) };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !names.contains(&name) {
+                self.remove(&format!("{folder}/{name}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +159,21 @@ mod tests {
         state.remove("deep").expect("removable");
         state.remove("deep").expect("gone already");
         assert_eq!(state.load::<u64>("deep/number.json").expect("readable"), None);
+    }
+
+    #[test]
+    fn what_is_not_to_be_kept_goes() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = StateDir::open(folder.path()).expect("nobody else has it");
+        let kept = BTreeSet::from(["a.json".to_owned(), "missing.json".to_owned()]);
+        state.keep_only("few", &kept).expect("no folder is no trouble");
+        for name in ["few/a.json", "few/b.json", "few/b.new"] {
+            state.save(name, &1).expect("writable");
+        }
+        state.keep_only("few", &kept).expect("removable");
+        let left: Vec<_> = fs::read_dir(state.join("few")).expect("readable").collect();
+        assert_eq!(left.len(), 1);
+        assert!(state.join("few/a.json").is_file());
     }
 
     #[test]

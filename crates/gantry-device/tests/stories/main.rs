@@ -8,5 +8,6 @@ mod crashes;
 mod failures;
 mod main_job;
 mod offline;
+mod refusals;
 mod standing;
 mod support;
