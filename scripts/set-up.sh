@@ -128,7 +128,11 @@ need_docker
 case $purpose in
 demo) ;;
 test) ;;
-ci) need_deny ;;
+ci)
+  need_deny
+  # For libFuzzer.
+  need g++ g++
+  ;;
 *) fail "unknown purpose '$purpose': demo, test or ci" ;;
 esac
 say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"
