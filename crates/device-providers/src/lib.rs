@@ -107,8 +107,8 @@ pub mod code {
     pub const INTERRUPTED: &str = "interrupted";
 }
 
-/// An error with its causes, for a message.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes on one line, for a message.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
