@@ -48,6 +48,11 @@ impl Identity {
         Ok(Self { key, certificate_der })
     }
 
+    /// The fingerprint of the certificate that is there, also while the client works.
+    pub(crate) fn look_at_fingerprint(state: &StateDir) -> Result<Option<String>> {
+        Ok(state.load_bytes(CERTIFICATE)?.map(|der| Digest::of(&der).to_string()))
+    }
+
     /// SHA-256 of the certificate, as an operator compares it before approving.
     pub(crate) fn fingerprint(&self) -> String {
         Digest::of(&self.certificate_der).to_string()

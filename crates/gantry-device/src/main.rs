@@ -110,10 +110,9 @@ fn perform(arguments: &Arguments) -> Result<()> {
         Command::Run => run(&config),
         Command::Status { output } => show_status(&config, *output),
         Command::Fingerprint => {
-            let state = StateDir::look(&config.state_dir);
-            let status = ClientStatus::load(&state)?;
-            let fingerprint = match status {
-                Some(status) => status.certificate_fingerprint,
+            let known = Identity::look_at_fingerprint(&StateDir::look(&config.state_dir))?;
+            let fingerprint = match known {
+                Some(fingerprint) => fingerprint,
                 None => {
                     Identity::open_or_make(&StateDir::open(&config.state_dir)?, &config.device.id)?
                         .fingerprint()
