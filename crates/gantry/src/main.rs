@@ -4,6 +4,7 @@
 mod api;
 mod arguments;
 mod clock;
+mod clone;
 mod commands;
 mod config;
 mod exit_code;

@@ -98,6 +98,9 @@ pub struct SigningKey {
     pub public_key: String,
     /// The line for a file that Git's `gpg.ssh.allowedSignersFile` names.
     pub allowed_signers_line: String,
+    /// Whether it is the newest, which signs. A client's next revision after a rotation is still signed by
+    /// the key before it and introduces this one.
+    pub in_use: bool,
 }
 
 /// A device that a client speaks for.

@@ -12,6 +12,8 @@ use crate::support::{
 
 const PAGE: &[&str] = &["items"];
 const WHOAMI: &[&str] = &["name", "role"];
+const REPOSITORY: &[&str] = &["url", "branch", "username", "token", "expiresAt", "signers"];
+const SIGNING_KEY: &[&str] = &["publicKey", "allowedSignersLine", "inUse"];
 const CLIENT: &[&str] = &[
     "id",
     "name",
@@ -111,6 +113,9 @@ fn what_is_asked_for_is_json_or_yaml_with_stable_fields() {
     assert_eq!(client["items"], Value::Null);
     has_fields(&client, CLIENT);
     has_fields(&client["devices"][0], DEVICE);
+    let keys = result(&fleet, &["signing-key", "list"]);
+    has_fields(&keys, PAGE);
+    has_fields(&keys["items"][0], SIGNING_KEY);
 
     let applications = result(&fleet, &["application", "list"]);
     has_fields(&applications, PAGE);
@@ -162,6 +167,14 @@ fn what_is_ordered_is_json_or_yaml_too() {
     // What a device was told of stays in `removing` until it says something.
     press.get(&press.path("/deployments"), &[]).expect(200);
     assert_eq!(result(&fleet, &["deployment", "remove", HELLO])["wanted"], false);
+
+    let repository = ["client", "repository", "press-7", "-o"];
+    let json = good(&fleet, &[&repository[..], &["json"]].concat());
+    let yaml = good(&fleet, &[&repository[..], &["yaml"]].concat());
+    has_fields(&serde_json::from_str(&json).expect("one JSON document"), REPOSITORY);
+    has_fields(&serde_saphyr::from_str(&yaml).expect("one YAML document"), REPOSITORY);
+    let rotated = good(&fleet, &["signing-key", "rotate", "-o", "json"]);
+    has_fields(&serde_json::from_str(&rotated).expect("one JSON document"), SIGNING_KEY);
 
     let tokens = fleet.token_file();
     let login = ["login", &fleet.url(), "--token-file", argument(&tokens)];
