@@ -356,6 +356,13 @@ pub struct Revision {
 #[serde(rename_all = "camelCase")]
 pub struct RevisionDocument {
     pub deployment_id: String,
+    /// What the deployment is called.
+    pub name: String,
+    pub application_id: String,
+    pub application_version: String,
+    /// The values that operators had given.
+    #[schema(value_type = Object)]
+    pub parameters: BTreeMap<String, Value>,
     pub digest: String,
     pub yaml: String,
 }

@@ -72,7 +72,15 @@ const REVISION: &[&str] = &[
     "manifest",
     "documents",
 ];
-const REVISION_DOCUMENT: &[&str] = &["deploymentId", "digest", "yaml"];
+const REVISION_DOCUMENT: &[&str] = &[
+    "deploymentId",
+    "name",
+    "applicationId",
+    "applicationVersion",
+    "parameters",
+    "digest",
+    "yaml",
+];
 
 /// What a command prints for programs: the same in both forms, and nothing beside it.
 #[track_caller]
