@@ -260,8 +260,24 @@ pub(crate) enum DesiredStateCommand {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
         /// The revision's number, as `gantry desired-state log` shows it.
+        #[arg(value_parser = revision())]
         revision: Option<u64>,
     },
+    /// Show what differs between two revisions: deployments, versions, parameters and documents.
+    Diff {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+        /// The older revision [default: the one before TO].
+        #[arg(value_parser = revision())]
+        from: Option<u64>,
+        /// The newer revision [default: the newest].
+        #[arg(value_parser = revision())]
+        to: Option<u64>,
+    },
+}
+
+fn revision() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod api;
 mod arguments;
+mod changes;
 mod clock;
 mod clone;
 mod commands;

@@ -1,11 +1,15 @@
 //! What operators and the fleet manager say to each other: the JSON bodies of the operator API, which
 //! the server answers and the command line reads. Times are RFC 3339 in UTC.
 
+mod change;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+pub use change::{ChangeKind, DeploymentChange, ParameterChange};
 
 /// Where every path of this API begins.
 pub const BASE_PATH: &str = "/operator/v1";

@@ -81,6 +81,18 @@ const REVISION_DOCUMENT: &[&str] = &[
     "digest",
     "yaml",
 ];
+const DIFFERENCE: &[&str] = &["clientId", "from", "to", "changes"];
+const CHANGE: &[&str] = &[
+    "deploymentId",
+    "name",
+    "applicationId",
+    "what",
+    "versionBefore",
+    "versionAfter",
+    "parameters",
+    "diff",
+];
+const PARAMETER_CHANGE: &[&str] = &["name", "before", "after"];
 
 /// What a command prints for programs: the same in both forms, and nothing beside it.
 #[track_caller]
@@ -149,6 +161,14 @@ fn what_is_asked_for_is_json_or_yaml_with_stable_fields() {
     let revision = result(&fleet, &["desired-state", "show", "press-7"]);
     has_fields(&revision, REVISION);
     has_fields(&revision["documents"][0], REVISION_DOCUMENT);
+    let difference = result(&fleet, &["desired-state", "diff", "press-7"]);
+    has_fields(&difference, DIFFERENCE);
+    assert_eq!(difference["changes"][0]["what"], "added");
+    good(&fleet, &["deployment", "update", HELLO, "--set", "greeting=yes"]);
+    published(&fleet, 3);
+    let difference = result(&fleet, &["desired-state", "diff", "press-7"]);
+    has_fields(&difference["changes"][0], CHANGE);
+    has_fields(&difference["changes"][0]["parameters"][0], PARAMETER_CHANGE);
 }
 
 #[test]

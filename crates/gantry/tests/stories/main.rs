@@ -5,6 +5,7 @@ mod applications;
 mod clients;
 mod deployments;
 mod formats;
+mod history;
 mod repositories;
 mod session;
 mod support;

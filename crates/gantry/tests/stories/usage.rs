@@ -61,6 +61,7 @@ fn every_command_explains_itself() {
         "deployment",
         "desired-state log",
         "desired-state show",
+        "desired-state diff",
         "desired-state",
         "",
     ];
