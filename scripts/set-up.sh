@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler and git, a
-# Docker Engine and Docker Compose v2. Says clearly what is missing when it cannot. Safe to run again: what is there
-# is left alone. Usage: scripts/set-up.sh demo|test
+# Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, what git
+# checks signatures with, a Docker Engine and Docker Compose v2. Says clearly what is missing when it cannot. Safe to
+# run again: what is there is left alone. Usage: scripts/set-up.sh demo|test
 set -euo pipefail
 
 purpose=${1:?usage: scripts/set-up.sh demo|test}
@@ -123,6 +123,7 @@ need_deny() {
 need_rust
 command -v cc >/dev/null || install_packages gcc libc6-dev
 need git git
+need ssh-keygen openssh-client
 need curl curl
 need_docker
 case $purpose in

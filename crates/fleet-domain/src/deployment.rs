@@ -191,7 +191,8 @@ impl Deployment {
             Life::Withdrawn(_) | Life::Gone => return Err(ReorderRefused::Withdrawn),
         };
         let former = mem::replace(&mut self.components, components);
-        if self.published.take().is_some() || !self.former_components.is_empty() {
+        // What was never published no device can speak of.
+        if self.published.take().is_some() {
             self.former_components = former;
         }
         self.life = Life::Ordered { before };

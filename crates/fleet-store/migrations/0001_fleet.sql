@@ -143,6 +143,9 @@ CREATE TABLE revision_documents (
     revision BIGINT NOT NULL,
     deployment_id TEXT NOT NULL,
     digest TEXT NOT NULL,
+    -- What the document was made of. The same document may come of other versions and values later.
+    application_version TEXT NOT NULL,
+    parameters TEXT NOT NULL,
     PRIMARY KEY (client_id, revision, deployment_id),
     FOREIGN KEY (client_id, revision) REFERENCES revisions (client_id, number),
     FOREIGN KEY (client_id, deployment_id, digest)

@@ -37,7 +37,7 @@ pub use events::{DeploymentEvent, Event, KEPT_EVENTS};
 pub use jobs::Job;
 pub use operators::Operator;
 pub use repository::{GitObject, GitObjectKind, PackCursor, PackRange};
-pub use revisions::{NewRevision, Revision};
+pub use revisions::{NewRevision, RevisedDeployment, Revision};
 pub use store::{OpenError, Snapshot, Store, StoreOptions, Transaction, sqlite_url};
 
 /// Whether something new was added.

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use fleet_domain::desired_state::{DesiredState, Document};
-use fleet_domain::ids::{ClientId, DeploymentId, ObjectId, OperatorName, RevisionNumber, Sha256};
+use fleet_domain::ids::{
+    ApplicationId, ApplicationVersion, ClientId, DeploymentId, DeploymentName, ObjectId,
+    OperatorName, RevisionNumber, Sha256,
+};
 
 use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{from_json, to_json};
-use crate::{Event, GitObject, Snapshot, StoreError, Transaction};
+use crate::{DeploymentEntry, Event, GitObject, Snapshot, StoreError, Transaction};
 
 /// One revision, without the documents that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,32 @@ pub struct Revision {
     pub operators: Vec<OperatorName>,
     /// The SSH public key whose signature the commit carries.
     pub signer: Option<String>,
+}
+
+/// A deployment as a revision has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisedDeployment {
+    pub id: DeploymentId,
+    pub name: DeploymentName,
+    pub application: ApplicationId,
+    pub version: ApplicationVersion,
+    /// The values that operators had given, as a JSON object.
+    pub parameters: String,
+    pub document: Document,
+}
+
+impl From<&DeploymentEntry> for RevisedDeployment {
+    /// As the next revision will have it.
+    fn from(entry: &DeploymentEntry) -> Self {
+        Self {
+            id: entry.deployment.id(),
+            name: entry.name.clone(),
+            application: entry.application.clone(),
+            version: entry.version.clone(),
+            parameters: entry.parameters.clone(),
+            document: entry.document.clone(),
+        }
+    }
 }
 
 /// A revision with all that makes it fetchable.
@@ -90,6 +119,29 @@ impl Snapshot {
         .await?;
         let rows = rows.iter().map(|row| Columns::of("revision_documents", row));
         rows.map(|row| Ok((row.parsed("deployment_id")?, row.parsed("digest")?))).collect()
+    }
+
+    /// The deployments of a revision, with their documents and what these were made of.
+    pub async fn revised_deployments(
+        &mut self,
+        client: ClientId,
+        number: RevisionNumber,
+    ) -> Result<Vec<RevisedDeployment>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT revised.deployment_id, revised.digest, revised.application_version, \
+             revised.parameters, documents.bytes, deployments.name, deployments.application_id \
+             FROM revision_documents AS revised \
+             JOIN documents ON documents.client_id = revised.client_id \
+             AND documents.deployment_id = revised.deployment_id \
+             AND documents.digest = revised.digest \
+             JOIN deployments ON deployments.id = revised.deployment_id \
+             WHERE revised.client_id = $1 AND revised.revision = $2 ORDER BY revised.deployment_id",
+        )
+        .bind(client.to_string())
+        .bind(revision_column(number))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| revised(&Columns::of("revision_documents", row))).collect()
     }
 
     /// The bytes of a document that some revision of the client named.
@@ -195,8 +247,9 @@ impl Transaction {
         .execute(self.connection())
         .await?;
         sqlx::query(
-            "INSERT INTO revision_documents (client_id, revision, deployment_id, digest) \
-             VALUES ($1, $2, $3, $4)",
+            "INSERT INTO revision_documents (client_id, revision, deployment_id, digest, \
+             application_version, parameters) SELECT $1, $2, $3, $4, application_version, parameters \
+             FROM deployments WHERE id = $3",
         )
         .bind(client.to_string())
         .bind(revision_column(revision))
@@ -225,6 +278,17 @@ impl Transaction {
         }
         Ok(())
     }
+}
+
+fn revised(row: &Columns<'_>) -> Result<RevisedDeployment, StoreError> {
+    Ok(RevisedDeployment {
+        id: row.parsed("deployment_id")?,
+        name: row.parsed("name")?,
+        application: row.parsed("application_id")?,
+        version: row.parsed("application_version")?,
+        parameters: row.text("parameters")?,
+        document: Document { digest: row.parsed("digest")?, bytes: row.bytes("bytes")? },
+    })
 }
 
 fn revision(row: &Columns<'_>) -> Result<Revision, StoreError> {

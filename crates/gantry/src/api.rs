@@ -101,6 +101,11 @@ impl Api {
         self.send_json(Method::POST, path, body)
     }
 
+    /// As [`Api::post`], where the path says all that there is to say.
+    pub(crate) fn post_nothing<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.read(&self.send(Method::POST, path, None, REQUEST_TIMEOUT)?)
+    }
+
     pub(crate) fn patch<B: Serialize, T: DeserializeOwned>(
         &self,
         path: &str,

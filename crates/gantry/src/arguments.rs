@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Decide which clients may talk.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// See and replace the keys that sign what clients are told.
+    #[command(subcommand)]
+    SigningKey(SigningKeyCommand),
     /// Manage the catalogue of applications.
     #[command(subcommand)]
     Application(ApplicationCommand),
@@ -85,6 +88,19 @@ pub(crate) enum ClientCommand {
     Reject(Decide),
     /// Shut a client out for ever.
     Revoke(Decide),
+    /// Open a client's Git repository for reading, for a while; kept in the audit log.
+    Repository {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SigningKeyCommand {
+    /// List the keys that have signed or will sign, the oldest first.
+    List,
+    /// Make a new key. Devices learn of it from a commit that the key before it has signed.
+    Rotate,
 }
 
 #[derive(Debug, Args)]
@@ -244,8 +260,24 @@ pub(crate) enum DesiredStateCommand {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
         /// The revision's number, as `gantry desired-state log` shows it.
+        #[arg(value_parser = revision())]
         revision: Option<u64>,
     },
+    /// Show what differs between two revisions: deployments, versions, parameters and documents.
+    Diff {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+        /// The older revision [default: the one before TO].
+        #[arg(value_parser = revision())]
+        from: Option<u64>,
+        /// The newer revision [default: the newest].
+        #[arg(value_parser = revision())]
+        to: Option<u64>,
+    },
+}
+
+fn revision() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..)
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ mod client;
 mod deployment;
 mod desired_state;
 mod session;
+mod signing_key;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -18,6 +19,8 @@ use crate::config::{self, Environment};
 struct Context {
     api: Api,
     format: Format,
+    /// The PEM file with the only certificate authority to trust, for other programs.
+    ca_file: PathBuf,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -31,6 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Command::Logout => session::logout(&file, format),
         Command::Whoami => session::whoami(&context(&file, format)?),
         Command::Client(command) => client::run(command, &context(&file, format)?),
+        Command::SigningKey(command) => signing_key::run(command, &context(&file, format)?),
         Command::Application(command) => application::run(command, &context(&file, format)?),
         Command::Deploy(deploy) => deployment::deploy(deploy, &context(&file, format)?),
         Command::Deployment(command) => deployment::run(command, &context(&file, format)?),
@@ -39,8 +43,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn context(file: &Path, format: Format) -> Result<Context> {
-    let session = config::session(file, &Environment::read())?;
-    Ok(Context { api: Api::new(&session)?, format })
+    let environment = Environment::read();
+    let session = config::session(file, &environment)?;
+    let ca_file = environment.ca.unwrap_or_else(|| config::ca_file(file));
+    Ok(Context { api: Api::new(&session)?, format, ca_file })
 }
 
 /// A cell for what may be absent.

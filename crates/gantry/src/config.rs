@@ -134,10 +134,22 @@ pub(crate) fn load(file: &Path) -> Result<Option<Session>> {
     })
 }
 
-/// Replaces the kept session; at every instant the file is the old one or the new one.
+/// Replaces the kept session and, before it, the file of its certificate authority.
 pub(crate) fn save(file: &Path, session: &Session) -> Result<()> {
-    let folder = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let text = toml::to_string(session).context("writing the configuration")?;
+    replace(&ca_file(file), &session.ca)?;
+    replace(file, &text)
+}
+
+/// Where the certificate authority of the session in `file` is kept once more, for programs that take
+/// nothing but a file, as Git does.
+pub(crate) fn ca_file(file: &Path) -> PathBuf {
+    file.with_extension("ca.pem")
+}
+
+/// Replaces a file; at every instant it is the old one or the new one.
+fn replace(file: &Path, text: &str) -> Result<()> {
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -145,7 +157,7 @@ pub(crate) fn save(file: &Path, session: &Session) -> Result<()> {
         .with_context(|| format!("creating {}", folder.display()))?;
     let name = file.file_name().context("the configuration file has no name")?;
     let draft = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written = write_private(&draft, &text).and_then(|()| fs::rename(&draft, file));
+    let written = write_private(&draft, text).and_then(|()| fs::rename(&draft, file));
     if written.is_err() {
         // The first error is the one to tell; the draft may not exist.
         let _ = fs::remove_file(&draft);
@@ -226,8 +238,9 @@ mod tests {
         let mode = fs::metadata(&file).expect("the file is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(load(&file).expect("read"), Some(a_session()));
+        assert_eq!(fs::read_to_string(ca_file(&file)).expect("it is kept too"), "PEM");
         let left = fs::read_dir(folder.path().join("new")).expect("a folder").count();
-        assert_eq!(left, 1);
+        assert_eq!(left, 2);
     }
 
     #[test]

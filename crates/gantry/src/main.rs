@@ -3,7 +3,9 @@
 
 mod api;
 mod arguments;
+mod changes;
 mod clock;
+mod clone;
 mod commands;
 mod config;
 mod exit_code;

@@ -1,11 +1,15 @@
 //! What operators and the fleet manager say to each other: the JSON bodies of the operator API, which
 //! the server answers and the command line reads. Times are RFC 3339 in UTC.
 
+mod change;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+pub use change::{ChangeKind, DeploymentChange, ParameterChange};
 
 /// Where every path of this API begins.
 pub const BASE_PATH: &str = "/operator/v1";
@@ -98,6 +102,9 @@ pub struct SigningKey {
     pub public_key: String,
     /// The line for a file that Git's `gpg.ssh.allowedSignersFile` names.
     pub allowed_signers_line: String,
+    /// Whether it is the newest, which signs. A client's next revision after a rotation is still signed by
+    /// the key before it and introduces this one.
+    pub in_use: bool,
 }
 
 /// A device that a client speaks for.
@@ -353,6 +360,13 @@ pub struct Revision {
 #[serde(rename_all = "camelCase")]
 pub struct RevisionDocument {
     pub deployment_id: String,
+    /// What the deployment is called.
+    pub name: String,
+    pub application_id: String,
+    pub application_version: String,
+    /// The values that operators had given.
+    #[schema(value_type = Object)]
+    pub parameters: BTreeMap<String, Value>,
     pub digest: String,
     pub yaml: String,
 }

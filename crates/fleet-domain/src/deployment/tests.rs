@@ -143,6 +143,18 @@ fn until_it_takes_up_new_content_a_device_may_speak_of_the_former_components() {
 }
 
 #[test]
+fn what_was_never_published_is_not_what_the_device_speaks_of() {
+    let mut deployment = published(&["api"]);
+    hear(&mut deployment, api(Progress::Installed)).expect("a report that fits");
+    deployment.reorder([name("db")]).expect("it is wanted");
+    deployment.reorder([name("cache")]).expect("it is wanted");
+    assert_eq!(hear(&mut deployment, api(Progress::Installed)), Ok(Heard::Again));
+    deployment.publish(revision(3));
+    let db = report(Progress::Pending, &[("db", Progress::Pending)]).expect("no contradiction");
+    assert_eq!(hear(&mut deployment, db), Err(ReportRefused::UnknownComponent(name("db"))));
+}
+
+#[test]
 fn what_was_withdrawn_is_not_ordered_again_but_anew() {
     let mut deployment = published(&["api"]);
     deployment.withdraw();

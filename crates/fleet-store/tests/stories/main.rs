@@ -8,8 +8,8 @@ use fleet_domain::deployment::{Heard, Life, Progress};
 use fleet_domain::desired_state::DesiredState;
 use fleet_domain::permission::Role;
 use fleet_store::{
-    AddApplication, AddDeployment, Added, Decision, DeviceEntry, Event, KEPT_EVENTS, Operator,
-    Recorded, RemoveApplication, StoreError,
+    AddApplication, AddDeployment, Added, Decision, DeploymentEntry, DeviceEntry, Event,
+    KEPT_EVENTS, Operator, Recorded, RemoveApplication, RevisedDeployment, StoreError,
 };
 
 use support::*;
@@ -75,6 +75,8 @@ async fn a_fleet_is_remembered_from_onboarding_to_removal() {
     assert_eq!(done(snapshot.next_job_at().await), None);
     let bytes = snapshot.document(press.id, pumps.deployment.id(), &pumps.document.digest).await;
     assert_eq!(done(bytes), Some(pumps.document.bytes.clone()));
+    let revised = done(snapshot.revised_deployments(press.id, revision(1)).await);
+    assert_eq!(revised, [RevisedDeployment::from(&pumps)]);
     let bundle = published.bundle.expect("the test gave one");
     assert_eq!(done(snapshot.bundle(press.id, &bundle.digest).await), Some(bundle.bytes));
     let events = done(snapshot.deployment_events(pumps.deployment.id(), 0, 10).await);
@@ -212,6 +214,27 @@ async fn a_revision_is_not_published_twice() {
     done(transaction.publish(press.id, &new_revision(1, desired.clone(), &["c1"])).await);
     let twice = transaction.publish(press.id, &new_revision(1, desired, &["c2"])).await;
     assert!(matches!(twice, Err(StoreError::Duplicate(_))), "{twice:?}");
+}
+
+#[tokio::test]
+async fn each_revision_keeps_what_its_documents_were_made_of() {
+    let fleet = TestStore::new().await;
+    let (press, pumps) = fleet.with_an_ordered_deployment().await;
+    // Another version, and values that differ only in name: the device is told the same.
+    let mut newer = DeploymentEntry { version: id("1.1.0"), ..pumps.clone() };
+    newer.parameters = "{}".to_owned();
+    let mut transaction = fleet.begin().await;
+    for (number, entry, commit) in [(1, &pumps, "c1"), (2, &newer, "c2")] {
+        done(transaction.save_deployment(entry).await);
+        let desired = done(transaction.desired_state(press.id).await);
+        done(transaction.publish(press.id, &new_revision(number, desired, &[commit])).await);
+    }
+    for (number, entry) in [(1, &pumps), (2, &newer)] {
+        let revised = transaction.revised_deployments(press.id, revision(number)).await;
+        assert_eq!(done(revised), [RevisedDeployment::from(entry)]);
+    }
+    assert_eq!(done(transaction.revised_deployments(press.id, revision(3)).await), []);
+    assert_eq!(done(transaction.revised_deployments(client(8).id, revision(1)).await), []);
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use fleet_domain::desired_state::Document;
 use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber, Sha256};
 use fleet_publish::Previous;
 use fleet_store::{
-    Event, GitObject, GitObjectKind, Job, NewRevision, Revision, Snapshot, Transaction,
+    Event, GitObject, GitObjectKind, Job, NewRevision, RevisedDeployment, Revision, Snapshot,
+    Transaction,
 };
 use git_serve::object::PackedObject;
 
@@ -27,10 +28,10 @@ pub(crate) struct PublishedManifest {
     pub(crate) digest: Sha256,
 }
 
-/// A revision with its documents, for operators.
+/// A revision with its deployments, for operators.
 pub(crate) struct RevisionView {
     pub(crate) revision: Revision,
-    pub(crate) documents: Vec<(DeploymentId, Sha256, Vec<u8>)>,
+    pub(crate) deployments: Vec<RevisedDeployment>,
 }
 
 impl Fleet {
@@ -152,12 +153,8 @@ impl Fleet {
             None => snapshot.newest_revision(client).await?,
         };
         let Some(revision) = revision else { return Ok(None) };
-        let mut documents = Vec::new();
-        for (id, digest) in snapshot.revision_documents(client, revision.number).await? {
-            let bytes = snapshot.document(client, id, &digest).await?;
-            documents.push((id, digest, bytes.ok_or(FleetError::Corrupt("revision's document"))?));
-        }
-        Ok(Some(RevisionView { revision, documents }))
+        let deployments = snapshot.revised_deployments(client, revision.number).await?;
+        Ok(Some(RevisionView { revision, deployments }))
     }
 }
 

@@ -3,7 +3,7 @@
 use fleet_domain::client::Standing;
 use fleet_domain::deployment::{Deployment, Life, Progress, Report};
 use fleet_domain::ids::ClientId;
-use fleet_store::{DeploymentEvent, Event};
+use fleet_store::{DeploymentEvent, Event, RevisedDeployment};
 use margo_contract::application_description::ApplicationDescription;
 use operator_api as api;
 use serde_json::Value;
@@ -201,16 +201,24 @@ pub(super) fn revision_summary(it: &fleet_store::Revision) -> api::RevisionSumma
 }
 
 pub(super) fn revision(view: &RevisionView) -> api::Revision {
-    let documents = view.documents.iter().map(|(id, digest, bytes)| api::RevisionDocument {
-        deployment_id: id.to_string(),
-        digest: digest.to_string(),
-        yaml: String::from_utf8_lossy(bytes).into_owned(),
-    });
     api::Revision {
         summary: revision_summary(&view.revision),
         message: view.revision.message.clone(),
         manifest: serde_json::from_slice(&view.revision.manifest).unwrap_or(Value::Null),
-        documents: documents.collect(),
+        documents: view.deployments.iter().map(document).collect(),
+    }
+}
+
+fn document(it: &RevisedDeployment) -> api::RevisionDocument {
+    api::RevisionDocument {
+        deployment_id: it.id.to_string(),
+        name: it.name.to_string(),
+        application_id: it.application.to_string(),
+        application_version: it.version.to_string(),
+        // What was kept was written by this server.
+        parameters: serde_json::from_str(&it.parameters).unwrap_or_default(),
+        digest: it.document.digest.to_string(),
+        yaml: String::from_utf8_lossy(&it.document.bytes).into_owned(),
     }
 }
 

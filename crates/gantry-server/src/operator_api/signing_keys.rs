@@ -20,7 +20,9 @@ pub(super) async fn list(
 ) -> Result<Json<Page<SigningKey>>, Problem> {
     operator.permit(Permission::ViewFleet)?;
     let signers = fleet.signers().await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Page { items: signers.iter().map(answer).collect() }))
+    let newest = signers.last();
+    let items = signers.iter().map(|it| answer(it, Some(it) == newest));
+    Ok(Json(Page { items: items.collect() }))
 }
 
 /// Makes a new key. Each client learns of it with its next revision, and that after it is signed by it.
@@ -32,15 +34,16 @@ pub(super) async fn rotate(
 ) -> Result<Json<SigningKey>, Problem> {
     operator.permit(Permission::ManageKeys)?;
     match fleet.rotate_signing_key(&operator.name, clock::now()).await {
-        Ok(signer) => Ok(Json(answer(&signer))),
+        Ok(signer) => Ok(Json(answer(&signer, true))),
         Err(error @ RotateError::TooMany) => Err(Problem::conflict(error.to_string())),
         Err(RotateError::Fleet(error)) => Err(Problem::internal(&error)),
     }
 }
 
-fn answer(signer: &commit_signature::Signer) -> SigningKey {
+fn answer(signer: &commit_signature::Signer, in_use: bool) -> SigningKey {
     SigningKey {
         public_key: signer.to_string(),
         allowed_signers_line: signer.allowed_signers_line(COMMITTER_EMAIL),
+        in_use,
     }
 }

@@ -1,12 +1,12 @@
 //! `gantry client`: which clients there are, and which may talk.
 
 use anyhow::Result;
-use operator_api::{Client, Decision, Page, Standing};
+use operator_api::{Client, Decision, Page, RepositoryAccess, Standing};
 
 use super::{Context, or_dash};
 use crate::api::segment;
 use crate::arguments::{ClientCommand, Decide};
-use crate::{output, resolve, table};
+use crate::{clone, output, resolve, table};
 
 pub(super) fn run(command: &ClientCommand, context: &Context) -> Result<()> {
     match command {
@@ -21,6 +21,13 @@ pub(super) fn run(command: &ClientCommand, context: &Context) -> Result<()> {
         ClientCommand::Approve(decide) => decide_on(decide, "approve", context),
         ClientCommand::Reject(decide) => decide_on(decide, "reject", context),
         ClientCommand::Revoke(decide) => decide_on(decide, "revoke", context),
+        ClientCommand::Repository { client } => {
+            let client = resolve::client(&context.api, client)?;
+            let path = format!("/clients/{}/repository", segment(&client.id));
+            let access: RepositoryAccess = context.api.post_nothing(&path)?;
+            let command = clone::command(&access, &context.ca_file)?;
+            output::result(context.format, &access, |it| repository(it, &command))
+        }
     }
 }
 
@@ -70,6 +77,21 @@ fn show(client: &Client) -> String {
         text.push_str(&table::clean_lines(&format!("{:#}\n", device.capabilities)));
     }
     text
+}
+
+fn repository(access: &RepositoryAccess, command: &str) -> String {
+    let fields = table::fields(&[
+        ("Url", Some(access.url.clone())),
+        ("Branch", Some(access.branch.clone())),
+        ("User name", Some(access.username.clone())),
+        ("Token", Some(access.token.clone())),
+        ("Expires", Some(access.expires_at.clone())),
+        ("Signed by", Some(access.signers.join(", ")).filter(|it| !it.is_empty())),
+    ]);
+    format!(
+        "{fields}\nClone it: paste this into a shell, and the token when it asks.\n  {}\n",
+        table::clean(command)
+    )
 }
 
 fn standing(standing: Standing) -> &'static str {

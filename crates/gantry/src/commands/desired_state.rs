@@ -1,7 +1,9 @@
 //! `gantry desired-state`: what a client was told, when and why.
 
+mod diff;
+
 use anyhow::Result;
-use operator_api::{Page, Revision, RevisionSummary};
+use operator_api::{Client, Page, Revision, RevisionSummary};
 
 use super::Context;
 use crate::api::segment;
@@ -18,12 +20,20 @@ pub(super) fn run(command: &DesiredStateCommand, context: &Context) -> Result<()
         }
         DesiredStateCommand::Show { client, revision } => {
             let client = resolve::client(&context.api, client)?;
-            let number = revision.map_or_else(|| "latest".to_owned(), |it| it.to_string());
-            let path = format!("/clients/{}/revisions/{number}", segment(&client.id));
-            let revision: Revision = context.api.get(&path)?;
+            let revision = revision_of(&client, *revision, context)?;
             output::result(context.format, &revision, show)
         }
+        DesiredStateCommand::Diff { client, from, to } => {
+            let client = resolve::client(&context.api, client)?;
+            diff::run(&client, *from, *to, context)
+        }
     }
+}
+
+/// One revision of a client, or its newest.
+fn revision_of(client: &Client, number: Option<u64>, context: &Context) -> Result<Revision> {
+    let number = number.map_or_else(|| "latest".to_owned(), |it| it.to_string());
+    Ok(context.api.get(&format!("/clients/{}/revisions/{number}", segment(&client.id)))?)
 }
 
 fn log(revisions: &Page<RevisionSummary>) -> String {

@@ -49,6 +49,8 @@ fn token_text(path: &Path) -> Result<String> {
 }
 
 pub(super) fn logout(file: &Path, format: Format) -> Result<()> {
+    // No secret, and nobody's any more: that it stays, or was gone before, is no failure.
+    let _ = fs::remove_file(config::ca_file(file));
     match fs::remove_file(file) {
         Ok(()) => output::sentence(format, "Signed out. The token itself stays valid."),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

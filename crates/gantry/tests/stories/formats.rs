@@ -12,6 +12,8 @@ use crate::support::{
 
 const PAGE: &[&str] = &["items"];
 const WHOAMI: &[&str] = &["name", "role"];
+const REPOSITORY: &[&str] = &["url", "branch", "username", "token", "expiresAt", "signers"];
+const SIGNING_KEY: &[&str] = &["publicKey", "allowedSignersLine", "inUse"];
 const CLIENT: &[&str] = &[
     "id",
     "name",
@@ -70,7 +72,27 @@ const REVISION: &[&str] = &[
     "manifest",
     "documents",
 ];
-const REVISION_DOCUMENT: &[&str] = &["deploymentId", "digest", "yaml"];
+const REVISION_DOCUMENT: &[&str] = &[
+    "deploymentId",
+    "name",
+    "applicationId",
+    "applicationVersion",
+    "parameters",
+    "digest",
+    "yaml",
+];
+const DIFFERENCE: &[&str] = &["clientId", "from", "to", "changes"];
+const CHANGE: &[&str] = &[
+    "deploymentId",
+    "name",
+    "applicationId",
+    "what",
+    "versionBefore",
+    "versionAfter",
+    "parameters",
+    "diff",
+];
+const PARAMETER_CHANGE: &[&str] = &["name", "before", "after"];
 
 /// What a command prints for programs: the same in both forms, and nothing beside it.
 #[track_caller]
@@ -111,6 +133,9 @@ fn what_is_asked_for_is_json_or_yaml_with_stable_fields() {
     assert_eq!(client["items"], Value::Null);
     has_fields(&client, CLIENT);
     has_fields(&client["devices"][0], DEVICE);
+    let keys = result(&fleet, &["signing-key", "list"]);
+    has_fields(&keys, PAGE);
+    has_fields(&keys["items"][0], SIGNING_KEY);
 
     let applications = result(&fleet, &["application", "list"]);
     has_fields(&applications, PAGE);
@@ -136,6 +161,14 @@ fn what_is_asked_for_is_json_or_yaml_with_stable_fields() {
     let revision = result(&fleet, &["desired-state", "show", "press-7"]);
     has_fields(&revision, REVISION);
     has_fields(&revision["documents"][0], REVISION_DOCUMENT);
+    let difference = result(&fleet, &["desired-state", "diff", "press-7"]);
+    has_fields(&difference, DIFFERENCE);
+    assert_eq!(difference["changes"][0]["what"], "added");
+    good(&fleet, &["deployment", "update", HELLO, "--set", "greeting=yes"]);
+    published(&fleet, 3);
+    let difference = result(&fleet, &["desired-state", "diff", "press-7"]);
+    has_fields(&difference["changes"][0], CHANGE);
+    has_fields(&difference["changes"][0]["parameters"][0], PARAMETER_CHANGE);
 }
 
 #[test]
@@ -162,6 +195,14 @@ fn what_is_ordered_is_json_or_yaml_too() {
     // What a device was told of stays in `removing` until it says something.
     press.get(&press.path("/deployments"), &[]).expect(200);
     assert_eq!(result(&fleet, &["deployment", "remove", HELLO])["wanted"], false);
+
+    let repository = ["client", "repository", "press-7", "-o"];
+    let json = good(&fleet, &[&repository[..], &["json"]].concat());
+    let yaml = good(&fleet, &[&repository[..], &["yaml"]].concat());
+    has_fields(&serde_json::from_str(&json).expect("one JSON document"), REPOSITORY);
+    has_fields(&serde_saphyr::from_str(&yaml).expect("one YAML document"), REPOSITORY);
+    let rotated = good(&fleet, &["signing-key", "rotate", "-o", "json"]);
+    has_fields(&serde_json::from_str(&rotated).expect("one JSON document"), SIGNING_KEY);
 
     let tokens = fleet.token_file();
     let login = ["login", &fleet.url(), "--token-file", argument(&tokens)];

@@ -5,6 +5,8 @@ mod applications;
 mod clients;
 mod deployments;
 mod formats;
+mod history;
+mod repositories;
 mod session;
 mod support;
 mod terminal;

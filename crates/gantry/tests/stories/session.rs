@@ -35,6 +35,8 @@ fn a_session_is_kept_privately_until_logout() {
     assert_eq!(told.stdout, format!("Signed in to {} as admin (administrator).\n", fleet.url()));
     let mode = fs::metadata(&session).expect("the session is kept").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    let ca = fleet.dir().join("operator.ca.pem");
+    assert!(ca.exists());
     assert_eq!(good(&fleet, &["whoami"]), "Name: admin\nRole: administrator\n");
 
     // The certificate authority is kept too, so that it need not be named again.
@@ -43,7 +45,7 @@ fn a_session_is_kept_privately_until_logout() {
     run(&mut fleet.bare_gantry(&again)).ends(0);
 
     assert_has(&good(&fleet, &["logout"]), &["Signed out"]);
-    assert!(!session.exists());
+    assert!(!session.exists() && !ca.exists());
     assert_eq!(run(&mut fleet.bare_gantry(&["logout"])).ends(0).stdout, "Nobody was signed in.\n");
     run(&mut fleet.bare_gantry(&["whoami"])).refuses(3, &["not signed in"]);
 }

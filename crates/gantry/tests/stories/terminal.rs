@@ -97,7 +97,7 @@ fn a_terminal_is_told_why_a_device_has_failed() {
 
 /// Everything that the fleet manager tells, in one form.
 fn everything(fleet: &TestFleet, client: &str, deployment: &str, format: &str) -> Vec<Told> {
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["client", "list"],
         &["client", "show", client],
         &["application", "list"],
@@ -106,6 +106,7 @@ fn everything(fleet: &TestFleet, client: &str, deployment: &str, format: &str) -
         &["deployment", "show", deployment],
         &["desired-state", "log", "press-7"],
         &["desired-state", "show", "press-7"],
+        &["desired-state", "diff", "press-7"],
     ];
     let told = commands.map(|command| gantry(fleet, &[command, &["-o", format]].concat()).ends(0));
     told.into()
