@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, what git
-# checks signatures with, a Docker Engine and Docker Compose v2. Says clearly what is missing when it cannot. Safe to
-# run again: what is there is left alone. Usage: scripts/set-up.sh demo|test
+# Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
+# Engine and Docker Compose v2; for the tests also what git checks signatures with, and the Git libraries that devices
+# may fetch with, below target/git-clients. Says clearly what is missing when it cannot. Safe to run again: what is
+# there is left alone. Usage: scripts/set-up.sh demo|test|ci
 set -euo pipefail
 
 purpose=${1:?usage: scripts/set-up.sh demo|test}
 cd "$(dirname "$0")/.."
 state=${GANTRY_SET_UP_DIR:-target/set-up}
 mkdir -p "$state"
+# Package managers keep their caches in a home.
+export HOME=${HOME:-~}
 
 say() { printf 'set-up: %s\n' "$*"; }
 fail() {
@@ -120,6 +123,61 @@ need_deny() {
   quietly cargo install --locked cargo-deny --version "$version" --debug || fail "could not install cargo-deny (see above)."
 }
 
+# The languages of the Git libraries that the tests drive.
+need_languages() {
+  local packages=()
+  # Debian's Python comes without what makes a virtual environment.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+  command -v node >/dev/null || packages+=(nodejs)
+  command -v npm >/dev/null || packages+=(npm)
+  command -v go >/dev/null || packages+=(golang-go)
+  command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
+  command -v mvn >/dev/null || packages+=(maven)
+  [ ${#packages[@]} = 0 ] || install_packages ca-certificates "${packages[@]}"
+}
+
+# Installs a Git library, and beside it the program of the tests that drives it, called `follow`. The stamp tells from
+# which files. The package managers are asked for what is pinned there and find their registries as they always do.
+need_git_client() { # need_git_client LIBRARY HOW
+  local from=crates/gantry-server/tests/git_clients/$1 to=$PWD/target/git-clients/$1 stamp
+  stamp=$(cd "$from" && sha256sum -- *)
+  [ "$(cat "$to/stamp" 2>/dev/null)" = "$stamp" ] && return
+  say "installing $1, a Git library that the tests drive"
+  rm -rf "$to"
+  mkdir -p "$to"
+  cp "$from"/* "$to"
+  (cd "$to" && quietly_in_here "$2") || fail "could not install $1 (see above)."
+  printf '%s\n' "$stamp" >"$to/stamp"
+}
+
+install_python_client() {
+  python3 -m venv venv &&
+    venv/bin/python -m pip install --no-deps --only-binary :all: -r requirements.txt
+}
+
+install_node_client() {
+  npm ci --ignore-scripts --no-audit --no-fund
+}
+
+install_go_client() {
+  # The Go that is there has to do: a newer one would be fetched by itself.
+  GOTOOLCHAIN=local go build -buildvcs=false -o follow .
+}
+
+install_java_client() {
+  mvn --batch-mode --strict-checksums dependency:copy-dependencies -DoutputDirectory=lib &&
+    javac -cp 'lib/*' -d classes Follow.java
+}
+
+need_git_clients() {
+  need_languages
+  need_git_client pygit2 install_python_client
+  need_git_client dulwich install_python_client
+  need_git_client isomorphic-git install_node_client
+  need_git_client go-git install_go_client
+  need_git_client jgit install_java_client
+}
+
 need_rust
 command -v cc >/dev/null || install_packages gcc libc6-dev
 need git git
@@ -128,7 +186,11 @@ need curl curl
 need_docker
 case $purpose in
 demo) ;;
-test) ;;
+test)
+  # `git` calls ssh-keygen to check who signed a commit.
+  need ssh-keygen openssh-client
+  need_git_clients
+  ;;
 ci)
   need_deny
   # For libFuzzer.
