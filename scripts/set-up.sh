@@ -181,7 +181,6 @@ need_git_clients() {
 need_rust
 command -v cc >/dev/null || install_packages gcc libc6-dev
 need git git
-need ssh-keygen openssh-client
 need curl curl
 need_docker
 case $purpose in
