@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler and git, a
-# Docker Engine and Docker Compose v2. Says clearly what is missing when it cannot. Safe to run again: what is there
-# is left alone. Usage: scripts/set-up.sh demo|test
+# Installs and starts what `make demo`, `make test` and `make bench-git` need and this machine does not have: a C
+# compiler and git, a Docker Engine and Docker Compose v2; for the benchmark nginx and fcgiwrap instead of Docker. Says
+# clearly what is missing when it cannot. Safe to run again: what is there is left alone.
+# Usage: scripts/set-up.sh demo|test|bench
 set -euo pipefail
 
-purpose=${1:?usage: scripts/set-up.sh demo|test}
+purpose=${1:?usage: scripts/set-up.sh demo|test|bench}
 cd "$(dirname "$0")/.."
 state=${GANTRY_SET_UP_DIR:-target/set-up}
 mkdir -p "$state"
@@ -120,15 +121,27 @@ need_deny() {
   quietly cargo install --locked cargo-deny --version "$version" --debug || fail "could not install cargo-deny (see above)."
 }
 
+# The packages start servers of their own where systemd runs; the benchmark uses the programs only.
+need_peer() {
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_packages nginx-light
+  command -v fcgiwrap >/dev/null || [ -x /usr/sbin/fcgiwrap ] || install_packages fcgiwrap
+}
+
 need_rust
 command -v cc >/dev/null || install_packages gcc libc6-dev
 need git git
 need curl curl
-need_docker
 case $purpose in
-demo) ;;
-test) ;;
-ci) need_deny ;;
-*) fail "unknown purpose '$purpose': demo, test or ci" ;;
+demo | test) need_docker ;;
+ci)
+  need_docker
+  need_deny
+  ;;
+bench)
+  need_peer
+  say "ready: $(git --version), $(PATH=$PATH:/usr/sbin nginx -v 2>&1), fcgiwrap"
+  exit
+  ;;
+*) fail "unknown purpose '$purpose': demo, test, bench or ci" ;;
 esac
 say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"
