@@ -66,7 +66,7 @@ impl Polls {
         });
         operator.approve(&id);
         wait::until("the client to have its desired state", || {
-            device.status().filter(|it| it["manifestVersion"] == 1)
+            device.status().filter(|it| it["revision"] == 1)
         });
         Self { counter, _device: device, _fleet: fleet }
     }

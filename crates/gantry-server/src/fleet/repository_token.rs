@@ -104,8 +104,8 @@ impl Fleet {
         if !self.inner.token_key.holds(client, token, now) {
             return Ok(None);
         }
-        let client = self.client(client).await?;
-        Ok(client.filter(|it| it.standing == Standing::Approved).map(|it| it.id))
+        let state = self.inner.store.repository_state(client).await?;
+        Ok(state.filter(|it| it.standing == Standing::Approved).map(|_| client))
     }
 }
 
