@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
 # Engine and Docker Compose v2; for the tests also what git checks signatures with, and the Git libraries that devices
-# may fetch with, below target/git-clients. Says clearly what is missing when it cannot. Safe to run again: what is
-# there is left alone. Usage: scripts/set-up.sh demo|test|ci
+# may fetch with, below target/git-clients; for the benchmark nginx and fcgiwrap instead of Docker. Says clearly what is
+# missing when it cannot. Safe to run again: what is there is left alone. Usage: scripts/set-up.sh demo|test|ci|bench
 set -euo pipefail
 
-purpose=${1:?usage: scripts/set-up.sh demo|test}
+purpose=${1:?usage: scripts/set-up.sh demo|test|ci|bench}
 cd "$(dirname "$0")/.."
 state=${GANTRY_SET_UP_DIR:-target/set-up}
 mkdir -p "$state"
@@ -178,23 +178,35 @@ need_git_clients() {
   need_git_client jgit install_java_client
 }
 
+# The packages start servers of their own where systemd runs; the benchmark uses the programs only.
+need_peer() {
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_packages nginx-light
+  command -v fcgiwrap >/dev/null || [ -x /usr/sbin/fcgiwrap ] || install_packages fcgiwrap
+}
+
 need_rust
 command -v cc >/dev/null || install_packages gcc libc6-dev
 need git git
 need curl curl
-need_docker
 case $purpose in
-demo) ;;
+demo) need_docker ;;
 test)
+  need_docker
   # `git` calls ssh-keygen to check who signed a commit.
   need ssh-keygen openssh-client
   need_git_clients
   ;;
 ci)
+  need_docker
   need_deny
   # For libFuzzer.
   need g++ g++
   ;;
-*) fail "unknown purpose '$purpose': demo, test or ci" ;;
+bench)
+  need_peer
+  say "ready: $(git --version), $(PATH=$PATH:/usr/sbin nginx -v 2>&1), fcgiwrap"
+  exit
+  ;;
+*) fail "unknown purpose '$purpose': demo, test, ci or bench" ;;
 esac
 say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"

@@ -105,6 +105,7 @@ impl Transaction {
         .bind(client.id.to_string())
         .execute(self.connection())
         .await?;
+        self.changes_repository_of(client.id);
         Ok(())
     }
 
@@ -165,8 +166,6 @@ impl Transaction {
 }
 
 fn client_entry(row: &Columns<'_>) -> Result<ClientEntry, StoreError> {
-    let standing = row.text("standing")?;
-    let standing = Standing::ALL.into_iter().find(|it| it.name() == standing);
     let decided_at = row.optional_integer("decided_at")?;
     Ok(ClientEntry {
         client: Client {
@@ -174,7 +173,7 @@ fn client_entry(row: &Columns<'_>) -> Result<ClientEntry, StoreError> {
             fingerprint: row.parsed("fingerprint")?,
             certificate_der: row.bytes("certificate")?,
             name: row.text("name")?,
-            standing: standing.ok_or_else(|| row.corrupt("standing", "no such standing"))?,
+            standing: standing(row)?,
         },
         onboarded_at: row.integer("onboarded_at")?,
         decision: row
@@ -187,4 +186,10 @@ fn client_entry(row: &Columns<'_>) -> Result<ClientEntry, StoreError> {
             .zip(row.optional_integer("security_event_at")?)
             .map(|(what, at)| SecurityEvent { at, what }),
     })
+}
+
+pub(crate) fn standing(row: &Columns<'_>) -> Result<Standing, StoreError> {
+    let standing = row.text("standing")?;
+    let standing = Standing::ALL.into_iter().find(|it| it.name() == standing);
+    standing.ok_or_else(|| row.corrupt("standing", "no such standing"))
 }

@@ -71,35 +71,30 @@ impl PackCursor {
     /// At the first object.
     pub fn start(range: PackRange) -> Self {
         let after = (range.complete_column(), String::new());
-        Self { range, part: Part::Complete, after }
+        let mut cursor = Self { range, part: Part::Complete, after };
+        if cursor.range.complete_at.is_none() {
+            cursor.next_part();
+        }
+        cursor
+    }
+
+    /// Whether it is known that no object comes any more.
+    pub fn is_at_end(&self) -> bool {
+        self.part == Part::End
     }
 
     fn next_part(&mut self) {
         match self.part {
-            Part::Complete => {
+            Part::Complete if !self.range.added.is_empty() => {
                 self.part = Part::Added;
                 self.after = (self.range.first_added_column(), String::new());
             }
-            Part::Added | Part::End => self.part = Part::End,
+            Part::Complete | Part::Added | Part::End => self.part = Part::End,
         }
     }
 }
 
 impl Snapshot {
-    /// The newest commit of the client's repository.
-    pub async fn newest_commit(
-        &mut self,
-        client: ClientId,
-    ) -> Result<Option<ObjectId>, StoreError> {
-        let row = sqlx::query(
-            "SELECT git_commit FROM revisions WHERE client_id = $1 ORDER BY number DESC LIMIT 1",
-        )
-        .bind(client.to_string())
-        .fetch_optional(self.connection())
-        .await?;
-        row.map(|row| Columns::of("revisions", &row).parsed("git_commit")).transpose()
-    }
-
     /// The commit of a revision.
     pub async fn commit(
         &mut self,
@@ -173,12 +168,11 @@ impl Snapshot {
         cursor: &mut PackCursor,
         most_bytes: usize,
     ) -> Result<Vec<GitObject>, StoreError> {
-        while cursor.part != Part::End {
+        while !cursor.is_at_end() {
             let objects = self.pack_part(client, cursor, most_bytes).await?;
             if !objects.is_empty() {
                 return Ok(objects);
             }
-            cursor.next_part();
         }
         Ok(Vec::new())
     }
@@ -203,14 +197,18 @@ impl Snapshot {
         };
         let mut rows = query.bind(OBJECTS_AT_A_TIME).fetch(self.connection());
         let (mut objects, mut bytes) = (Vec::new(), 0);
-        while bytes < most_bytes
-            && let Some(row) = rows.try_next().await?
-        {
+        let most_bytes = most_bytes.max(1);
+        let most_objects = usize::try_from(OBJECTS_AT_A_TIME).unwrap_or(usize::MAX);
+        while bytes < most_bytes {
+            let Some(row) = rows.try_next().await? else { break };
             let row = Columns::of("git_objects", &row);
             let object = git_object(&row)?;
             cursor.after = (row.integer("revision")?, object.id.as_str().to_owned());
             bytes += object.entry.len();
             objects.push(object);
+        }
+        if bytes < most_bytes && objects.len() < most_objects {
+            cursor.next_part();
         }
         Ok(objects)
     }

@@ -226,6 +226,7 @@ impl Transaction {
         .bind(revision.signer.as_deref())
         .execute(self.connection())
         .await?;
+        self.changes_repository_of(client);
         Ok(())
     }
 

@@ -6,13 +6,17 @@
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, Executor};
 
+use fleet_domain::ids::ClientId;
+
 use crate::StoreError;
+use crate::known::{Changes, Known};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -21,6 +25,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
+    known: Arc<Known>,
 }
 
 /// How a store uses its database.
@@ -82,7 +87,7 @@ impl Store {
         MIGRATIONS.run(&writer).await.map_err(|cause| OpenError::Migrate(cause.into()))?;
         let readers =
             pool(&READER, options.patience, options.readers.max(1)).connect_lazy_with(database);
-        Ok(Self { readers, writer })
+        Ok(Self { readers, writer, known: Arc::default() })
     }
 
     /// The fleet as it is now, whatever is written meanwhile.
@@ -95,7 +100,12 @@ impl Store {
         // Takes the lock of SQLite now: a transaction that first reads could not take it later
         // when another process has written since.
         let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Transaction { snapshot: Snapshot { inner } })
+        let changes = Changes::none(Arc::clone(&self.known));
+        Ok(Transaction { snapshot: Snapshot { inner }, changes })
+    }
+
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
     }
 
     /// Waits for the connections that are in use, then closes all.
@@ -123,12 +133,22 @@ impl Snapshot {
 #[must_use = "a transaction that is not committed changes nothing"]
 pub struct Transaction {
     snapshot: Snapshot,
+    changes: Changes,
 }
 
 impl Transaction {
     /// Makes the change durable, all of it at once.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.snapshot.inner.commit().await?)
+        let Self { snapshot, mut changes } = self;
+        changes.commit_begins();
+        snapshot.inner.commit().await?;
+        changes.commit_is_done();
+        Ok(())
+    }
+
+    /// Notes that a client's standing or its newest revision is another one after this transaction.
+    pub(crate) fn changes_repository_of(&mut self, client: ClientId) {
+        self.changes.note(client);
     }
 }
 
@@ -155,16 +175,16 @@ const WRITER: [&str; 4] = [
 const READER: [&str; 2] = ["PRAGMA busy_timeout = 5000", "PRAGMA query_only = ON"];
 
 fn pool(settings: &'static [&'static str], patience: Duration, connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(connections).acquire_timeout(patience).after_connect(
-        move |connection, _| {
-            Box::pin(async move {
-                for setting in settings {
-                    connection.execute(*setting).await?;
-                }
-                Ok(())
-            })
-        },
-    )
+    let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(patience);
+    // There is no network on the way to a file, so no connection needs a test before each use.
+    options.test_before_acquire(false).after_connect(move |connection, _| {
+        Box::pin(async move {
+            for setting in settings {
+                connection.execute(*setting).await?;
+            }
+            Ok(())
+        })
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,10 @@ use crate::wait;
 /// A running fleet manager, its files, and ways to talk to it.
 pub struct TestFleet {
     dir: TempDir,
+    /// The port that everybody calls.
     port: u16,
+    /// The port of the server itself.
+    listen: u16,
     server: Option<Running>,
 }
 
@@ -30,7 +33,8 @@ impl TestFleet {
     /// As [`TestFleet::start`], with more lines of configuration.
     pub fn start_with(configuration: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let mut fleet = Self { dir, port: free_port(), server: None };
+        let port = free_port();
+        let mut fleet = Self { dir, port, listen: port, server: None };
         fleet.configure(configuration);
         fleet.start_server();
         fleet
@@ -39,9 +43,10 @@ impl TestFleet {
     /// Replaces the further lines of configuration; they count from the server's next start.
     pub fn configure(&self, configuration: &str) {
         let toml = format!(
-            "data_dir = \"{}\"\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"https://localhost:{port}\"\n{configuration}",
+            "data_dir = \"{}\"\nlisten = \"127.0.0.1:{}\"\npublic_url = \"https://localhost:{}\"\n{configuration}",
             self.dir.path().join("data").display(),
-            port = self.port
+            self.listen,
+            self.port
         );
         fs::write(self.dir.path().join("server.toml"), toml)
             .expect("the configuration can be written");
@@ -75,6 +80,20 @@ impl TestFleet {
     /// Asks the server to stop and gives its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.server.take().expect("the server is running").stop()
+    }
+
+    /// Stops the server and lets it listen on another port from its next start on; the caller has to
+    /// hand on what comes to the port that everybody calls. Gives both, that one first.
+    pub fn move_behind(&mut self) -> (u16, u16) {
+        self.stop();
+        self.listen = free_port();
+        self.configure("");
+        (self.port, self.listen)
+    }
+
+    /// The process id of the running server.
+    pub fn server_id(&self) -> u32 {
+        self.server.as_ref().expect("the server is running").id()
     }
 
     /// All that the server has printed.

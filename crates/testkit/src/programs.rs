@@ -64,6 +64,11 @@ impl Running {
         }
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that the program and its predecessors with the same log have printed.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

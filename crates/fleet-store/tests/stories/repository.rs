@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use fleet_domain::client::{Client, Standing};
+use fleet_domain::desired_state::DesiredState;
 use fleet_domain::ids::{ClientId, ObjectId};
-use fleet_store::{PackCursor, PackRange, Snapshot};
+use fleet_store::{Decision, PackCursor, PackRange, RepositoryState, Snapshot};
 
 use crate::support::*;
 
@@ -81,7 +83,6 @@ async fn a_commit_is_found_by_its_revision_and_a_revision_by_its_commit() {
     let fleet = TestStore::new().await;
     let press = with_four_revisions(&fleet).await;
     let mut snapshot = fleet.read().await;
-    assert_eq!(done(snapshot.newest_commit(press).await), Some(oid("c4")));
     assert_eq!(done(snapshot.commit(press, revision(2)).await), Some(oid("c2")));
     assert_eq!(done(snapshot.commit(press, revision(5)).await), None);
 
@@ -92,7 +93,49 @@ async fn a_commit_is_found_by_its_revision_and_a_revision_by_its_commit() {
     assert_eq!(done(snapshot.revisions_of_commits(press, &[]).await), BTreeMap::new());
 
     let lathe = client(99).id;
-    assert_eq!(done(snapshot.newest_commit(lathe).await), None);
     assert_eq!(done(snapshot.commit(lathe, revision(1)).await), None);
     assert_eq!(done(snapshot.revisions_of_commits(lathe, &named).await), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn a_poll_sees_each_change_from_its_commit_on() {
+    let fleet = TestStore::new().await;
+    let press = with_four_revisions(&fleet).await;
+    let state = async || done(fleet.store.repository_state(press).await);
+    let newest = |number, commit| Some((revision(number), oid(commit)));
+    let first = RepositoryState { standing: Standing::Waiting, newest: newest(4, "c4") };
+    assert_eq!(state().await, Some(first.clone()));
+
+    let mut transaction = fleet.begin().await;
+    let published = new_revision(5, DesiredState::default(), &["c5", "d4"]);
+    done(transaction.publish(press, &published).await);
+    assert_eq!(state().await, Some(first.clone()), "nobody sees what is not committed");
+    drop(transaction);
+    assert_eq!(state().await, Some(first.clone()), "nor what is given up");
+
+    let mut transaction = fleet.begin().await;
+    done(transaction.publish(press, &published).await);
+    done(transaction.commit().await);
+    let second = RepositoryState { newest: newest(5, "c5"), ..first };
+    assert_eq!(state().await, Some(second.clone()));
+
+    let mut transaction = fleet.begin().await;
+    let entry = done(transaction.client(press).await).expect("it is there");
+    let revoked = Client { standing: Standing::Revoked, ..entry.client };
+    let decision = Decision { by: id("ada"), at: 200 };
+    done(transaction.save_standing(&revoked, &decision).await);
+    done(transaction.commit().await);
+    assert_eq!(state().await, Some(RepositoryState { standing: Standing::Revoked, ..second }));
+}
+
+#[tokio::test]
+async fn a_client_without_revisions_has_a_state_and_one_that_is_not_there_has_none() {
+    let fleet = TestStore::new().await;
+    let press = client(7);
+    assert_eq!(done(fleet.store.repository_state(press.id).await), None);
+    let mut transaction = fleet.begin().await;
+    done(transaction.add_client(&press, 100).await);
+    done(transaction.commit().await);
+    let state = RepositoryState { standing: Standing::Waiting, newest: None };
+    assert_eq!(done(fleet.store.repository_state(press.id).await), Some(state));
 }

@@ -1,13 +1,13 @@
-//! The repository of a client, as Git fetches it: a poll is one look-up, a fetch looks up the few commits
-//! that the client names, and a pack is read piece by piece, each in a snapshot of its own, so that a
+//! The repository of a client, as Git fetches it: a poll is answered from memory, a fetch looks up the few
+//! commits that the client names, and a pack is read piece by piece, each in a snapshot of its own, so that a
 //! client that reads slowly holds nothing but its connection.
 
 use std::collections::BTreeMap;
 
 use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
-use fleet_store::{PackCursor, PackRange};
+use fleet_store::{GitObject, PackCursor, PackRange, Snapshot};
 use git_serve::fetch::{Answer, Fetch};
-use git_serve::pack::PackWriter;
+use git_serve::pack::{Framing, PackWriter};
 use git_serve::references::ListReferences;
 use git_serve::request::Refusal;
 
@@ -56,8 +56,7 @@ impl Fleet {
         &self,
         client: ClientId,
     ) -> Result<Option<git_serve::ObjectId>, FleetError> {
-        let newest = self.inner.store.read().await?.newest_commit(client).await?;
-        newest.map(|it| git_id(&it)).transpose()
+        Ok(self.newest(client).await?.map(|(_, commit)| commit))
     }
 
     /// The references of a client's repository.
@@ -76,10 +75,13 @@ impl Fleet {
         reader: Reader,
         fetch: &Fetch,
     ) -> Result<Fetched, GitError> {
+        let newest = self.newest(client).await?;
+        let mut revisions: BTreeMap<_, _> =
+            newest.map(|(it, commit)| (commit, it)).into_iter().collect();
+        let others = fetch.commits().into_iter().filter(|it| !revisions.contains_key(it));
+        let others = others.map(|it| domain_id(&it)).collect::<Result<Vec<_>, _>>()?;
         let mut snapshot = self.inner.store.read().await?;
-        let named = fetch.commits().iter().map(domain_id).collect::<Result<Vec<_>, _>>()?;
-        let mut revisions = BTreeMap::new();
-        for (commit, revision) in snapshot.revisions_of_commits(client, &named).await? {
+        for (commit, revision) in snapshot.revisions_of_commits(client, &others).await? {
             revisions.insert(git_id(&commit)?, revision.get());
         }
         let plan = fetch.plan(&revisions)?;
@@ -90,22 +92,53 @@ impl Fleet {
             }
             None => None,
         };
-        let (mut made, content, framing) = match plan.answer(boundary) {
-            Answer::Whole(bytes) => return Ok(Fetched::Whole(bytes)),
-            Answer::Pack { before, content, framing } => (before, content, framing),
-        };
-        let complete_at = content.complete.and_then(RevisionNumber::new);
-        let range = PackRange { complete_at, added: content.added };
-        let count = snapshot.count_pack_objects(client, &range).await?;
-        drop(snapshot);
-        let newest = RevisionNumber::new(*range.added.end()).filter(|_| reader == Reader::Client);
-        if let Some(newest) = newest {
-            self.note_given(client, newest).await?;
+        match plan.answer(boundary) {
+            Answer::Whole(bytes) => Ok(Fetched::Whole(bytes)),
+            Answer::Pack { before, content, framing } => {
+                let complete_at = content.complete.and_then(RevisionNumber::new);
+                let range = PackRange { complete_at, added: content.added };
+                if reader == Reader::Client
+                    && let Some(newest) = RevisionNumber::new(*range.added.end())
+                {
+                    self.note_given(client, newest).await?;
+                }
+                Ok(self.pack(&mut snapshot, client, range, framing, before).await?)
+            }
         }
-        let writer = PackWriter::begin(framing, count, &mut made).map_err(FleetError::from)?;
-        let cursor = PackCursor::start(range);
+    }
+
+    /// An answer that ends with a pack: a small one is read at once, and needs not be counted before.
+    async fn pack(
+        &self,
+        snapshot: &mut Snapshot,
+        client: ClientId,
+        range: PackRange,
+        framing: Framing,
+        mut made: Vec<u8>,
+    ) -> Result<Fetched, FleetError> {
+        let mut cursor = PackCursor::start(range.clone());
+        let first = snapshot.pack_objects(client, &mut cursor, PIECE).await?;
+        if cursor.is_at_end() {
+            let mut writer = PackWriter::begin(framing, first.len() as u64, &mut made)?;
+            writer.entries(&entries(first), &mut made);
+            writer.end(&mut made)?;
+            return Ok(Fetched::Whole(made));
+        }
+        let count = snapshot.count_pack_objects(client, &range).await?;
+        let mut writer = PackWriter::begin(framing, count, &mut made)?;
+        writer.entries(&entries(first), &mut made);
         let (fleet, writer) = (self.clone(), Some(writer));
         Ok(Fetched::Pack(Box::new(PackStream { fleet, client, cursor, made, writer })))
+    }
+
+    /// The newest revision of a client's repository, with its commit.
+    async fn newest(
+        &self,
+        client: ClientId,
+    ) -> Result<Option<(u64, git_serve::ObjectId)>, FleetError> {
+        let state = self.inner.store.repository_state(client).await?;
+        let newest = state.and_then(|it| it.newest);
+        newest.map(|(number, commit)| Ok((number.get(), git_id(&commit)?))).transpose()
     }
 }
 
@@ -125,8 +158,7 @@ impl PackStream {
             if objects.is_empty() {
                 self.writer.take().map(|it| it.end(&mut piece)).transpose()?;
             } else {
-                let entries: Vec<Vec<u8>> = objects.into_iter().map(|it| it.entry).collect();
-                writer.entries(&entries, &mut piece);
+                writer.entries(&entries(objects), &mut piece);
             }
         }
         Ok(Some(piece))
@@ -140,6 +172,10 @@ impl PackStream {
         }
         piece
     }
+}
+
+fn entries(objects: Vec<GitObject>) -> Vec<Vec<u8>> {
+    objects.into_iter().map(|it| it.entry).collect()
 }
 
 /// An id as Git has it.

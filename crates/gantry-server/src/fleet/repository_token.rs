@@ -123,9 +123,9 @@ impl Fleet {
         let Some(reader) = self.inner.token_key.reader(client, token, now) else {
             return Ok(None);
         };
-        let client = self.client(client).await?;
-        let client = client.filter(|it| it.standing == Standing::Approved);
-        Ok(client.map(|it| (it.id, reader)))
+        let state = self.inner.store.repository_state(client).await?;
+        let state = state.filter(|it| it.standing == Standing::Approved);
+        Ok(state.map(|_| (client, reader)))
     }
 }
 

@@ -1,0 +1,292 @@
+//! Fills the store of a server that does not run with clients of three revisions each: let in, an
+//! application installed, a parameter changed. Made by the code that makes them in a real fleet, but
+//! many clients share one transaction.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use commit_signature::SigningKey;
+use fleet_domain::client::{Client, Standing};
+use fleet_domain::deployment::Deployment;
+use fleet_domain::desired_state::{
+    DesiredState, Document, Order, Ordered, OrderedDeployment, ParameterChange,
+};
+use fleet_domain::ids::{ClientId, DeploymentId, ObjectId, OperatorName, Sha256};
+use fleet_publish::Previous;
+use fleet_store::{
+    DeploymentEntry, GitObject, GitObjectKind, NewRevision, Revision, Store, StoreOptions,
+    Transaction, sqlite_url,
+};
+use git_serve::object::PackedObject;
+use margo_contract::digest::Digest;
+use ring::hmac;
+use uuid::Uuid;
+
+const CLIENTS_IN_A_TRANSACTION: usize = 500;
+/// How many clients are made ahead of the store.
+const AHEAD: usize = 100;
+const PROGRESS: usize = 20_000;
+/// The name of the setting with the key of all tokens for Git.
+const TOKEN_KEY: &str = "repository-token-key";
+/// How long the tokens of the benchmark last, in seconds.
+const TOKEN_LIFETIME: i64 = 24 * 60 * 60;
+
+/// A repository of three revisions, and what opens it.
+#[derive(Debug, Clone)]
+pub(crate) struct Repository {
+    pub(crate) client: ClientId,
+    /// The value of the header `Authorization`.
+    pub(crate) authorization: String,
+    /// The oldest first.
+    pub(crate) commits: [git_serve::ObjectId; 3],
+}
+
+/// A client, ready to be written.
+struct Prepared {
+    client: Client,
+    deployment: DeploymentEntry,
+    update: DeploymentEntry,
+    orders: [Order; 3],
+    revisions: [NewRevision; 3],
+}
+
+/// Adds so many clients.
+pub(crate) fn populate(database: &Path, count: usize, step: &dyn Fn(&str)) -> Vec<Repository> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime can be made");
+    let (sender, prepared) = sync_channel(AHEAD);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let key = SigningKey::generate().expect("the system has randomness");
+            let keys = [SigningKey::from_pkcs8_der(&key).expect("a new key can be used")];
+            for _ in 0..count {
+                // Nobody listens when writing has failed, which says so itself.
+                if sender.send(prepare(&keys)).is_err() {
+                    return;
+                }
+            }
+        });
+        runtime.block_on(write(database, count, prepared, step))
+    })
+}
+
+async fn write(
+    database: &Path,
+    count: usize,
+    prepared: Receiver<Prepared>,
+    step: &dyn Fn(&str),
+) -> Vec<Repository> {
+    let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await;
+    let store = store.expect("the server's store can be opened");
+    let mut snapshot = store.read().await.expect("the store can be read");
+    let key = snapshot.setting(TOKEN_KEY).await.expect("the store can be read");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key.expect("the server has made its key"));
+    drop(snapshot);
+
+    let mut repositories = Vec::with_capacity(count);
+    while repositories.len() < count {
+        let mut transaction = store.begin().await.expect("nobody else writes");
+        for client in prepared.iter().take(CLIENTS_IN_A_TRANSACTION) {
+            add(&mut transaction, &client).await.expect("a new client can be added");
+            repositories.push(repository(&client, &key));
+            if repositories.len().is_multiple_of(PROGRESS) && repositories.len() < count {
+                step(&format!("  {} of {count}", repositories.len()));
+            }
+        }
+        transaction.commit().await.expect("there is room on the disk");
+    }
+    store.close().await;
+    repositories
+}
+
+async fn add(
+    transaction: &mut Transaction,
+    prepared: &Prepared,
+) -> Result<(), fleet_store::StoreError> {
+    let client = prepared.client.id;
+    transaction.add_client(&prepared.client, now()).await?;
+    for (number, revision) in prepared.revisions.iter().enumerate() {
+        match number {
+            0 => {}
+            1 => drop(transaction.add_deployment(&prepared.deployment).await?),
+            _ => transaction.save_deployment(&prepared.update).await?,
+        }
+        transaction.append_order(client, &prepared.orders[number]).await?;
+        transaction.publish(client, revision).await?;
+    }
+    Ok(())
+}
+
+/// Everything of a client, as an operator's three orders would make it.
+fn prepare(keys: &[SigningKey]) -> Prepared {
+    let client = client();
+    let id = DeploymentId::from_uuid(Uuid::new_v4());
+    let deployment = deployment(id, &client, "Hello");
+    let mut update = deployment.clone();
+    update.document = document(id, client.id, "Moin");
+    update.parameters = r#"{"greeting":"Moin"}"#.to_owned();
+    let component = "hello".parse().expect("it is a name");
+    update.deployment.reorder([component]).expect("it is wanted and has a component");
+
+    let change = |before: Option<&str>, after: &str| OrderedDeployment {
+        id,
+        name: deployment.name.clone(),
+        application: deployment.application.clone(),
+        version: deployment.version.clone(),
+        changes: vec![ParameterChange {
+            name: "greeting".to_owned(),
+            before: before.map(str::to_owned),
+            after: Some(after.to_owned()),
+        }],
+    };
+    let orders = [
+        Ordered::Admit { client: client.name.clone() },
+        Ordered::Install { deployment: change(None, "Hello") },
+        Ordered::Update { deployment: change(Some("Hello"), "Moin") },
+    ];
+    let orders = orders.map(|what| Order { operator: operator(), at: now(), what, reason: None });
+    let states = [None, Some(&deployment.document), Some(&update.document)];
+    let mut previous: Option<Previous> = None;
+    let revisions = [0, 1, 2].map(|number: usize| {
+        let documents = states[number].map(|it| (id, it.clone())).into_iter().collect();
+        let desired = DesiredState { documents };
+        let order = std::slice::from_ref(&orders[number]);
+        let made =
+            fleet_publish::publish(client.id, previous.as_ref(), &desired, order, keys, now());
+        let made = made.expect("a revision can be made").expect("something has changed");
+        let documents: BTreeMap<DeploymentId, Sha256> =
+            desired.documents.iter().map(|(id, it)| (*id, it.digest)).collect();
+        previous = Some(Previous {
+            number: made.number,
+            commit: made.commit.id,
+            documents,
+            signer: Some(made.signer.clone()),
+            introduces: None,
+        });
+        stored(made, desired)
+    });
+    Prepared { client, deployment, update, orders, revisions }
+}
+
+fn client() -> Client {
+    let id = Uuid::new_v4();
+    // As long as the certificate that a device makes for itself; nobody reads it here.
+    let certificate_der: Vec<u8> = id.as_bytes().repeat(20);
+    Client {
+        id: ClientId::from_uuid(id),
+        fingerprint: sha256(&certificate_der),
+        certificate_der,
+        name: format!("press-{id}"),
+        standing: Standing::Approved,
+    }
+}
+
+fn deployment(id: DeploymentId, client: &Client, greeting: &str) -> DeploymentEntry {
+    let component = "hello".parse().expect("it is a name");
+    DeploymentEntry {
+        deployment: Deployment::order(id, [component]).expect("it has a component"),
+        client: client.id,
+        device: client.name.parse().expect("it is a device id"),
+        name: "com-gantry-hello".parse().expect("it is a name"),
+        application: "com-gantry-hello".parse().expect("it is an application id"),
+        version: "1.0.0".parse().expect("it is a version"),
+        parameters: format!(r#"{{"greeting":"{greeting}"}}"#),
+        document: document(id, client.id, greeting),
+        ordered_by: operator(),
+        ordered_at: now(),
+        heard_at: None,
+    }
+}
+
+/// What the fleet manager writes for `examples/hello`.
+fn document(id: DeploymentId, client: ClientId, greeting: &str) -> Document {
+    let package = sha256(b"package");
+    let bytes = format!(
+        "apiVersion: application.margo.org/v1alpha1\nkind: ApplicationDeployment\nmetadata:\n  \
+         annotations:\n    applicationId: com-gantry-hello\n    id: {id}\n  \
+         name: com-gantry-hello\n  namespace: default\nspec:\n  deploymentProfile:\n    \
+         type: compose\n    components:\n    - name: hello\n      properties:\n        \
+         packageLocation: https://localhost/api/v1/clients/{client}/packages/{package}\n        \
+         timeout: 2m0s\n        wait: true\n  parameters:\n    greeting:\n      \
+         value: {greeting}\n      targets:\n      - pointer: GREETING\n        components:\n        \
+         - hello\n    port:\n      value: 18080\n      targets:\n      - pointer: HELLO_PORT\n        \
+         components:\n        - hello\n"
+    );
+    Document { digest: sha256(bytes.as_bytes()), bytes: bytes.into_bytes() }
+}
+
+fn stored(made: fleet_publish::Revision, desired: DesiredState) -> NewRevision {
+    let commit = domain_id(&made.commit.id);
+    let objects = [&made.commit].into_iter().chain(&made.objects);
+    NewRevision {
+        revision: Revision {
+            number: made.number,
+            commit,
+            manifest: made.manifest,
+            manifest_digest: made.manifest_digest,
+            published_at: now(),
+            message: made.message,
+            operators: vec![operator()],
+            signer: Some(made.signer.to_string()),
+        },
+        desired,
+        bundle: made.bundle.map(|it| Document { digest: it.digest, bytes: it.bytes }),
+        objects: objects.map(git_object).collect(),
+    }
+}
+
+/// The kind stands in the first bits of an entry of a pack.
+fn git_object(object: &PackedObject) -> GitObject {
+    let kind = match object.entry.first().map(|it| (it >> 4) & 7) {
+        Some(1) => GitObjectKind::Commit,
+        Some(2) => GitObjectKind::Tree,
+        _ => GitObjectKind::Blob,
+    };
+    GitObject { id: domain_id(&object.id), kind, entry: object.entry.clone() }
+}
+
+fn repository(prepared: &Prepared, key: &hmac::Key) -> Repository {
+    let client = prepared.client.id;
+    let commit = |revision: &NewRevision| {
+        let hex = revision.revision.commit.as_str().as_bytes();
+        git_serve::ObjectId::from_hex(hex).expect("a commit has an id")
+    };
+    let [first, second, third] = &prepared.revisions;
+    Repository {
+        client,
+        authorization: authorization(client, key),
+        commits: [commit(first), commit(second), commit(third)],
+    }
+}
+
+/// A token as the server makes it; asking it for each of many thousands would take longer than all the
+/// rest.
+fn authorization(client: ClientId, key: &hmac::Key) -> String {
+    let expiry = (now() + TOKEN_LIFETIME).to_be_bytes();
+    let signed = [b"gantry repository\0".as_slice(), client.as_uuid().as_bytes(), &expiry].concat();
+    let tag = hmac::sign(key, &signed);
+    let token = URL_SAFE_NO_PAD.encode([&expiry[..], tag.as_ref()].concat());
+    format!("Basic {}", STANDARD.encode(format!("{client}:{token}")))
+}
+
+fn operator() -> OperatorName {
+    "administrator".parse().expect("it is a name")
+}
+
+fn domain_id(id: &git_serve::ObjectId) -> ObjectId {
+    id.to_string().parse().expect("an id of Git is one of ours")
+}
+
+fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256::from_bytes(*Digest::of(bytes).as_bytes())
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
+    i64::try_from(now.as_secs()).expect("the clock is before the end of all time")
+}

@@ -1,0 +1,267 @@
+//! What every poll with Git asks, kept in memory: whether the client is let in, and its newest commit.
+//!
+//! Nothing stale is ever told. A [`Transaction`](crate::Transaction) notes whose state it changes, and
+//! when it has committed, before whoever began it is told so, those states are forgotten. A state that
+//! was read counts only if it was not forgotten while it was read. Only one process may write the
+//! database while this holds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fleet_domain::client::Standing;
+use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
+
+use crate::columns::Columns;
+use crate::{Snapshot, Store, StoreError};
+
+/// More clients than one database serves well; the states of more are read each time.
+const MOST_KNOWN: usize = 1 << 18;
+
+/// A client's repository, as far as a poll asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryState {
+    pub standing: Standing,
+    /// The newest revision with its commit; none of an empty repository.
+    pub newest: Option<(RevisionNumber, ObjectId)>,
+}
+
+/// The states that are known.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: HashMap<ClientId, Entry>,
+    readings: u64,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Known(RepositoryState),
+    /// The newest of those who read the state now.
+    Reading(u64),
+    /// Whether a change has been committed was not heard, so it may still be on its way. The next
+    /// change that is comes after it.
+    Doubtful,
+}
+
+/// What is known at first.
+enum Glance {
+    Known(RepositoryState),
+    /// It has to be read, and may be kept under this number, if there is one.
+    Unknown(Option<u64>),
+}
+
+impl Known {
+    fn glance(&self, client: ClientId) -> Glance {
+        let mut inner = self.lock();
+        let is_full = inner.entries.len() >= MOST_KNOWN;
+        match inner.entries.get(&client) {
+            Some(Entry::Known(state)) => return Glance::Known(state.clone()),
+            Some(Entry::Doubtful) => return Glance::Unknown(None),
+            None if is_full => return Glance::Unknown(None),
+            Some(Entry::Reading(_)) | None => {}
+        }
+        inner.readings += 1;
+        let reading = inner.readings;
+        inner.entries.insert(client, Entry::Reading(reading));
+        Glance::Unknown(Some(reading))
+    }
+
+    fn remember(&self, client: ClientId, reading: u64, state: Option<RepositoryState>) {
+        let mut inner = self.lock();
+        if !matches!(inner.entries.get(&client), Some(Entry::Reading(it)) if *it == reading) {
+            return;
+        }
+        match state {
+            Some(state) => inner.entries.insert(client, Entry::Known(state)),
+            None => inner.entries.remove(&client),
+        };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whose states a transaction changes.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    known: Arc<Known>,
+    clients: Vec<ClientId>,
+    commit: Commit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    NotBegun,
+    /// Nobody has waited for its end, or it failed.
+    Begun,
+    Done,
+}
+
+impl Changes {
+    pub(crate) fn none(known: Arc<Known>) -> Self {
+        Self { known, clients: Vec::new(), commit: Commit::NotBegun }
+    }
+
+    pub(crate) fn note(&mut self, client: ClientId) {
+        self.clients.push(client);
+    }
+
+    pub(crate) fn commit_begins(&mut self) {
+        self.commit = Commit::Begun;
+    }
+
+    pub(crate) fn commit_is_done(&mut self) {
+        self.commit = Commit::Done;
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        if self.clients.is_empty() || self.commit == Commit::NotBegun {
+            return;
+        }
+        let mut inner = self.known.lock();
+        for client in self.clients.drain(..) {
+            match self.commit {
+                Commit::Done => inner.entries.remove(&client),
+                Commit::Begun | Commit::NotBegun => inner.entries.insert(client, Entry::Doubtful),
+            };
+        }
+    }
+}
+
+impl Store {
+    /// The state of a client's repository: from memory, where it was asked for before and has not
+    /// changed since.
+    pub async fn repository_state(
+        &self,
+        client: ClientId,
+    ) -> Result<Option<RepositoryState>, StoreError> {
+        let reading = match self.known().glance(client) {
+            Glance::Known(state) => return Ok(Some(state)),
+            Glance::Unknown(reading) => reading,
+        };
+        let state = self.read().await?.repository_state(client).await?;
+        if let Some(reading) = reading {
+            self.known().remember(client, reading, state.clone());
+        }
+        Ok(state)
+    }
+}
+
+impl Snapshot {
+    async fn repository_state(
+        &mut self,
+        client: ClientId,
+    ) -> Result<Option<RepositoryState>, StoreError> {
+        let row = sqlx::query(
+            "SELECT c.standing, r.number, r.git_commit FROM clients c LEFT JOIN revisions r \
+             ON r.client_id = c.id AND r.number = \
+             (SELECT MAX(number) FROM revisions WHERE client_id = $1) WHERE c.id = $1",
+        )
+        .bind(client.to_string())
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let row = Columns::of("revisions", &row);
+        let number = row.optional_revision("number")?;
+        let commit = row.optional_parsed("git_commit")?;
+        Ok(Some(RepositoryState {
+            standing: crate::clients::standing(&row)?,
+            newest: number.zip(commit),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const REVOKED: RepositoryState = RepositoryState { standing: Standing::Revoked, newest: None };
+    const APPROVED: RepositoryState =
+        RepositoryState { standing: Standing::Approved, newest: None };
+
+    fn client() -> ClientId {
+        ClientId::from_uuid(Uuid::from_u128(7))
+    }
+
+    fn change(known: &Arc<Known>) -> Changes {
+        let mut changes = Changes::none(Arc::clone(known));
+        changes.note(client());
+        changes
+    }
+
+    fn begin_to_read(known: &Known) -> u64 {
+        match known.glance(client()) {
+            Glance::Unknown(Some(reading)) => reading,
+            Glance::Unknown(None) | Glance::Known(_) => panic!("nothing is known"),
+        }
+    }
+
+    fn is_known(known: &Known) -> bool {
+        matches!(known.glance(client()), Glance::Known(_))
+    }
+
+    #[test]
+    fn a_state_is_known_until_a_change_is_committed() {
+        let known = Arc::new(Known::default());
+        known.remember(client(), begin_to_read(&known), Some(APPROVED));
+        assert!(is_known(&known));
+        drop(change(&known));
+        assert!(is_known(&known), "a change that is given up changes nothing");
+        let mut changes = change(&known);
+        changes.commit_begins();
+        changes.commit_is_done();
+        drop(changes);
+        assert!(!is_known(&known));
+    }
+
+    #[test]
+    fn a_state_that_changed_while_it_was_read_is_not_kept() {
+        let known = Arc::new(Known::default());
+        let reading = begin_to_read(&known);
+        let mut changes = change(&known);
+        changes.commit_begins();
+        changes.commit_is_done();
+        drop(changes);
+        known.remember(client(), reading, Some(APPROVED));
+        assert!(!is_known(&known));
+        let later = begin_to_read(&known);
+        known.remember(client(), reading, Some(APPROVED));
+        assert!(!is_known(&known), "a late answer does not count as a newer one");
+        let latest = begin_to_read(&known);
+        assert!(later < latest);
+        known.remember(client(), latest, Some(REVOKED));
+        assert!(matches!(known.glance(client()), Glance::Known(REVOKED)));
+    }
+
+    #[test]
+    fn after_a_commit_that_nobody_waited_for_nothing_is_kept_until_the_next_one() {
+        let known = Arc::new(Known::default());
+        known.remember(client(), begin_to_read(&known), Some(APPROVED));
+        let mut changes = change(&known);
+        changes.commit_begins();
+        drop(changes);
+        assert!(matches!(known.glance(client()), Glance::Unknown(None)));
+        let mut changes = change(&known);
+        changes.commit_begins();
+        changes.commit_is_done();
+        drop(changes);
+        known.remember(client(), begin_to_read(&known), Some(REVOKED));
+        assert!(is_known(&known));
+    }
+
+    #[test]
+    fn a_client_that_does_not_exist_leaves_nothing_behind() {
+        let known = Known::default();
+        known.remember(client(), begin_to_read(&known), None);
+        assert!(known.lock().entries.is_empty());
+    }
+}
