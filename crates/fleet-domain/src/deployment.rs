@@ -11,6 +11,8 @@
 //!                          withdraw
 //! ```
 //!
+//! From every state an operator can return to former content; then it is `Ordered`.
+//!
 //! Devices lose their connection, retry and restart, and the specification sets no order for what
 //! they report. So each report is taken at its word: what is known is what was heard last. Refused is
 //! a report that contradicts itself or does not fit the deployment.
@@ -44,7 +46,7 @@ pub enum Life {
     Known(Report),
     /// No longer wanted. This is what the device last said, if anything.
     Withdrawn(Option<Report>),
-    /// The device has let go of it. Nothing follows.
+    /// The device has let go of it. Nothing follows, unless an operator returns to it.
     Gone,
 }
 
@@ -184,16 +186,33 @@ impl Deployment {
         &mut self,
         components: impl IntoIterator<Item = ComponentName>,
     ) -> Result<(), ReorderRefused> {
-        let components = some(components)?;
-        let before = match &mut self.life {
-            Life::Ordered { before } => before.take(),
-            Life::Known(report) => Some(report.clone()),
-            Life::Withdrawn(_) | Life::Gone => return Err(ReorderRefused::Withdrawn),
+        match self.life {
+            Life::Ordered { .. } | Life::Known(_) => Ok(self.return_to(components)?),
+            Life::Withdrawn(_) | Life::Gone => Err(ReorderRefused::Withdrawn),
+        }
+    }
+
+    /// Takes note that former content is wanted again, of a withdrawn deployment too.
+    // margo(§7.5): after `removed` it is `pending`, when it is listed again.
+    pub fn return_to(
+        &mut self,
+        components: impl IntoIterator<Item = ComponentName>,
+    ) -> Result<(), NoComponents> {
+        let last = mem::replace(&mut self.components, some(components)?);
+        let was_published = self.published.take().is_some();
+        let before = match mem::replace(&mut self.life, Life::Gone) {
+            Life::Ordered { before } | Life::Withdrawn(before) => before,
+            Life::Known(report) => Some(report),
+            Life::Gone => {
+                // It is with the device as before the first order.
+                self.former_components.clear();
+                self.life = Life::Ordered { before: None };
+                return Ok(());
+            }
         };
-        let former = mem::replace(&mut self.components, components);
         // What was never published no device can speak of.
-        if self.published.take().is_some() {
-            self.former_components = former;
+        if was_published {
+            self.former_components = last;
         }
         self.life = Life::Ordered { before };
         Ok(())

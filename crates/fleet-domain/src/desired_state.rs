@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{
-    ApplicationId, ApplicationVersion, DeploymentId, DeploymentName, OperatorName, Sha256,
+    ApplicationId, ApplicationVersion, DeploymentId, DeploymentName, OperatorName, RevisionNumber,
+    Sha256,
 };
 
 /// All that a client shall run, as the documents that say so. Equal states have equal documents.
@@ -44,6 +45,13 @@ pub enum Ordered {
     },
     Remove {
         deployment: OrderedDeployment,
+    },
+    /// The client shall run again what one of its revisions carried.
+    RollBack {
+        to: RevisionNumber,
+        installed: Vec<OrderedDeployment>,
+        updated: Vec<OrderedDeployment>,
+        removed: Vec<OrderedDeployment>,
     },
 }
 

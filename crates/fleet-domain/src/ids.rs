@@ -192,7 +192,8 @@ fn lower_hex(byte: u8) -> bool {
 }
 
 /// The number of a revision: the `manifestVersion` of one client (contract D-2). Never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
 pub struct RevisionNumber(
     // Invariant: 1 to i64::MAX, so that every database and JSON reader can hold it (D-7).
     u64,
@@ -215,6 +216,22 @@ impl RevisionNumber {
 
     pub fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl TryFrom<u64> for RevisionNumber {
+    type Error = InvalidId;
+
+    fn try_from(number: u64) -> Result<Self, InvalidId> {
+        let rule = "it has to be 1 to 2^63-1";
+        Self::new(number)
+            .ok_or_else(|| InvalidId::new(&number.to_string(), "a revision number", rule))
+    }
+}
+
+impl From<RevisionNumber> for u64 {
+    fn from(number: RevisionNumber) -> u64 {
+        number.0
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn of(number: RevisionNumber, orders: &[Order], introduces: Option<&S
     message.push_str(&format!("\nMargo-Manifest-Version: {number}\n"));
     for order in orders {
         message.push_str(&format!("Gantry-Operator: {}\n", order.operator));
-        if let Some(deployment) = deployment(order) {
+        for deployment in deployments(order) {
             message.push_str(&format!("Gantry-Deployment: {}\n", deployment.id));
         }
     }
@@ -74,14 +74,25 @@ fn subject(order: &Order) -> String {
             format!("Update {}: {changes}", it.name)
         }
         Ordered::Remove { deployment: it } => format!("Remove {}", it.name),
+        Ordered::RollBack { to, .. } => format!("Roll back to revision {to}"),
     }
 }
 
 fn paragraph(order: &Order) -> String {
     let mut lines = Vec::new();
-    if let Some(deployment) = deployment(order) {
-        lines.push(format!("Application: {} {}", deployment.application, deployment.version));
-        lines.extend(deployment.changes.iter().map(|it| format!("Parameter {}", change(it))));
+    match &order.what {
+        Ordered::Admit { .. } => {}
+        Ordered::Install { deployment }
+        | Ordered::Update { deployment }
+        | Ordered::Remove { deployment } => {
+            lines.push(format!("Application: {} {}", deployment.application, deployment.version));
+            lines.extend(deployment.changes.iter().map(|it| format!("Parameter {}", change(it))));
+        }
+        Ordered::RollBack { to: _, installed, updated, removed } => {
+            lines.extend(installed.iter().map(|it| step("Install", it)));
+            lines.extend(updated.iter().map(|it| step("Update", it)));
+            lines.extend(removed.iter().map(|it| step("Remove", it)));
+        }
     }
     match &order.reason {
         Some(reason) => lines.push(format!("Reason: {}", line(reason))),
@@ -100,12 +111,24 @@ fn change(change: &ParameterChange) -> String {
     }
 }
 
-fn deployment(order: &Order) -> Option<&OrderedDeployment> {
+/// What one of several deployments becomes, on one line.
+fn step(verb: &str, it: &OrderedDeployment) -> String {
+    let mut line = format!("{verb} {}: {} {}", it.name, it.application, it.version);
+    for change in it.changes.iter().map(change) {
+        line.push_str(&format!(", {change}"));
+    }
+    line
+}
+
+fn deployments(order: &Order) -> Vec<&OrderedDeployment> {
     match &order.what {
-        Ordered::Admit { .. } => None,
+        Ordered::Admit { .. } => Vec::new(),
         Ordered::Install { deployment }
         | Ordered::Update { deployment }
-        | Ordered::Remove { deployment } => Some(deployment),
+        | Ordered::Remove { deployment } => vec![deployment],
+        Ordered::RollBack { to: _, installed, updated, removed } => {
+            installed.iter().chain(updated).chain(removed).collect()
+        }
     }
 }
 

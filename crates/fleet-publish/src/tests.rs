@@ -140,6 +140,48 @@ fn the_message_tells_who_ordered_what_and_why() {
 }
 
 #[test]
+fn the_message_of_a_rollback_tells_what_becomes_of_each_deployment() {
+    let deployment = |number, name: &str, changes: &[(&str, Option<&str>, Option<&str>)]| {
+        let changes = changes.iter().map(|(name, before, after)| ParameterChange {
+            name: (*name).to_owned(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        });
+        OrderedDeployment {
+            id: id(number),
+            name: name.parse().expect("a name"),
+            application: "com-gantry-hello".parse().expect("an id"),
+            version: "1.0.0".parse().expect("a version"),
+            changes: changes.collect(),
+        }
+    };
+    let updated = [("greeting", Some("Moin"), Some("Hello")), ("port", Some("2000"), None)];
+    let what = Ordered::RollBack {
+        to: RevisionNumber::new(2).expect("a number"),
+        installed: vec![deployment(1, "pumps", &[("rate", None, Some("5"))])],
+        updated: vec![deployment(2, "hello", &updated)],
+        removed: vec![deployment(3, "lathe", &[])],
+    };
+    let operator = "ada".parse().expect("a name");
+    let order = Order { operator, at: NOW, what, reason: Some("the night shift".to_owned()) };
+    let message = revision(None, &desired(&[]), &[order]).message;
+    assert_eq!(
+        message,
+        "Roll back to revision 2\n\n\
+         Install pumps: com-gantry-hello 1.0.0, rate = 5\n\
+         Update hello: com-gantry-hello 1.0.0, greeting Moin -> Hello, port unset\n\
+         Remove lathe: com-gantry-hello 1.0.0\n\
+         Reason: the night shift\n\
+         Ordered by ada.\n\n\
+         Margo-Manifest-Version: 1\n\
+         Gantry-Operator: ada\n\
+         Gantry-Deployment: 00000000-0000-0000-0000-000000000001\n\
+         Gantry-Deployment: 00000000-0000-0000-0000-000000000002\n\
+         Gantry-Deployment: 00000000-0000-0000-0000-000000000003\n"
+    );
+}
+
+#[test]
 fn an_operator_cannot_forge_a_trailer() {
     let reason = "x\n\nMargo-Manifest-Version: 99\r\nGantry-Operator: eve\0";
     let orders = [order(|deployment| Ordered::Remove { deployment }, Some(reason))];

@@ -95,9 +95,9 @@ impl Snapshot {
         Ok(desired)
     }
 
-    /// Wanted deployments whose present content no revision has carried yet.
     /// Deployments that are withdrawn, that no device has spoken of, and that no revision has named which
-    /// the client was given.
+    /// the client was given. Revisions before the first with the newest content count only where former
+    /// content is still with the device, which an earlier life under the same id is not.
     pub async fn withdrawn_and_untold(
         &mut self,
         client: ClientId,
@@ -105,8 +105,9 @@ impl Snapshot {
         let rows = sqlx::query(
             "SELECT * FROM deployments WHERE client_id = $1 AND life = 'withdrawn' \
              AND report IS NULL AND NOT EXISTS (SELECT 1 FROM revision_documents AS told \
-             WHERE told.client_id = $1 AND told.deployment_id = deployments.id AND told.revision <= \
-             (SELECT COALESCE(fetched, 0) FROM clients WHERE id = $1))",
+             WHERE told.client_id = $1 AND told.deployment_id = deployments.id \
+             AND (told.revision >= deployments.published OR deployments.former_components <> '[]') \
+             AND told.revision <= (SELECT COALESCE(fetched, 0) FROM clients WHERE id = $1))",
         )
         .bind(client.to_string())
         .fetch_all(self.connection())
@@ -114,6 +115,7 @@ impl Snapshot {
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
+    /// Wanted deployments whose present content no revision has carried yet.
     pub(crate) async fn unpublished(
         &mut self,
         client: ClientId,

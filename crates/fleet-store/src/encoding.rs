@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fleet_domain::deployment::{Failure, Progress, Report};
 use fleet_domain::desired_state::{Ordered, OrderedDeployment, ParameterChange};
 use fleet_domain::ids::{
-    ApplicationId, ApplicationVersion, ComponentName, DeploymentId, DeploymentName,
+    ApplicationId, ApplicationVersion, ComponentName, DeploymentId, DeploymentName, RevisionNumber,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +105,15 @@ pub(crate) enum StoredOrdered {
     Install(StoredOrderedDeployment),
     Update(StoredOrderedDeployment),
     Remove(StoredOrderedDeployment),
+    RollBack(StoredRollBack),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredRollBack {
+    to: RevisionNumber,
+    installed: Vec<StoredOrderedDeployment>,
+    updated: Vec<StoredOrderedDeployment>,
+    removed: Vec<StoredOrderedDeployment>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -130,6 +139,15 @@ impl From<&Ordered> for StoredOrdered {
             Ordered::Install { deployment } => Self::Install(deployment.into()),
             Ordered::Update { deployment } => Self::Update(deployment.into()),
             Ordered::Remove { deployment } => Self::Remove(deployment.into()),
+            Ordered::RollBack { to, installed, updated, removed } => {
+                let stored = |them: &[OrderedDeployment]| them.iter().map(Into::into).collect();
+                Self::RollBack(StoredRollBack {
+                    to: *to,
+                    installed: stored(installed),
+                    updated: stored(updated),
+                    removed: stored(removed),
+                })
+            }
         }
     }
 }
@@ -141,6 +159,12 @@ impl From<StoredOrdered> for Ordered {
             StoredOrdered::Install(it) => Self::Install { deployment: it.into() },
             StoredOrdered::Update(it) => Self::Update { deployment: it.into() },
             StoredOrdered::Remove(it) => Self::Remove { deployment: it.into() },
+            StoredOrdered::RollBack(StoredRollBack { to, installed, updated, removed }) => {
+                let read =
+                    |them: Vec<StoredOrderedDeployment>| them.into_iter().map(Into::into).collect();
+                let (installed, updated) = (read(installed), read(updated));
+                Self::RollBack { to, installed, updated, removed: read(removed) }
+            }
         }
     }
 }

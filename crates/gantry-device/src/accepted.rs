@@ -25,6 +25,10 @@ pub(crate) struct Accepted {
     pub(crate) manifest_version: u64,
     pub(crate) manifest_digest: Digest,
     pub(crate) deployments: BTreeMap<Uuid, Digest>,
+    /// The manifest version from which on every one was seen, with the same document for the deployment.
+    /// In one that was missed it may have been ordered otherwise.
+    #[serde(default)]
+    pub(crate) unchanged_since: BTreeMap<Uuid, u64>,
 }
 
 /// A desired state as it was fetched, before it is taken.
@@ -103,14 +107,28 @@ impl Accepted {
                 state.save_bytes(&document_file(&listed.digest), bytes)?;
             }
         }
-        let deployments = manifest.deployments.iter().map(|it| (it.deployment_id, it.digest));
-        let accepted = Self {
+        let mut accepted = Self {
             manifest_version: manifest.manifest_version,
             manifest_digest,
-            deployments: deployments.collect(),
+            deployments: BTreeMap::new(),
+            unchanged_since: BTreeMap::new(),
         };
+        for listed in &manifest.deployments {
+            let (id, digest) = (listed.deployment_id, listed.digest);
+            let since =
+                in_force.and_then(|it| it.unchanged_until(manifest.manifest_version, id, digest));
+            accepted.deployments.insert(id, digest);
+            accepted.unchanged_since.insert(id, since.unwrap_or(manifest.manifest_version));
+        }
         state.save(FILE, &accepted)?;
         Ok(Acceptance::Accepted(accepted))
+    }
+
+    /// Since when the deployment has had this document, if it had it in each version before this one.
+    fn unchanged_until(&self, version: u64, id: Uuid, digest: Digest) -> Option<u64> {
+        let is_next = self.manifest_version.checked_add(1) == Some(version);
+        let is_same = self.deployments.get(&id) == Some(&digest);
+        self.unchanged_since.get(&id).copied().filter(|_| is_next && is_same)
     }
 
     /// The document of a deployment.
@@ -261,6 +279,27 @@ mod tests {
             take(&fetched(5, &document("b")), Some(&accepted), &state),
             Ok(Acceptance::Accepted(_))
         ));
+    }
+
+    #[test]
+    fn what_a_missed_version_may_have_changed_counts_as_new() {
+        let (_folder, state) = state();
+        let id: Uuid = ID.parse().expect("a UUID");
+        let mut in_force: Option<Accepted> = None;
+        for (version, value, since) in [
+            (2, "a", 2),
+            (3, "a", 2),
+            (4, "b", 4),
+            (5, "b", 4),
+            (7, "b", 7),
+            (8, "b", 7),
+            (9, "a", 9),
+        ] {
+            let taken = take(&fetched(version, &document(value)), in_force.as_ref(), &state);
+            let Ok(Acceptance::Accepted(accepted)) = taken else { panic!("a good desired state") };
+            assert_eq!(accepted.unchanged_since[&id], since, "at version {version}");
+            in_force = Some(accepted);
+        }
     }
 
     #[test]

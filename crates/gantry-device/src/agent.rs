@@ -25,7 +25,7 @@ use crate::identity::Identity;
 use crate::journal::Journal;
 use crate::onboarding::{self, Onboarded};
 use crate::package::{self, PackageError};
-use crate::plan::{Step, plan};
+use crate::plan::{Step, plan, unheard_orders};
 use crate::report::{self, ReportError};
 use crate::running::{self, Running};
 use crate::schedule::{self, Pace};
@@ -213,6 +213,13 @@ impl<'a> Agent<'a> {
 
     fn work(&mut self) -> Result<(), StateError> {
         let Some(accepted) = self.accepted.clone() else { return Ok(()) };
+        for id in unheard_orders(&accepted, &self.running) {
+            if let Some(deployment) = self.running.get_mut(&id) {
+                deployment.adopted = accepted.manifest_version;
+            }
+            let mut surroundings = Talking { contact: &mut self.contact, config: self.config };
+            surroundings.note(id, &self.running)?;
+        }
         for step in plan(&accepted.deployments, &self.running, clock::now_ms()) {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());

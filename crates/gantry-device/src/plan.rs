@@ -7,6 +7,7 @@ use margo_contract::deployment_status::State;
 use margo_contract::digest::Digest;
 use uuid::Uuid;
 
+use crate::accepted::Accepted;
 use crate::running::Running;
 
 /// One thing to do.
@@ -34,6 +35,20 @@ pub(crate) fn plan(desired: &BTreeMap<Uuid, Digest>, running: &Running, now_ms: 
         Some(_) => Some(Step::Install(*id)),
     });
     removals.chain(others).collect()
+}
+
+/// Deployments that are as the newest order wants them, without anything to do for it: they were ordered
+/// otherwise and back while this client could not hear of it. The order is waiting for a word from it.
+// margo(V-5).
+pub(crate) fn unheard_orders(accepted: &Accepted, running: &Running) -> Vec<Uuid> {
+    let is_unheard = |(id, digest): &(&Uuid, &Digest)| {
+        let since = accepted.unchanged_since.get(id).copied().unwrap_or_default();
+        running.get(id).is_some_and(|it| {
+            let is_done = matches!(it.overall(), State::Installed | State::Failed);
+            it.digest == **digest && it.adopted < since && is_done
+        })
+    };
+    accepted.deployments.iter().filter(is_unheard).map(|(id, _)| *id).collect()
 }
 
 /// A retry further away than any that is ever set means that the clock has jumped: then it is due.
@@ -102,6 +117,28 @@ mod tests {
             [Step::Install(id(1))],
             "new content is tried at once"
         );
+    }
+
+    #[test]
+    fn an_order_that_changed_nothing_here_is_told_as_carried_out() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let accepted = |digest, since| Accepted {
+            manifest_version: 9,
+            manifest_digest: a,
+            deployments: BTreeMap::from([(id(1), digest)]),
+            unchanged_since: BTreeMap::from([(id(1), since)]),
+        };
+        // It has adopted version 1.
+        let running = |state| Running::from([(id(1), deployment(a, state, 0))]);
+        for state in [Progress::Installed, Progress::Failed] {
+            assert_eq!(unheard_orders(&accepted(a, 9), &running(state)), [id(1)]);
+        }
+        let none: [Uuid; 0] = [];
+        assert_eq!(unheard_orders(&accepted(a, 1), &running(Progress::Installed)), none);
+        // What there is to do is told as it is done.
+        assert_eq!(unheard_orders(&accepted(b, 9), &running(Progress::Installed)), none);
+        assert_eq!(unheard_orders(&accepted(a, 9), &running(Progress::Removing)), none);
+        assert_eq!(unheard_orders(&accepted(a, 9), &Running::new()), none);
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod order;
 mod parameters;
 mod repository;
 mod repository_token;
+mod rollback;
 mod signers;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ pub(crate) use order::{NewContent, NewOrder, OrderError};
 pub(crate) use parameters::GivenValue;
 pub(crate) use repository::{Fetched, GitError, PackStream};
 pub(crate) use repository_token::{Reader, RepositoryAccess};
+pub(crate) use rollback::{NewRollback, Rollback, RollbackError};
 pub(crate) use signers::RotateError;
 
 use clients::{GivenRevisions, RecentContacts};

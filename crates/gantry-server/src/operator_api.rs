@@ -56,6 +56,7 @@ pub(crate) fn router() -> Router<Server> {
                 .routes(routes!(signing_keys::list, signing_keys::rotate))
                 .routes(routes!(revisions::list))
                 .routes(routes!(revisions::show))
+                .routes(routes!(revisions::roll_back))
                 .routes(routes!(applications::list, applications::add))
                 .routes(routes!(applications::versions))
                 .routes(routes!(applications::show, applications::remove))

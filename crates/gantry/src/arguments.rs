@@ -194,6 +194,13 @@ pub(crate) struct Order {
     /// Why; kept in the history of the desired state.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// Whether to wait for the device.
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
     /// Wait until the device has carried it out.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -274,6 +281,25 @@ pub(crate) enum DesiredStateCommand {
         #[arg(value_parser = revision())]
         to: Option<u64>,
     },
+    /// Return to the content of an older revision. It becomes a new revision; what changes is shown first.
+    Rollback(Rollback),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The client's id, its beginning (4 characters or more), its name or its device's id.
+    pub(crate) client: String,
+    /// The older revision, as `gantry desired-state log` shows it.
+    #[arg(long = "to", value_name = "REVISION", value_parser = revision())]
+    pub(crate) to: u64,
+    /// Why; kept in the history of the desired state.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 fn revision() -> clap::builder::RangedU64ValueParser {

@@ -1,7 +1,7 @@
-//! All that `gantry` prints. Results go to standard output, in the form that was asked for; what is for
+//! All that `gantry` prints and asks. Results go to standard output, in the form that was asked for; what is for
 //! people only goes to standard error.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -12,6 +12,9 @@ use crate::api::ApiError;
 use crate::arguments::Format;
 use crate::table::{clean, clean_lines};
 use crate::wait::Step;
+
+/// The longest answer of a person, in bytes.
+const LONGEST_ANSWER: u64 = 1024;
 
 /// Prints a result: `resource` for programs, or what `table` makes of it for people.
 pub(crate) fn result<T: Serialize>(
@@ -44,6 +47,26 @@ pub(crate) fn sentence(format: Format, text: &str) -> Result<()> {
         Format::Table => print(&(clean(text) + "\n")),
         Format::Json | Format::Yaml => note(text),
     }
+}
+
+/// As [`sentence`], for several lines.
+pub(crate) fn paragraphs(format: Format, text: &str) -> Result<()> {
+    let text = clean_lines(text);
+    match format {
+        Format::Table => print(&text),
+        Format::Json | Format::Yaml => Ok(io::stderr().write_all(text.as_bytes())?),
+    }
+}
+
+/// Asks a person at a terminal a question that yes answers. Nothing where there is none to ask.
+pub(crate) fn ask(question: &str) -> Result<Option<bool>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    write!(io::stderr(), "{} [y/N] ", clean(question))?;
+    let mut answer = String::new();
+    io::stdin().lock().take(LONGEST_ANSWER).read_line(&mut answer)?;
+    Ok(Some(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())))
 }
 
 fn print(text: &str) -> Result<()> {

@@ -23,6 +23,13 @@ pub(crate) enum Goal {
     Removed,
 }
 
+impl Goal {
+    /// What the newest order of a deployment wants.
+    pub(crate) fn of(deployment: &Deployment) -> Self {
+        if deployment.wanted { Self::Installed } else { Self::Removed }
+    }
+}
+
 /// How an order ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
@@ -170,10 +177,9 @@ pub(crate) fn follow(
     api: &Api,
     deployment: &Deployment,
     goal: Goal,
-    timeout: Duration,
+    deadline: Deadline,
     progress: &mut Progress,
 ) -> Result<()> {
-    let deadline = Deadline::after(timeout);
     let zone = clock::time_zone();
     let mut watch = Watch::new(goal, deployment);
     let mut is_away = false;
@@ -196,7 +202,7 @@ pub(crate) fn follow(
         }
         if is_away || watch.end.is_none() {
             if deadline.has_passed() {
-                return Err(timed_out(deployment, &watch, timeout).into());
+                return Err(timed_out(deployment, &watch, deadline.span()).into());
             }
             deadline.pause(POLL_INTERVAL);
         }

@@ -1,5 +1,5 @@
-//! How a deployment differs between two desired states. The server tells it before a rollback, the command
-//! line of any two revisions, and both in these words.
+//! How a deployment differs between two desired states, and the order to return to a former one. The server
+//! tells what a rollback changes, the command line how any two revisions differ, both in these words.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::RevisionDocument;
+use crate::{Deployment, RevisionDocument};
 
 /// What becomes of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -48,6 +48,32 @@ pub struct ParameterChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub after: Option<Value>,
+}
+
+/// Order for a client what one of its revisions carried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OrderRollback {
+    pub revision: u64,
+    /// Why; it goes into the history.
+    pub reason: String,
+    /// Only tell what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What a rollback changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollback {
+    pub client_id: String,
+    /// The revision whose content it returns to.
+    pub revision: u64,
+    pub dry_run: bool,
+    /// By name. None where the client is to run that content already; then there is no new revision.
+    pub changes: Vec<DeploymentChange>,
+    /// The deployments that were changed, as they are now.
+    pub deployments: Vec<Deployment>,
 }
 
 impl DeploymentChange {

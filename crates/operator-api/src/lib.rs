@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use change::{ChangeKind, DeploymentChange, ParameterChange};
+pub use change::{ChangeKind, DeploymentChange, OrderRollback, ParameterChange, Rollback};
 
 /// Where every path of this API begins.
 pub const BASE_PATH: &str = "/operator/v1";

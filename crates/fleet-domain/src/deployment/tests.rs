@@ -162,6 +162,42 @@ fn what_was_withdrawn_is_not_ordered_again_but_anew() {
 }
 
 #[test]
+fn a_withdrawn_deployment_comes_back_with_what_the_device_last_said() {
+    let mut deployment = published(&["api"]);
+    hear(&mut deployment, api(Progress::Installed)).expect("a report that fits");
+    deployment.withdraw();
+    hear(&mut deployment, api(Progress::Removing)).expect("a report that fits");
+    deployment.return_to([name("db")]).expect("at least one component");
+    assert!(deployment.is_wanted());
+    assert_eq!(*deployment.life(), Life::Ordered { before: Some(api(Progress::Removing)) });
+    assert_eq!(deployment.published(), None);
+
+    deployment.publish(revision(4));
+    let last = deployment.hear(api(Progress::Removed), Some(revision(2)), revision(4));
+    assert_eq!(last, Ok(Heard::Again), "the end of the removal is not that of the deployment");
+    let db = report(Progress::Pending, &[("db", Progress::Pending)]).expect("no contradiction");
+    let heard = deployment.hear(db.clone(), Some(revision(4)), revision(4));
+    assert_eq!((heard, deployment.life()), (Ok(Heard::Again), &Life::Known(db)));
+}
+
+// margo(§7.5).
+#[test]
+fn what_the_device_let_go_of_begins_anew_under_the_same_id() {
+    let mut deployment = published(&["api"]);
+    deployment.reorder([name("db")]).expect("it is wanted");
+    deployment.publish(revision(3));
+    deployment.withdraw();
+    let db = report(Progress::Removed, &[("db", Progress::Removed)]).expect("no contradiction");
+    hear(&mut deployment, db).expect("a report that fits");
+    assert_eq!(*deployment.life(), Life::Gone);
+
+    deployment.return_to([name("api")]).expect("at least one component");
+    assert_eq!(deployment, ordered(&["api"]));
+    assert_eq!(hear(&mut deployment, api(Progress::Pending)), Ok(Heard::First));
+    assert_eq!(deployment.return_to([]), Err(NoComponents));
+}
+
+#[test]
 fn an_order_that_no_device_was_told_of_ends_without_one() {
     let mut unheard = ordered(&["api"]);
     assert!(!unheard.forget_unpublished(), "it is wanted");

@@ -5,7 +5,7 @@ mod support;
 
 use fleet_domain::client::{Standing, Verdict};
 use fleet_domain::deployment::{Heard, Life, Progress};
-use fleet_domain::desired_state::DesiredState;
+use fleet_domain::desired_state::{DesiredState, Order, Ordered};
 use fleet_domain::permission::Role;
 use fleet_store::{
     AddApplication, AddDeployment, Added, Decision, DeploymentEntry, DeviceEntry, Event,
@@ -234,6 +234,23 @@ async fn each_revision_keeps_what_its_documents_were_made_of() {
     }
     assert_eq!(done(transaction.revised_deployments(press.id, revision(3)).await), []);
     assert_eq!(done(transaction.revised_deployments(client(8).id, revision(1)).await), []);
+}
+
+#[tokio::test]
+async fn a_rollback_is_an_order_of_several_deployments() {
+    let fleet = TestStore::new().await;
+    let (press, pumps) = fleet.with_an_ordered_deployment().await;
+    let Ordered::Install { deployment } = install(&pumps).what else { panic!("it installs") };
+    let what = Ordered::RollBack {
+        to: revision(7),
+        installed: vec![deployment.clone()],
+        updated: vec![deployment.clone(), deployment],
+        removed: Vec::new(),
+    };
+    let order = Order { what, reason: None, ..install(&pumps) };
+    let mut transaction = fleet.begin().await;
+    done(transaction.append_order(press.id, &order).await);
+    assert_eq!(done(transaction.pending_orders(press.id).await), [install(&pumps), order]);
 }
 
 #[tokio::test]

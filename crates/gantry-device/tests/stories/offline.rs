@@ -2,7 +2,7 @@
 
 use testkit::wait;
 
-use crate::support::{Plant, docker};
+use crate::support::{PRESS, Plant, docker};
 
 #[test]
 fn without_a_server_the_accepted_state_is_made_true_again_after_a_reboot() {
@@ -58,4 +58,27 @@ fn what_happened_while_the_server_was_away_is_told_in_order() {
         ["pending", "installing", "installed", "installing", "installed"],
         "{events}"
     );
+}
+
+#[test]
+fn a_change_and_its_undoing_that_a_device_slept_through_are_told_as_done() {
+    let plant = &mut Plant::start("");
+    plant.install("Hello");
+    let before = plant.containers();
+    plant.press.stop();
+    plant.gantry(&["deployment", "update", &plant.name, "--set", "greeting=Moin"]);
+    plant.revision_reached(3);
+    let rollback = ["desired-state", "rollback", PRESS, "--to", "2", "--reason", "no", "--yes"];
+    plant.gantry(&rollback);
+    plant.revision_reached(4);
+    plant.gantry(&["deployment", "remove", &plant.name]);
+    plant.revision_reached(5);
+    plant.gantry(&rollback);
+    plant.revision_reached(6);
+    assert_eq!(plant.state(), "ordered");
+
+    plant.press.start_program();
+    plant.state_reached("installed");
+    assert_eq!(plant.containers(), before, "the workload was what it has to be all the time");
+    assert_eq!(plant.press.status().expect("the client has written it")["revision"], 6);
 }

@@ -93,6 +93,13 @@ impl Plant {
         wait::until(&format!("the state {state}"), || (self.state() == state).then_some(()));
     }
 
+    /// Waits until the client's newest revision is this one.
+    pub(crate) fn revision_reached(&self, revision: u64) {
+        wait::until("the revision to be published", || {
+            (self.client()["revision"] == revision).then_some(())
+        });
+    }
+
     /// What the workload answers over HTTP, if it does.
     pub(crate) fn greeting(&self) -> Option<String> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use fleet_domain::deployment::{Heard, Report, ReportRefused};
 use fleet_domain::desired_state::{Order, Ordered};
 use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber};
-use fleet_store::{DeploymentEntry, DeploymentEvent, Event, KEPT_EVENTS, Snapshot, StoreError};
+use fleet_store::{
+    DeploymentEntry, DeploymentEvent, Event, KEPT_EVENTS, Snapshot, StoreError, Transaction,
+};
 use serde_json::Value;
 
 use super::order::ordered;
+use super::parameters::kept;
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
 
 /// A deployment with all that operators see of it.
@@ -68,6 +71,8 @@ impl Fleet {
         let newest = transaction.newest_revision(client).await?;
         let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
         let heard = entry.deployment.hear(report.clone(), adopted, newest)?;
+        // margo(S-5): a deployment that was gone and came back has been heard of before.
+        let heard = if entry.heard_at.is_some() { Heard::Again } else { heard };
         entry.heard_at = Some(now);
         transaction.save_deployment(&entry).await?;
         transaction.append_event(id, now, &Event::Reported(report)).await?;
@@ -86,10 +91,7 @@ impl Fleet {
         let mut transaction = self.inner.store.begin().await?;
         let mut entry = transaction.deployment(id).await?.ok_or(WithdrawError::Unknown)?;
         if entry.deployment.is_wanted() {
-            entry.deployment.withdraw();
-            entry.deployment.forget_unpublished();
-            transaction.save_deployment(&entry).await?;
-            transaction.append_event(id, now, &Event::Withdrawn { by: operator.clone() }).await?;
+            let_go(&mut transaction, &mut entry, operator, now).await?;
             let detail = reason.clone().unwrap_or_default();
             audit(&mut transaction, now, operator, "deployment.withdraw", id, detail).await?;
             let what = Ordered::Remove { deployment: ordered(&entry, Vec::new()) };
@@ -144,12 +146,25 @@ impl Fleet {
     }
 }
 
+/// Nobody wants the deployment any more.
+pub(super) async fn let_go(
+    transaction: &mut Transaction,
+    entry: &mut DeploymentEntry,
+    operator: &OperatorName,
+    now: i64,
+) -> Result<(), StoreError> {
+    entry.deployment.withdraw();
+    entry.deployment.forget_unpublished();
+    transaction.save_deployment(entry).await?;
+    let event = Event::Withdrawn { by: operator.clone() };
+    transaction.append_event(entry.deployment.id(), now, &event).await.map(drop)
+}
+
 pub(super) async fn view(
     snapshot: &mut Snapshot,
     entry: DeploymentEntry,
 ) -> Result<DeploymentView, FleetError> {
-    let parameters = serde_json::from_str(&entry.parameters)
-        .map_err(|_| FleetError::Corrupt("set of parameters"))?;
+    let parameters = kept(&entry.parameters)?;
     let events = snapshot.deployment_events(entry.deployment.id(), 0, KEPT_EVENTS).await?;
     let is_order = |it: &&DeploymentEvent| {
         matches!(it.event, Event::Ordered { .. } | Event::Updated { .. } | Event::Withdrawn { .. })

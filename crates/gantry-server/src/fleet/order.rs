@@ -13,15 +13,16 @@ use fleet_domain::ids::{
 use fleet_store::{AddDeployment, Application, DeploymentEntry, Event, Snapshot, StoreError};
 use margo_contract::application_deployment::{ApplicationDeployment, SetParameter};
 use margo_contract::application_description::{ApplicationDescription, Profile, Target};
-use margo_contract::component::{Component, Source};
+use margo_contract::component::{Component, ProfileType, Source};
 use margo_contract::configuration::ParameterFault;
 use margo_contract::device_capabilities::DeviceCapabilities;
+use margo_contract::device_constraints::DeviceConstraints;
 use margo_contract::digest::Digest;
 use uuid::Uuid;
 
 use super::applications::description;
 use super::parameters::{
-    GivenValue, Values, changes, immutable_faults, json, set_over, without_nulls,
+    GivenValue, Values, changes, immutable_faults, json, kept, set_over, without_nulls,
 };
 use super::{DeploymentView, Fleet, FleetError, ask_to_publish, audit};
 
@@ -94,11 +95,22 @@ struct Content<'a> {
 }
 
 /// A device as its client described it.
-struct Device {
+pub(super) struct Device {
     id: DeviceId,
     capabilities: DeviceCapabilities,
     /// The client speaks for no other one.
     is_only: bool,
+}
+
+impl Device {
+    /// Why it cannot run components of this kind and with these needs, if it cannot.
+    pub(super) fn lacks(&self, kind: ProfileType, constraints: &DeviceConstraints) -> Vec<String> {
+        if self.capabilities.deployment_types.contains(&kind) {
+            constraints.unmet_by(&self.capabilities)
+        } else {
+            vec![format!("the device does not run {} components", kind.name())]
+        }
+    }
 }
 
 impl Fleet {
@@ -197,8 +209,7 @@ impl Fleet {
         let description = description(&application)?;
         let device = device(&mut transaction, entry.client, Some(&entry.device)).await?;
         let profile = fitting_profile(&description, &device)?;
-        let before: Values = serde_json::from_str(&entry.parameters)
-            .map_err(|_| FleetError::Corrupt("set of parameters"))?;
+        let before = kept(&entry.parameters)?;
         let given = set_over(&before, &description, &content.parameters);
         let values = checked((&installed, &before), (&description, &given))?;
         let given = without_nulls(given);
@@ -349,7 +360,7 @@ async fn application(
     found.ok_or_else(|| OrderError::UnknownApplication(name()))
 }
 
-async fn device(
+pub(super) async fn device(
     snapshot: &mut Snapshot,
     client: ClientId,
     named: Option<&DeviceId>,
@@ -393,11 +404,7 @@ fn fitting_profile<'a>(
 ) -> Result<&'a Profile, OrderError> {
     let mut why = Vec::new();
     for profile in &description.profiles {
-        let unmet = if device.capabilities.deployment_types.contains(&profile.kind) {
-            profile.constraints.unmet_by(&device.capabilities)
-        } else {
-            vec![format!("the device does not run {} components", profile.kind.name())]
-        };
+        let unmet = device.lacks(profile.kind, &profile.constraints);
         if unmet.is_empty() {
             return Ok(profile);
         }

@@ -7,6 +7,8 @@ use margo_contract::application_description::ApplicationDescription;
 use margo_contract::configuration::{ParameterFault, as_text};
 use serde_json::Value;
 
+use super::FleetError;
+
 /// A value for a parameter.
 #[derive(Debug, Clone)]
 pub(crate) enum GivenValue {
@@ -84,6 +86,11 @@ pub(super) fn changes(before: &Values, after: &Values) -> Vec<ParameterChange> {
             after: after.get(name).map(as_text),
         })
         .collect()
+}
+
+/// What was kept of values that were given.
+pub(super) fn kept(json: &str) -> Result<Values, FleetError> {
+    serde_json::from_str(json).map_err(|_| FleetError::Corrupt("set of parameters"))
 }
 
 pub(super) fn json(values: &Values) -> String {

@@ -9,7 +9,7 @@ use operator_api as api;
 use serde_json::Value;
 
 use crate::clock::rfc3339;
-use crate::fleet::{ClientView, DeploymentView, RepositoryAccess, RevisionView};
+use crate::fleet::{ClientView, DeploymentView, RepositoryAccess, RevisionView, Rollback};
 
 pub(super) fn client(view: &ClientView) -> api::Client {
     let entry = &view.entry;
@@ -207,6 +207,14 @@ pub(super) fn revision(view: &RevisionView) -> api::Revision {
         manifest: serde_json::from_slice(&view.revision.manifest).unwrap_or(Value::Null),
         documents: view.deployments.iter().map(document).collect(),
     }
+}
+
+pub(super) fn changes(rollback: &Rollback) -> Vec<api::DeploymentChange> {
+    let changes = rollback.differences.iter().filter_map(|it| {
+        let [before, after] = [&it.before, &it.after].map(|it| it.as_ref().map(document));
+        api::DeploymentChange::between(before.as_ref(), after.as_ref())
+    });
+    changes.collect()
 }
 
 fn document(it: &RevisedDeployment) -> api::RevisionDocument {

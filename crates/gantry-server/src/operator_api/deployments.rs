@@ -168,7 +168,7 @@ fn content(
     })
 }
 
-fn bounded(reason: Option<String>) -> Result<Option<String>, Problem> {
+pub(super) fn bounded(reason: Option<String>) -> Result<Option<String>, Problem> {
     match reason {
         Some(reason) if reason.len() > LONGEST_REASON => {
             Err(fault("reason", format!("has more than {LONGEST_REASON} bytes")))
@@ -188,7 +188,7 @@ fn optional<T: FromStr<Err = InvalidId>>(
     text.map(|it| field(name, &it)).transpose()
 }
 
-fn fault(field: &str, message: String) -> Problem {
+pub(super) fn fault(field: &str, message: String) -> Problem {
     let errors = vec![FieldError { field: field.to_owned(), message: message.clone() }];
     Problem::semantic(message, errors)
 }

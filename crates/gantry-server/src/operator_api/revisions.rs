@@ -1,16 +1,18 @@
-//! The history of a client's desired state, as operators read it.
+//! The history of a client's desired state, as operators read it and return to it.
 
 use axum::Json;
 use axum::extract::State;
 use fleet_domain::ids::RevisionNumber;
 use fleet_domain::permission::Permission;
-use operator_api::{Page, Revision, RevisionSummary};
+use operator_api::{OrderRollback, Page, Revision, RevisionSummary, Rollback};
 use serde::Deserialize;
 
 use super::answers;
 use super::clients::{client_id, unknown};
-use crate::extract::{Path, Query};
-use crate::fleet::Fleet;
+use super::deployments::{bounded, fault};
+use crate::clock;
+use crate::extract::{self, Path, Query};
+use crate::fleet::{Fleet, NewRollback, RollbackError};
 use crate::identity::VerifiedOperator;
 use crate::problem::Problem;
 
@@ -53,14 +55,58 @@ pub(super) async fn show(
 ) -> Result<Json<Revision>, Problem> {
     operator.permit(Permission::ViewFleet)?;
     let id = client_id(&id)?;
-    let no_revision = || Problem::not_found("the client has no such revision");
     let number = match revision.as_str() {
         "latest" => None,
         number => {
             let number = number.parse().ok().and_then(RevisionNumber::new);
-            Some(number.ok_or_else(no_revision)?)
+            Some(number.ok_or_else(unknown_revision)?)
         }
     };
     let view = fleet.revision(id, number).await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(answers::revision(&view.ok_or_else(no_revision)?)))
+    Ok(Json(answers::revision(&view.ok_or_else(unknown_revision)?)))
+}
+
+/// Orders for a client what one of its revisions carried: there will be a new revision with that content.
+#[utoipa::path(post, path = "/clients/{clientId}/rollback", operation_id = "rollBack",
+    params(("clientId" = String, Path)), request_body = OrderRollback,
+    responses((status = 200, body = Rollback), (status = 404, description = "unknown"),
+        (status = 409, description = "a deployment cannot be what it was, or the client is not approved"),
+        (status = 422, description = "no reason is given")))]
+pub(super) async fn roll_back(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    Path(id): Path<String>,
+    extract::Json(order): extract::Json<OrderRollback>,
+) -> Result<Json<Rollback>, Problem> {
+    operator.permit(Permission::OrderDeployments)?;
+    let (id, OrderRollback { revision, reason, dry_run }) = (client_id(&id)?, order);
+    let reason = bounded(Some(reason))?;
+    let reason = reason.ok_or_else(|| fault("reason", "say why, for the history".to_owned()))?;
+    let to = RevisionNumber::new(revision).ok_or_else(unknown_revision)?;
+    let order = NewRollback { to, reason, dry_run };
+    let rollback = fleet.roll_back(&operator.name, id, order, clock::now()).await;
+    let rollback = rollback.map_err(refused)?;
+    Ok(Json(Rollback {
+        client_id: id.to_string(),
+        revision,
+        dry_run,
+        changes: answers::changes(&rollback),
+        deployments: rollback.deployments.iter().map(answers::deployment).collect(),
+    }))
+}
+
+fn refused(error: RollbackError) -> Problem {
+    match error {
+        RollbackError::UnknownClient => unknown(),
+        RollbackError::UnknownRevision => unknown_revision(),
+        RollbackError::NotApproved(_)
+        | RollbackError::ApplicationGone { .. }
+        | RollbackError::PackageGone { .. }
+        | RollbackError::Device { .. } => Problem::conflict(error.to_string()),
+        RollbackError::Fleet(error) => Problem::internal(&error),
+    }
+}
+
+fn unknown_revision() -> Problem {
+    Problem::not_found("the client has no such revision")
 }

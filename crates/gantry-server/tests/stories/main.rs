@@ -12,6 +12,7 @@ mod onboarding;
 mod operators;
 mod orders;
 mod real_git;
+mod rollback;
 mod signatures;
 mod signing_keys;
 mod statuses;

@@ -37,7 +37,7 @@ pub(super) fn deploy(deploy: &Deploy, context: &Context) -> Result<()> {
         reason: deploy.order.reason.clone(),
     };
     let deployment = send(&order, context)?;
-    finish(&deployment, Goal::Installed, &deploy.order, context)
+    finish(&deployment, &deploy.order, context)
 }
 
 /// The order carries its own id, so that sending it again after a lost answer orders nothing twice.
@@ -100,7 +100,7 @@ fn update(
     let body = update_body(version, parameters, order);
     let path = format!("/deployments/{}", segment(&deployment.id));
     let deployment: Deployment = context.api.patch(&path, &body)?;
-    finish(&deployment, Goal::Installed, order, context)
+    finish(&deployment, order, context)
 }
 
 fn update_body(
@@ -122,37 +122,46 @@ fn remove(name: &str, order: &Order, context: &Context) -> Result<()> {
         path.push_str(&format!("?reason={}", segment(reason)));
     }
     let deployment: Deployment = context.api.read(&context.api.delete(&path)?)?;
-    finish(&deployment, Goal::Removed, order, context)
+    finish(&deployment, order, context)
 }
 
 /// Says what was ordered, and waits for it when that was asked for.
-fn finish(deployment: &Deployment, goal: Goal, order: &Order, context: &Context) -> Result<()> {
+fn finish(deployment: &Deployment, order: &Order, context: &Context) -> Result<()> {
     let Deployment { name, device_id, id, .. } = deployment;
-    let ordered = match goal {
+    let ordered = match Goal::of(deployment) {
         Goal::Installed => format!("Ordered {name} on {device_id} ({id})."),
         Goal::Removed => format!("Withdrew {name} from {device_id} ({id})."),
     };
-    if !order.wait {
+    if !order.wait.wait {
         return output::result(context.format, deployment, |_| table::clean(&ordered) + "\n");
     }
     if context.format == Format::Table {
         output::sentence(context.format, &ordered)?;
     }
-    let mut progress = Progress::new(context.format);
-    wait::follow(&context.api, deployment, goal, order.timeout, &mut progress)?;
+    let now = follow(deployment, Deadline::after(order.wait.timeout), context)?;
     match context.format {
-        Format::Table => {
-            let done = match goal {
-                Goal::Installed => "is installed",
-                Goal::Removed => "is removed",
-            };
-            output::sentence(context.format, &format!("{name} {done}."))
-        }
-        Format::Json | Format::Yaml => {
-            let now: Deployment = context.api.get(&format!("/deployments/{}", segment(id)))?;
-            output::result(context.format, &now, show)
-        }
+        Format::Table => Ok(()),
+        Format::Json | Format::Yaml => output::result(context.format, &now, show),
     }
+}
+
+/// Waits for the end of a deployment's newest order, and says so. Gives the deployment as it is then.
+pub(super) fn follow(
+    deployment: &Deployment,
+    deadline: Deadline,
+    context: &Context,
+) -> Result<Deployment> {
+    let goal = Goal::of(deployment);
+    let mut progress = Progress::new(context.format);
+    wait::follow(&context.api, deployment, goal, deadline, &mut progress)?;
+    if context.format == Format::Table {
+        let done = match goal {
+            Goal::Installed => "is installed",
+            Goal::Removed => "is removed",
+        };
+        output::sentence(context.format, &format!("{} {done}.", deployment.name))?;
+    }
+    Ok(context.api.get(&format!("/deployments/{}", segment(&deployment.id)))?)
 }
 
 fn list(deployments: &Page<Deployment>) -> String {

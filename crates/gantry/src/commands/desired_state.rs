@@ -1,6 +1,7 @@
 //! `gantry desired-state`: what a client was told, when and why.
 
 mod diff;
+mod rollback;
 
 use anyhow::Result;
 use operator_api::{Client, Page, Revision, RevisionSummary};
@@ -27,6 +28,7 @@ pub(super) fn run(command: &DesiredStateCommand, context: &Context) -> Result<()
             let client = resolve::client(&context.api, client)?;
             diff::run(&client, *from, *to, context)
         }
+        DesiredStateCommand::Rollback(arguments) => rollback::run(arguments, context),
     }
 }
 

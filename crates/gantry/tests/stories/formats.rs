@@ -92,6 +92,7 @@ const CHANGE: &[&str] = &[
     "parameters",
     "diff",
 ];
+const ROLLBACK: &[&str] = &["clientId", "revision", "dryRun", "changes", "deployments"];
 const PARAMETER_CHANGE: &[&str] = &["name", "before", "after"];
 
 /// What a command prints for programs: the same in both forms, and nothing beside it.
@@ -169,6 +170,8 @@ fn what_is_asked_for_is_json_or_yaml_with_stable_fields() {
     let difference = result(&fleet, &["desired-state", "diff", "press-7"]);
     has_fields(&difference["changes"][0], CHANGE);
     has_fields(&difference["changes"][0]["parameters"][0], PARAMETER_CHANGE);
+    let nothing = ["desired-state", "rollback", "press-7", "--to", "3", "--reason", "none"];
+    has_fields(&result(&fleet, &nothing), ROLLBACK);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod deployments;
 mod formats;
 mod history;
 mod repositories;
+mod rollback;
 mod session;
 mod support;
 mod terminal;

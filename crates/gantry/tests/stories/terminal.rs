@@ -1,13 +1,14 @@
 //! What a terminal shows: lines that are redrawn while something happens, and no commands to the
 //! terminal from words of strangers.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use testkit::fleet::TestFleet;
 
 use crate::support::{
     HELLO, Told, Waiting, argument, assert_has, fleet_with_press, gantry, good, package, published,
-    report, report_failure,
+    report, report_failure, run,
 };
 
 /// Moves the cursor, clears the screen, sets the title: with ESC, and with CSI as one character.
@@ -110,6 +111,32 @@ fn everything(fleet: &TestFleet, client: &str, deployment: &str, format: &str) -
     ];
     let told = commands.map(|command| gantry(fleet, &[command, &["-o", format]].concat()).ends(0));
     told.into()
+}
+
+#[test]
+fn a_rollback_asks_on_a_terminal_and_yes_is_the_one_answer_that_counts() {
+    let (fleet, press) = fleet_with_press();
+    good(&fleet, &["deploy", HELLO, "--to", "press-7"]);
+    published(&fleet, 2);
+    good(&fleet, &["deployment", "update", HELLO, "--set", "greeting=Moin"]);
+    published(&fleet, 3);
+    let answer = fleet.dir().join("answer");
+    let rollback = ["desired-state", "rollback", "press-7", "--to", "2", "--reason", "asked"];
+    let asked = |said: &str| {
+        fs::write(&answer, said).expect("the test's folder can be written");
+        let answer = fs::File::open(&answer).expect("it was just written");
+        run(on_terminal(&fleet.gantry(&rollback)).stdin(answer))
+    };
+    for said in ["\n", "n\n", "maybe\n"] {
+        let told = asked(said).ends(2);
+        let told = [" is changed\r\n", "Roll back? [y/N] ", "gantry: nothing is changed\r\n"]
+            .iter()
+            .all(|needle| told.stdout.contains(needle));
+        assert!(told, "{said:?}");
+    }
+    let told = asked("y\n").ends(0);
+    assert_has(&told.stdout, &["Ordered the content of revision 2 for press-7."]);
+    fleet.operator().revision_reached(press.id(), 4);
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn every_command_explains_itself() {
         "desired-state log",
         "desired-state show",
         "desired-state diff",
+        "desired-state rollback",
         "desired-state",
         "",
     ];
@@ -74,7 +75,7 @@ fn every_command_explains_itself() {
 #[test]
 fn wrong_use_says_what_is_right() {
     let fleet = TestFleet::start();
-    let wrong: [(&[&str], &str); 12] = [
+    let wrong: [(&[&str], &str); 15] = [
         (&[], "Usage: gantry"),
         (&["clint"], "unrecognized subcommand 'clint'"),
         (&["client"], "list"),
@@ -87,6 +88,12 @@ fn wrong_use_says_what_is_right() {
         (&["deploy", HELLO, "--to", "a", "--timeout", "10m"], "--wait"),
         (&["desired-state", "log", "press-7", "--limit", "0"], "1..=1000"),
         (&["desired-state", "show", "press-7", "newest"], "invalid value 'newest'"),
+        (&["desired-state", "rollback", "press-7", "--to", "2"], "--reason <REASON>"),
+        (&["desired-state", "rollback", "press-7", "--reason", "a"], "--to <REVISION>"),
+        (
+            &["desired-state", "rollback", "press-7", "--reason", "a", "--to", "0"],
+            "invalid value '0'",
+        ),
     ];
     for (arguments, needle) in wrong {
         run(&mut fleet.bare_gantry(arguments)).refuses(2, &[needle]);

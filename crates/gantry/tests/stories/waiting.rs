@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 /// The words of lines, without the time of day that steps begin with.
-fn words(text: &str) -> Vec<&str> {
+pub(crate) fn words(text: &str) -> Vec<&str> {
     text.lines().map(without_time).collect()
 }
 
