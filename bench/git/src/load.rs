@@ -9,7 +9,7 @@ use testkit::http::Http;
 use crate::population::Repository;
 
 /// How many connections ask at a time.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 16;
 
 /// What is asked for. All are of version 2 of Git's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

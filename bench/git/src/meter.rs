@@ -4,7 +4,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{fs, process};
+use std::time::{Duration, Instant};
+use std::{fs, process, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+use testkit::wait;
 
 /// Counts the CPU time of a control group.
 pub(crate) struct Meter {
@@ -68,9 +72,18 @@ impl Meter {
 }
 
 impl Drop for Meter {
+    /// Ends what runs in the group: a server that is killed leaves its workers behind.
     fn drop(&mut self) {
-        // It stays while something runs in it: then it is empty soon and does no harm.
-        let _ = fs::remove_dir(&self.folder);
+        let deadline = Instant::now() + wait::PATIENCE;
+        while fs::remove_dir(&self.folder).is_err() && Instant::now() < deadline {
+            let members = fs::read_to_string(self.members()).unwrap_or_default();
+            for process in members.lines().filter_map(|it| it.parse().ok()) {
+                if let Some(process) = Pid::from_raw(process) {
+                    let _ = kill_process(process, Signal::KILL);
+                }
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

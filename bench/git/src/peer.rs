@@ -21,11 +21,11 @@ const AT_A_TIME: usize = 4;
 
 /// The running peer.
 pub(crate) struct Peer {
-    folder: TempDir,
     port: u16,
-    // Ended before the meter, which can only go when nothing runs in it.
-    _programs: [Running; 2],
     meter: Meter,
+    _programs: [Running; 2],
+    // What it holds is needed until all programs have ended.
+    folder: TempDir,
 }
 
 impl Peer {
@@ -55,7 +55,7 @@ impl Peer {
             nginx.assert_running();
             peer.try_send("GET", "/", &[], None).ok()
         });
-        Self { port, _programs: [nginx, wrapper], meter, folder }
+        Self { port, meter, _programs: [nginx, wrapper], folder }
     }
 
     pub(crate) fn http(&self) -> Http {
