@@ -21,7 +21,7 @@ use crate::carry_out::{CarryOut, Surroundings};
 use crate::clock;
 use crate::config::Config;
 use crate::fleet_manager::{FleetManager, LinkError};
-use crate::identity::Identity;
+use crate::identity::Certificate;
 use crate::journal::Journal;
 use crate::onboarding::{self, Onboarded};
 use crate::package::{self, PackageError};
@@ -43,7 +43,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 /// The client at work.
 pub(crate) struct Agent<'a> {
     config: &'a Config,
-    identity: &'a Identity,
+    certificate: &'a Certificate,
     provider: &'a dyn Provider,
     stop: Arc<AtomicBool>,
     source: Source,
@@ -74,7 +74,7 @@ impl<'a> Agent<'a> {
     pub(crate) fn resume(
         config: &'a Config,
         state: &'a StateDir,
-        identity: &'a Identity,
+        certificate: &'a Certificate,
         link: &'a FleetManager,
         provider: &'a dyn Provider,
         stop: Arc<AtomicBool>,
@@ -96,7 +96,7 @@ impl<'a> Agent<'a> {
         };
         Ok(Self {
             config,
-            identity,
+            certificate,
             provider,
             stop,
             source: Source::new(&config.desired_state, state)?,
@@ -139,7 +139,7 @@ impl<'a> Agent<'a> {
         let client = match &contact.onboarded {
             Some(client) => client.clone(),
             None => {
-                let client = onboarding::ask(contact.link, self.identity)?;
+                let client = onboarding::ask(contact.link, self.certificate)?;
                 tracing::info!(client = client.client_id, "onboarded");
                 contact.keep(client.clone());
                 client
@@ -269,7 +269,7 @@ impl<'a> Agent<'a> {
         let status = ClientStatus {
             server: contact.link.origin().to_owned(),
             client_id: contact.onboarded.as_ref().map(|it| it.client_id.clone()),
-            certificate_fingerprint: self.identity.fingerprint(),
+            certificate_fingerprint: self.certificate.fingerprint(),
             standing: if contact.onboarded.is_some() { "onboarded" } else { "waiting" }.to_owned(),
             last_contact: contact.last_at.map(clock::rfc3339),
             next_contact: Some(clock::rfc3339(contact.next_at)),

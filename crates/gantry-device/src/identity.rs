@@ -14,7 +14,13 @@ const CERTIFICATE: &str = "client.der";
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) key: SigningKey,
-    pub(crate) certificate_der: Vec<u8>,
+    pub(crate) certificate: Certificate,
+}
+
+/// What of it others may see.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    pub(crate) der: Vec<u8>,
 }
 
 impl Identity {
@@ -32,7 +38,7 @@ impl Identity {
                 pair
             }
         };
-        let certificate_der = match state.load_bytes(CERTIFICATE)? {
+        let der = match state.load_bytes(CERTIFICATE)? {
             Some(der) => der,
             None => {
                 let mut params = CertificateParams::default();
@@ -45,17 +51,19 @@ impl Identity {
         };
         let key =
             SigningKey::from_pkcs8_der(pair.serialized_der()).context("using the client's key")?;
-        Ok(Self { key, certificate_der })
+        Ok(Self { key, certificate: Certificate { der } })
     }
+}
 
-    /// The fingerprint of the certificate that is there, also while the client works.
-    pub(crate) fn look_at_fingerprint(state: &StateDir) -> Result<Option<String>> {
-        Ok(state.load_bytes(CERTIFICATE)?.map(|der| Digest::of(&der).to_string()))
+impl Certificate {
+    /// The one that is there, also while the client works.
+    pub(crate) fn look(state: &StateDir) -> Result<Option<Self>> {
+        Ok(state.load_bytes(CERTIFICATE)?.map(|der| Self { der }))
     }
 
     /// SHA-256 of the certificate, as an operator compares it before approving.
     pub(crate) fn fingerprint(&self) -> String {
-        Digest::of(&self.certificate_der).to_string()
+        Digest::of(&self.der).to_string()
     }
 }
 
@@ -69,7 +77,7 @@ mod tests {
         let state = StateDir::open(folder.path()).expect("nobody else has it");
         let first = Identity::open_or_make(&state, "press-7").expect("a key can be made");
         let again = Identity::open_or_make(&state, "other").expect("a key can be read");
-        assert_eq!(first.fingerprint(), again.fingerprint());
+        assert_eq!(first.certificate.fingerprint(), again.certificate.fingerprint());
     }
 
     #[test]

@@ -40,7 +40,7 @@ use signal_hook::iterator::Signals;
 use crate::agent::Agent;
 use crate::config::{Config, LogFormat};
 use crate::fleet_manager::FleetManager;
-use crate::identity::Identity;
+use crate::identity::{Certificate, Identity};
 use crate::onboarding::Onboarded;
 use crate::state_dir::StateDir;
 use crate::status::ClientStatus;
@@ -110,15 +110,14 @@ fn perform(arguments: &Arguments) -> Result<()> {
         Command::Run => run(&config),
         Command::Status { output } => show_status(&config, *output),
         Command::Fingerprint => {
-            let known = Identity::look_at_fingerprint(&StateDir::look(&config.state_dir))?;
-            let fingerprint = match known {
-                Some(fingerprint) => fingerprint,
+            let certificate = match Certificate::look(&StateDir::look(&config.state_dir))? {
+                Some(certificate) => certificate,
                 None => {
-                    Identity::open_or_make(&StateDir::open(&config.state_dir)?, &config.device.id)?
-                        .fingerprint()
+                    let state = StateDir::open(&config.state_dir)?;
+                    Identity::open_or_make(&state, &config.device.id)?.certificate
                 }
             };
-            print(&fingerprint)
+            print(&certificate.fingerprint())
         }
         Command::Repository => {
             let (link, client) = connect(&config)?;
@@ -145,15 +144,14 @@ fn perform(arguments: &Arguments) -> Result<()> {
 fn run(config: &Config) -> Result<()> {
     start_log(config)?;
     let state = StateDir::open(&config.state_dir)?;
-    let identity = Identity::open_or_make(&state, &config.device.id)?;
+    let Identity { key, certificate } = Identity::open_or_make(&state, &config.device.id)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         server = config.server.url,
-        fingerprint = identity.fingerprint(),
+        fingerprint = certificate.fingerprint(),
         "started"
     );
-    let link_key = Identity::open_or_make(&state, &config.device.id)?.key;
-    let link = FleetManager::new(&config.server.url, &config.server.ca, link_key)?;
+    let link = FleetManager::new(&config.server.url, &config.server.ca, key)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let (waker, wake) = mpsc::channel();
@@ -169,7 +167,7 @@ fn run(config: &Config) -> Result<()> {
     let commands =
         Commands { compose: config.compose.command.clone(), engine: config.compose.engine.clone() };
     let provider = ComposeProvider::new(commands, Arc::clone(&stop));
-    Agent::resume(config, &state, &identity, &link, &provider, stop)?.run(&wake);
+    Agent::resume(config, &state, &certificate, &link, &provider, stop)?.run(&wake);
     Ok(())
 }
 

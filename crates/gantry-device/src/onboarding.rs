@@ -4,7 +4,7 @@ use margo_contract::onboarding::OnboardingRequest;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet_manager::{FleetManager, LinkError};
-use crate::identity::Identity;
+use crate::identity::Certificate;
 use crate::state_dir::{StateDir, StateError};
 
 const FILE: &str = "onboarded.json";
@@ -47,11 +47,11 @@ impl Onboarded {
 }
 
 /// Asks to be let in once.
-pub(crate) fn ask(link: &FleetManager, identity: &Identity) -> Result<Onboarded, LinkError> {
-    let request = OnboardingRequest { certificate_der: identity.certificate_der.clone() };
+pub(crate) fn ask(link: &FleetManager, certificate: &Certificate) -> Result<Onboarded, LinkError> {
+    let request = OnboardingRequest { certificate_der: certificate.der.clone() };
     let body = request.to_json().to_string();
     let answer =
-        link.send("POST", PATH, &identity.fingerprint(), &[JSON], Some(body.as_bytes()))?;
+        link.send("POST", PATH, &certificate.fingerprint(), &[JSON], Some(body.as_bytes()))?;
     let OnboardingAnswer { client_id } = serde_json::from_slice(&answer.body)
         .map_err(|error| LinkError::Nonsense(format!("onboarding: {error}")))?;
     // It becomes a part of paths.
