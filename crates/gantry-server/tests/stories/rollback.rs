@@ -206,8 +206,8 @@ fn the_present_content_is_nothing_to_roll_back_to() {
     assert!(text.contains("Salut"), "{text}");
 }
 
-#[test]
-fn what_came_back_can_be_changed_and_withdrawn_like_any_other() {
+/// A fleet whose device has run its one deployment, and has let go of it in revision 3.
+fn fleet_with_removed_deployment() -> (TestFleet, TestClient, String) {
     let (fleet, press, web) = fleet_with_deployment();
     manifest(&press);
     report(&press, &web, "installed");
@@ -215,6 +215,12 @@ fn what_came_back_can_be_changed_and_withdrawn_like_any_other() {
     fleet.operator().revision_reached(press.id(), 3);
     manifest(&press);
     report(&press, &web, "removed");
+    (fleet, press, web)
+}
+
+#[test]
+fn what_came_back_can_be_changed_and_withdrawn_like_any_other() {
+    let (fleet, press, web) = fleet_with_removed_deployment();
     assert_eq!(seen(&fleet, &web), "removed");
 
     roll_back(&fleet, &press, 2).expect(200);
@@ -232,13 +238,7 @@ fn what_came_back_can_be_changed_and_withdrawn_like_any_other() {
 
 #[test]
 fn what_came_back_and_is_withdrawn_before_the_device_hears_of_it_is_gone() {
-    let (fleet, press, web) = fleet_with_deployment();
-    manifest(&press);
-    report(&press, &web, "installed");
-    remove(&fleet, &web);
-    fleet.operator().revision_reached(press.id(), 3);
-    manifest(&press);
-    report(&press, &web, "removed");
+    let (fleet, press, web) = fleet_with_removed_deployment();
 
     roll_back(&fleet, &press, 2).expect(200);
     fleet.operator().revision_reached(press.id(), 4);
