@@ -77,6 +77,11 @@ impl TestFleet {
         self.server.as_ref().expect("the server is running").terminate();
     }
 
+    /// Asks the server to read its certificate again.
+    pub fn hang_up(&self) {
+        self.server.as_ref().expect("the server is running").hang_up();
+    }
+
     /// Asks the server to stop and gives its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.server.take().expect("the server is running").stop()

@@ -90,9 +90,18 @@ impl Running {
 
     /// Asks the program to stop, as `systemctl stop` does.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks the program to read its files again, as `systemctl reload` does.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a running program has a process id");
-        rustix::process::kill_process(pid, Signal::TERM).expect("the program is ours to stop");
+        rustix::process::kill_process(pid, signal).expect("the program is ours to signal");
     }
 
     /// Asks the program to stop and gives its exit code.

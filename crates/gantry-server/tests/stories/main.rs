@@ -17,3 +17,4 @@ mod signatures;
 mod signing_keys;
 mod statuses;
 mod support;
+mod transport;

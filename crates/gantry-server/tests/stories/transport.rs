@@ -1,0 +1,84 @@
+//! What the listener speaks, to the real `curl`: TLS 1.3 and HTTP/1.1, with a certificate of its own or a
+//! given one.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use testkit::fleet::TestFleet;
+use testkit::{programs, wait};
+
+fn curl(fleet: &TestFleet, ca: &str, options: &[&str]) -> Output {
+    let mut curl = Command::new("curl");
+    curl.env_remove("CURL_CA_BUNDLE").env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+    curl.args(["--silent", "--max-time", "10", "--output", "/dev/null", "--cacert", ca]);
+    curl.args(["--write-out", "%{http_code} %{http_version}"]).args(options);
+    programs::run(curl.arg(format!("{}/healthz", fleet.url())))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+// margo(T-1, §16.1): TLS 1.3 or later, HTTP/1.1.
+#[test]
+fn nothing_older_than_tls_1_3_and_no_other_http_than_1_1_is_spoken() {
+    let fleet = TestFleet::start();
+    let ca = fleet.ca().to_string_lossy().into_owned();
+    assert_eq!(said(&curl(&fleet, &ca, &["--tlsv1.3"])), "200 1.1");
+    assert_eq!(said(&curl(&fleet, &ca, &["--http2"])), "200 1.1");
+    let older = curl(&fleet, &ca, &["--tls-max", "1.2"]);
+    assert_eq!(older.status.code(), Some(35), "the handshake fails: {older:?}");
+}
+
+/// A root and a certificate of it for `localhost`, as the files that the configuration names.
+fn issue(folder: &std::path::Path, root: &str) {
+    let write = |name: &str, text: String| {
+        fs::write(folder.join(name), text).expect("the test's folder can be written");
+    };
+    let key = KeyPair::generate().expect("keys can be made");
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, root);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    write("given-ca.pem", params.self_signed(&key).expect("a root").pem());
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().expect("keys can be made");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a good name");
+    write("given.pem", params.signed_by(&key, &issuer).expect("a certificate").pem());
+    write("given.key", key.serialize_pem());
+}
+
+#[test]
+fn a_given_certificate_is_shown_and_read_again_on_sighup() {
+    let mut fleet = TestFleet::start();
+    assert_eq!(fleet.stop(), Some(0));
+    let folder = fleet.dir().to_owned();
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    issue(&folder, "First root");
+    fs::copy(path("given-ca.pem"), path("first-ca.pem")).expect("it was written");
+    // The harness asks for the server's health with what the server is to be trusted by.
+    fs::copy(path("given-ca.pem"), fleet.ca()).expect("the data directory is there");
+    fleet.configure(&format!(
+        "[tls]\ncertificate = \"{}\"\nkey = \"{}\"\nca = \"{}\"\n",
+        path("given.pem"),
+        path("given.key"),
+        path("given-ca.pem")
+    ));
+    fleet.start_server();
+    assert_eq!(said(&curl(&fleet, &path("first-ca.pem"), &[])), "200 1.1");
+
+    issue(&folder, "Second root");
+    fleet.hang_up();
+    wait::until("the new certificate to be shown", || {
+        (said(&curl(&fleet, &path("given-ca.pem"), &[])) == "200 1.1").then_some(())
+    });
+    let former = curl(&fleet, &path("first-ca.pem"), &[]);
+    assert_eq!(former.status.code(), Some(60), "the former root no longer vouches: {former:?}");
+
+    fs::write(path("given.pem"), "nonsense").expect("the test's folder can be written");
+    fleet.hang_up();
+    wait::until("the refusal to be logged", || {
+        fleet.log().contains("the certificate stays as it is").then_some(())
+    });
+    assert_eq!(said(&curl(&fleet, &path("given-ca.pem"), &[])), "200 1.1");
+}
