@@ -129,7 +129,8 @@ It is left running. Look around:
   curl http://localhost:$http_port/
   gantry-device --config $work/device.toml status
   tail -f $work/gantry-server.log $work/gantry-device.log
-Stop it with:
+Stop it (what you have deployed would run on without the client, so remove that first) with:
+  gantry deployment remove com-gantry-hello --wait
   kill ${supervised[*]}
 TEXT
 }
