@@ -54,7 +54,7 @@ fn row(client: &Client) -> [String; 6] {
         standing(client.standing).to_owned(),
         or_dash(Some(devices.join(",").as_str()).filter(|text| !text.is_empty())),
         or_dash(client.revision.map(|it| it.to_string()).as_deref()),
-        or_dash(client.last_contact.as_deref()),
+        or_dash(client.contact.last_contact.as_deref()),
     ]
 }
 
@@ -67,7 +67,7 @@ fn show(client: &Client) -> String {
         ("Onboarded", Some(client.onboarded_at.clone())),
         ("Decided by", client.decided_by.clone()),
         ("Decided", client.decided_at.clone()),
-        ("Last contact", client.last_contact.clone()),
+        ("Last contact", client.contact.last_contact.clone()),
         ("Refused", client.security_event.as_ref().map(|it| format!("{} {}", it.at, it.what))),
         ("Revision", client.revision.map(|it| it.to_string())),
     ]);
