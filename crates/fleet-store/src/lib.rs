@@ -13,6 +13,7 @@ mod applications;
 mod audit;
 mod clients;
 mod columns;
+mod contacts;
 mod counters;
 mod deployments;
 mod devices;
