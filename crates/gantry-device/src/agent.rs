@@ -20,7 +20,7 @@ use crate::accepted::{self, Acceptance, Accepted, Fetched};
 use crate::carry_out::{CarryOut, Surroundings};
 use crate::clock;
 use crate::config::Config;
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::identity::Certificate;
 use crate::journal::Journal;
 use crate::onboarding::{self, Onboarded};
@@ -38,7 +38,6 @@ use crate::status::{self, ClientStatus};
 const INSPECTION_INTERVAL_MS: i64 = 60 * 1000;
 /// The longest sleep: failed work and inspections have times of their own.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// The client at work.
 pub(crate) struct Agent<'a> {
@@ -83,6 +82,7 @@ impl<'a> Agent<'a> {
         let capabilities = DeviceCapabilities::parse(capabilities_json.as_bytes()).context(
             "the capabilities of this device cannot be reported; see [device] and [capabilities]",
         )?;
+        link.recall_time(state);
         let contact = Contact {
             link,
             state,
@@ -126,7 +126,7 @@ impl<'a> Agent<'a> {
     fn turn(&mut self) -> Result<(), StateError> {
         if self.contact.next_at <= clock::now_ms() {
             let outcome = self.talk();
-            self.contact.note_outcome(outcome, self.config);
+            self.contact.note_outcome(outcome.as_ref().copied(), self.config);
             self.save_status()?;
         }
         self.work()?;
@@ -180,7 +180,8 @@ impl<'a> Agent<'a> {
             Ok(Acceptance::Unchanged) => contact.security_events.end(contact.state),
             Ok(Acceptance::Accepted(accepted)) => {
                 tracing::info!(revision = accepted.manifest_version, "accepted a desired state");
-                let tidied = accepted::tidy(&accepted, contact.state);
+                let tidied = accepted::tidy(&accepted, contact.state)
+                    .and_then(|()| contact.link.keep_time(contact.state));
                 self.accepted = Some(accepted);
                 tidied.and_then(|()| contact.security_events.end(contact.state))
             }
@@ -205,7 +206,7 @@ impl<'a> Agent<'a> {
         }
         let body = Some(self.capabilities_json.as_bytes());
         let path = client.path("/capabilities");
-        self.contact.link.send("PUT", &path, &client.client_id, &[JSON], body)?;
+        self.contact.link.send(Ask::Capabilities, &path, &client.client_id, &[], body)?;
         tracing::info!("reported the capabilities");
         self.contact.keep(Onboarded { reported_capabilities: Some(digest), ..client });
         Ok(())
@@ -307,19 +308,19 @@ impl Contact<'_> {
         }
     }
 
-    fn note_outcome(&mut self, outcome: Result<(), LinkError>, config: &Config) {
+    fn note_outcome(&mut self, outcome: Result<(), &LinkError>, config: &Config) {
         match outcome {
             Ok(()) => {
                 self.pace = Pace::default();
                 self.last_error = None;
             }
-            Err(error) => self.note_failure(&error),
+            Err(error) => self.note_failure(error, config),
         }
         self.next_at =
             schedule::next_contact(clock::now_ms(), self.pace, &config.polling, chance());
     }
 
-    fn note_failure(&mut self, error: &LinkError) {
+    fn note_failure(&mut self, error: &LinkError, config: &Config) {
         let text = crate::chain(error);
         if self.last_error.as_ref() != Some(&text) {
             tracing::warn!(error = text, "cannot talk to the fleet manager");
@@ -330,7 +331,9 @@ impl Contact<'_> {
         }
         self.last_error = Some(text);
         self.pace.failures = self.pace.failures.saturating_add(1);
-        self.pace.retry_after = error.retry_after();
+        // margo(§11.3): what is not retryable waits for the next regular contact.
+        let regular = (!error.is_retryable()).then_some(config.polling.interval);
+        self.pace.retry_after = error.retry_after().or(regular);
     }
 
     /// Whether the last contact went well. A failure closes the way until the next contact.
@@ -347,7 +350,7 @@ impl Contact<'_> {
             .and_then(|()| self.security_events.deliver(self.link, &client, self.state));
         match delivered {
             Ok(()) => {}
-            Err(ReportError::Link(error)) => self.note_outcome(Err(error), config),
+            Err(ReportError::Link(error)) => self.note_outcome(Err(&error), config),
             Err(ReportError::State(error)) => {
                 tracing::error!(error = crate::chain(&error), "cannot write the journal");
             }
@@ -366,7 +369,12 @@ impl Surroundings for Talking<'_, '_> {
         let contact = &self.contact;
         let client = contact.onboarded.as_ref().filter(|_| contact.is_open());
         let keyid = client.map(|it| it.client_id.as_str());
-        package::fetch(&component.source, contact.link, keyid, contact.state)
+        let fetched = package::fetch(&component.source, contact.link, keyid, contact.state);
+        // A fleet manager that fails here is left alone as it would be elsewhere.
+        if let Err(PackageError::FleetManagerAway(Some(error))) = &fetched {
+            self.contact.note_outcome(Err(error), self.config);
+        }
+        fetched
     }
 
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {

@@ -1,19 +1,22 @@
 //! Packages of components: fetched from where the document says, checked, and kept on disk, so that a
 //! workload can be made true again without a network.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use margo_contract::component::Source;
 use margo_contract::digest::Digest;
+use ring::digest::{Context as Hasher, SHA256};
 
 use crate::accepted;
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::state_dir::{StateDir, StateError};
 
 /// Where packages are kept in the state directory.
 pub(crate) const FOLDER: &str = "packages";
-/// The largest package, in bytes.
-const LARGEST: u64 = 64 << 20;
+/// How much of a package is in memory at once, in bytes.
+const PIECE: usize = 16 << 10;
 
 /// Why a package is not there.
 #[derive(Debug, thiserror::Error)]
@@ -55,25 +58,65 @@ pub(crate) fn fetch(
     }
     let promised = promised_digest(location);
     let file = format!("{FOLDER}/{}", name_of(location));
-    if let Some(bytes) = state.load_bytes(&file)?
-        && promised.is_none_or(|it| it == Digest::of(&bytes))
-    {
+    if is_kept(&state.join(&file), promised)? {
         return Ok(state.join(&file));
     }
     let own = location.strip_prefix(link.origin()).filter(|it| it.starts_with('/'));
-    let bytes = match own {
+    let mut incoming = match own {
         Some(path) => {
             let keyid = keyid.ok_or(PackageError::FleetManagerAway(None))?;
-            let answer = link.send_bounded("GET", path, keyid, &[], None, LARGEST);
-            answer.map_err(of_fleet_manager)?.body
+            link.open(Ask::Package, path, keyid, &[], None).map_err(of_fleet_manager)?
         }
-        None => link.download(location, LARGEST).map_err(PackageError::Fetch)?,
+        None => link.open_elsewhere(location).map_err(PackageError::Fetch)?,
     };
-    if let Some(promised) = promised.filter(|it| *it != Digest::of(&bytes)) {
-        return Err(PackageError::Digest(promised));
-    }
-    state.save_bytes(&file, &bytes)?;
+    let of_link = if own.is_some() { of_fleet_manager } else { PackageError::Fetch };
+    state.save_pieces(&file, |out| {
+        let mut hasher = Hasher::new(&SHA256);
+        let mut piece = vec![0; PIECE];
+        loop {
+            let length = incoming.read_piece(&mut piece).map_err(of_link)?;
+            if length == 0 {
+                break;
+            }
+            hasher.update(&piece[..length]);
+            out.write_all(&piece[..length])
+                .map_err(|cause| disk("write", &state.join(&file), cause))?;
+        }
+        match promised {
+            Some(promised) if finish(hasher) != promised => Err(PackageError::Digest(promised)),
+            _ => Ok(()),
+        }
+    })?;
     Ok(state.join(&file))
+}
+
+/// Whether the file is there, and whole as far as its location promises.
+fn is_kept(path: &Path, promised: Option<Digest>) -> Result<bool, PackageError> {
+    let reading = |cause| disk("read", path, cause);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(cause) => return Err(reading(cause)),
+    };
+    let Some(promised) = promised else { return Ok(true) };
+    let mut hasher = Hasher::new(&SHA256);
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece).map_err(reading)? {
+            0 => return Ok(finish(hasher) == promised),
+            length => hasher.update(&piece[..length]),
+        }
+    }
+}
+
+fn finish(hasher: Hasher) -> Digest {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hasher.finish().as_ref());
+    Digest::from_bytes(digest)
+}
+
+fn disk(what: &'static str, path: &Path, cause: io::Error) -> PackageError {
+    PackageError::State(StateError::Io { what, path: path.to_owned(), cause })
 }
 
 /// What a component's package is called in its folder.

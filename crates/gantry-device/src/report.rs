@@ -3,13 +3,12 @@
 use margo_contract::deployment_status::{ComponentStatus, DeploymentStatus, Status, StatusError};
 use uuid::Uuid;
 
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::journal::{Entry, Journal};
 use crate::onboarding::Onboarded;
 use crate::running::Deployment;
 use crate::state_dir::{StateDir, StateError};
 
-const JSON: (&str, &str) = ("content-type", "application/json");
 /// Ours; servers of another make ignore it (contract §7.4, §16.3).
 const ADOPTED: &str = "gantry-adopted-manifest-version";
 
@@ -62,8 +61,8 @@ pub(crate) fn deliver(
         let path = client.path(&format!("/deployments/{}/status", entry.deployment));
         let body = entry.status.to_string();
         let adopted = entry.adopted.to_string();
-        let headers = [JSON, (ADOPTED, adopted.as_str())];
-        match link.send("POST", &path, &client.client_id, &headers, Some(body.as_bytes())) {
+        let headers = [(ADOPTED, adopted.as_str())];
+        match link.send(Ask::Report, &path, &client.client_id, &headers, Some(body.as_bytes())) {
             Ok(_) => {}
             // It will never be taken: what follows must not wait for it.
             Err(LinkError::Refused {

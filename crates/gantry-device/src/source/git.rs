@@ -19,7 +19,7 @@ use margo_contract::digest::Digest;
 use serde::Deserialize;
 
 use crate::accepted::Fetched;
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::onboarding::Onboarded;
 use crate::state_dir::{StateDir, StateError};
 
@@ -69,6 +69,8 @@ impl std::fmt::Debug for RepositoryAccess {
 pub(crate) enum GitError {
     #[error("the fleet manager does not say where the repository is")]
     Link(#[from] LinkError),
+    #[error("the repository cannot be fetched")]
+    Fetch(#[source] LinkError),
     #[error("the repository at `{0}` is not one of the fleet manager")]
     OtherOrigin(String),
     #[error("the local copy of the repository cannot be used")]
@@ -103,7 +105,7 @@ impl GitError {
             | Self::BadSignature { .. }
             | Self::Stranger { .. }
             | Self::NoSigner => true,
-            Self::Link(_) | Self::Local(_) | Self::Git { .. } => false,
+            Self::Link(_) | Self::Fetch(_) | Self::Local(_) | Self::Git { .. } => false,
         }
     }
 }
@@ -127,6 +129,8 @@ impl GitSource {
         has_state: bool,
         now_ms: i64,
     ) -> Result<Option<Fetched>, GitError> {
+        // The token expires by the fleet manager's clock.
+        let now_ms = link.server_time(now_ms);
         let access = match &self.access {
             Some(access) if access.expires_at.as_millisecond() - now_ms > TOKEN_MARGIN_MS => {
                 access.clone()
@@ -156,14 +160,17 @@ impl GitSource {
         access: &RepositoryAccess,
         has_state: bool,
     ) -> Result<Option<Fetched>, GitError> {
-        let http = transport::Http::new(link.agent().clone(), &access.username, &access.token);
+        let http = transport::Http::new(link.caller().clone(), &access.username, &access.token);
         let trusted = self.trust.as_ref().filter(|_| has_state).map(|it| it.commit.as_str());
-        if trusted.is_some_and(|it| glance::is_newest(&http, access, it)) {
+        if let Some(trusted) = trusted
+            && glance::is_newest(&http, access, trusted).map_err(GitError::Fetch)?
+        {
             return Ok(None);
         }
         let repository = open(&self.folder)?;
         // Where the local copy was lost, the way from the trusted commit has to be seen.
-        let head = receive(&repository, http, access, self.trust.is_none())?;
+        let head = receive(&repository, http.clone(), access, self.trust.is_none());
+        let head = head.map_err(|error| http.failure().map_or(error, GitError::Fetch))?;
         if trusted == Some(head.to_string().as_str()) {
             return Ok(None);
         }
@@ -194,7 +201,8 @@ pub(crate) fn ask_for_access(
     link: &FleetManager,
     client: &Onboarded,
 ) -> Result<RepositoryAccess, GitError> {
-    let answer = link.send("GET", &client.path("/repository"), &client.client_id, &[], None)?;
+    let answer =
+        link.send(Ask::Repository, &client.path("/repository"), &client.client_id, &[], None)?;
     let access: RepositoryAccess = serde_json::from_slice(&answer.body)
         .map_err(|error| LinkError::Nonsense(format!("repository: {error}")))?;
     // The token and the pinned root are for the fleet manager alone.
@@ -214,9 +222,16 @@ fn open(folder: &Path) -> Result<gix::Repository, GitError> {
     for lock in ["shallow.lock", "refs/heads/fetched.lock", "packed-refs.lock", "config.lock"] {
         let _ = fs::remove_file(folder.join(lock));
     }
-    let options = gix::open::Options::isolated()
-        .config_overrides(["user.name=gantry-device", "user.email=gantry-device@gantry.invalid"]);
-    gix::open_opts(folder, options).map_err(failed("opening the local copy"))
+    gix::open_opts(folder, options()).map_err(failed("opening the local copy"))
+}
+
+fn options() -> gix::open::Options {
+    gix::open::Options::isolated().config_overrides([
+        "user.name=gantry-device",
+        "user.email=gantry-device@gantry.invalid",
+        // A small pack may claim that a huge object is in it.
+        "gitoxide.objects.allocLimit=32m",
+    ])
 }
 
 fn make(folder: &Path) -> Result<gix::Repository, GitError> {
@@ -226,7 +241,7 @@ fn make(folder: &Path) -> Result<gix::Repository, GitError> {
         folder,
         gix::create::Kind::Bare,
         gix::create::Options::default(),
-        gix::open::Options::isolated(),
+        options(),
     )
     .map_err(failed("making the local copy"))?;
     open(folder)
