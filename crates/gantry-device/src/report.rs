@@ -9,6 +9,8 @@ use crate::onboarding::Onboarded;
 use crate::running::Deployment;
 use crate::state_dir::{StateDir, StateError};
 
+/// No more reports than this are sent in one turn of the loop, which has other things to do as well.
+const MOST_AT_ONCE: usize = 100;
 /// Ours; servers of another make ignore it (contract §7.4, §16.3).
 const ADOPTED: &str = "gantry-adopted-manifest-version";
 
@@ -47,22 +49,34 @@ pub(crate) fn entry(id: Uuid, deployment: &Deployment) -> Entry {
         },
         components: components.collect(),
     };
-    Entry { deployment: id, adopted: deployment.adopted, status: status.to_json() }
+    Entry {
+        deployment: id,
+        adopted: deployment.adopted,
+        state: deployment.overall().name().to_owned(),
+        document: status.to_json().to_string(),
+    }
 }
 
-/// Delivers the journal. An entry is struck out once the fleet manager took it, or refused it for good.
+/// Delivers the oldest entries of the journal, in order; the rest is for the next time, so that a year
+/// is not told in one breath. An entry is struck out once the fleet manager took it, or refused it for good.
 pub(crate) fn deliver(
     journal: &mut Journal,
     link: &FleetManager,
     client: &Onboarded,
     state: &StateDir,
 ) -> Result<(), ReportError> {
-    while let Some(entry) = journal.oldest() {
+    for _ in 0..MOST_AT_ONCE {
+        let Some(entry) = journal.oldest() else { break };
         let path = client.path(&format!("/deployments/{}/status", entry.deployment));
-        let body = entry.status.to_string();
         let adopted = entry.adopted.to_string();
         let headers = [(ADOPTED, adopted.as_str())];
-        match link.send(Ask::Report, &path, &client.client_id, &headers, Some(body.as_bytes())) {
+        match link.send(
+            Ask::Report,
+            &path,
+            &client.client_id,
+            &headers,
+            Some(entry.document.as_bytes()),
+        ) {
             Ok(_) => {}
             // It will never be taken: what follows must not wait for it.
             Err(LinkError::Refused {
