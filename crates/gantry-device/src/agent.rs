@@ -63,6 +63,8 @@ struct Contact<'a> {
     journal: Journal,
     security_events: SecurityEvents,
     pace: Pace,
+    /// Whether the last thing that was asked went well. A failure closes the way until the next contact.
+    is_open: bool,
     next_at: i64,
     last_at: Option<i64>,
     last_error: Option<String>,
@@ -90,6 +92,7 @@ impl<'a> Agent<'a> {
             journal: Journal::load(state)?,
             security_events: SecurityEvents::load(state)?,
             pace: Pace::default(),
+            is_open: true,
             next_at: 0,
             last_at: None,
             last_error: None,
@@ -127,10 +130,13 @@ impl<'a> Agent<'a> {
         if self.contact.next_at <= clock::now_ms() {
             let outcome = self.talk();
             self.contact.note_outcome(outcome.as_ref().copied(), self.config);
+            // First of all: what is fetched for the work below may close the way.
+            self.contact.deliver(self.config);
             self.save_status()?;
         }
         self.work()?;
         self.contact.deliver(self.config);
+        self.contact.end_well();
         self.save_status()
     }
 
@@ -309,15 +315,18 @@ impl Contact<'_> {
     }
 
     fn note_outcome(&mut self, outcome: Result<(), &LinkError>, config: &Config) {
-        match outcome {
+        self.is_open = outcome.is_ok();
+        let pace = match outcome {
             Ok(()) => {
-                self.pace = Pace::default();
                 self.last_error = None;
+                Pace::default()
             }
-            Err(error) => self.note_failure(error, config),
-        }
-        self.next_at =
-            schedule::next_contact(clock::now_ms(), self.pace, &config.polling, chance());
+            Err(error) => {
+                self.note_failure(error, config);
+                self.pace
+            }
+        };
+        self.next_at = schedule::next_contact(clock::now_ms(), pace, &config.polling, chance());
     }
 
     fn note_failure(&mut self, error: &LinkError, config: &Config) {
@@ -336,14 +345,17 @@ impl Contact<'_> {
         self.pace.retry_after = error.retry_after().or(regular);
     }
 
-    /// Whether the last contact went well. A failure closes the way until the next contact.
-    fn is_open(&self) -> bool {
-        self.pace.failures == 0
+    /// Forgets earlier failures once all of a turn went well. A contact that only begins well does not
+    /// count: what fails each time after it would be tried again after the shortest pause for ever.
+    fn end_well(&mut self) {
+        if self.is_open {
+            self.pace = Pace::default();
+        }
     }
 
     /// Delivers the journal while the way is open.
     fn deliver(&mut self, config: &Config) {
-        let Some(client) = self.onboarded.clone().filter(|_| self.is_open()) else {
+        let Some(client) = self.onboarded.clone().filter(|_| self.is_open) else {
             return;
         };
         let delivered = report::deliver(&mut self.journal, self.link, &client, self.state)
@@ -367,7 +379,7 @@ struct Talking<'a, 'b> {
 impl Surroundings for Talking<'_, '_> {
     fn package(&mut self, component: &Component) -> Result<PathBuf, PackageError> {
         let contact = &self.contact;
-        let client = contact.onboarded.as_ref().filter(|_| contact.is_open());
+        let client = contact.onboarded.as_ref().filter(|_| contact.is_open);
         let keyid = client.map(|it| it.client_id.as_str());
         let fetched = package::fetch(&component.source, contact.link, keyid, contact.state);
         // A fleet manager that fails here is left alone as it would be elsewhere.
@@ -395,5 +407,45 @@ fn chance() -> f64 {
         Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
         // Without randomness the fleet does not spread, and works all the same.
         Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contact_that_only_begins_well_does_not_shorten_the_pauses() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, testkit::certificates::Authority::new().pem()).expect("writable");
+        let key = crate::identity::Identity::open_or_make(&state, "me").expect("a key").key;
+        let link = FleetManager::new("https://localhost", &ca, key).expect("a client");
+        let config = include_str!("../gantry-device.example.toml");
+        let config: Config = toml::from_str(config).expect("the example is good");
+        let mut contact = Contact {
+            link: &link,
+            state: &state,
+            onboarded: None,
+            journal: Journal::load(&state).expect("an empty journal"),
+            security_events: SecurityEvents::load(&state).expect("none"),
+            pace: Pace::default(),
+            is_open: true,
+            next_at: 0,
+            last_at: None,
+            last_error: None,
+        };
+        let error = LinkError::Nonsense("half a package".to_owned());
+        for failures in 1..9 {
+            contact.note_outcome(Ok(()), &config);
+            assert!(contact.is_open);
+            contact.note_outcome(Err(&error), &config);
+            contact.end_well();
+            assert_eq!((contact.is_open, contact.pace.failures), (false, failures));
+        }
+        contact.note_outcome(Ok(()), &config);
+        contact.end_well();
+        assert_eq!(contact.pace, Pace::default());
     }
 }
