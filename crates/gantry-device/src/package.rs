@@ -147,3 +147,96 @@ fn of_fleet_manager(error: LinkError) -> PackageError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_signature::SigningKey;
+    use testkit::certificates::{ALWAYS, Authority};
+    use testkit::meddler::{Meddler, Part, say};
+
+    use super::*;
+
+    struct Stage {
+        folder: tempfile::TempDir,
+        meddler: Meddler,
+        link: FleetManager,
+        state: StateDir,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a temporary directory can be made");
+            let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
+            let authority = Authority::new();
+            let ca = folder.path().join("ca.pem");
+            std::fs::write(&ca, authority.pem()).expect("writable");
+            let meddler = Meddler::start(0, authority.server("localhost", ALWAYS), None);
+            let pair = rcgen::KeyPair::generate().expect("a key can be made");
+            let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a good key");
+            let origin = format!("https://localhost:{}", meddler.port());
+            let link = FleetManager::new(&origin, &ca, key).expect("a client");
+            Self { folder, meddler, link, state }
+        }
+
+        fn fetch(&self, digest: &Digest) -> Result<PathBuf, PackageError> {
+            let location = format!("{}/packages/{digest}", self.link.origin());
+            let source = Source::Package { location, key_location: None };
+            fetch(&source, &self.link, Some("me"), &self.state)
+        }
+
+        fn files(&self) -> usize {
+            let folder = self.folder.path().join("state").join(FOLDER);
+            std::fs::read_dir(folder).map_or(0, Iterator::count)
+        }
+    }
+
+    #[test]
+    fn a_package_is_fetched_once_and_again_when_its_file_is_not_what_it_was() {
+        let stage = Stage::new();
+        let bytes = vec![7; 100_000];
+        let digest = Digest::of(&bytes);
+        stage.meddler.play(move |_| Part::Say(say(200, &[], &bytes)));
+        for asked in [1, 1] {
+            let path = stage.fetch(&digest).expect("it is there");
+            assert_eq!(std::fs::read(path).expect("readable").len(), 100_000);
+            assert_eq!(stage.meddler.asked().len(), asked);
+        }
+        let path = stage.fetch(&digest).expect("it is there");
+        std::fs::write(&path, b"cut off").expect("writable");
+        stage.fetch(&digest).expect("it is there");
+        assert_eq!(stage.meddler.asked().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_package_leaves_nothing_behind() {
+        let stage = Stage::new();
+        let digest = Digest::of(b"whole");
+        let half = b"HTTP/1.1 200 x\r\ncontent-length: 5\r\n\r\nwho".to_vec();
+        let huge = b"HTTP/1.1 200 x\r\n\r\n".to_vec();
+        for (part, words) in [
+            (Part::Say(half), "ends before it is complete"),
+            (Part::Say(say(200, &[], b"other")), "does not have the digest"),
+            (Part::Say(say(200, &[("content-type", "text/html")], b"whole")), "captive portal"),
+            (Part::Say(say(404, &[], b"")), "answers 404"),
+            (Part::SayWithoutEnd(huge, vec![0; 1 << 20]), "larger than"),
+        ] {
+            stage.meddler.play(move |_| part.clone());
+            let error = stage.fetch(&digest).expect_err("no package");
+            assert!(crate::chain(&error).contains(words), "{words}: {}", crate::chain(&error));
+            assert_eq!(stage.files(), 0, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_one() {
+        let stage = Stage::new();
+        let digest = Digest::of(b"whole");
+        stage.meddler.play(|_| Part::Say(say(200, &[], b"whole")));
+        let path = stage.fetch(&digest).expect("it is there");
+        std::fs::remove_file(&path).expect("removable");
+        std::os::unix::fs::symlink("/dev/full", path.with_extension("new")).expect("a link");
+        let error = stage.fetch(&digest).expect_err("no room");
+        assert!(matches!(error, PackageError::State(_)), "{}", crate::chain(&error));
+        assert_eq!(stage.files(), 0);
+    }
+}

@@ -57,8 +57,7 @@ impl Ask {
             Self::Manifest | Self::Document => 4 * MIB,
             Self::Bundle => 16 * MIB,
             // These go to the disk piece by piece.
-            Self::Package => 64 * MIB,
-            Self::GitObjects => 256 * MIB,
+            Self::Package | Self::GitObjects => 64 * MIB,
         }
     }
 
@@ -99,7 +98,8 @@ pub(crate) struct Patience {
     pub(crate) connect: Duration,
     /// From the request until the headers of the answer are there.
     pub(crate) first_byte: Duration,
-    /// Between two pieces of the answer, and until a piece of the request is taken.
+    /// Between two pieces of the answer, and until a piece of the request is taken. It counts from the
+    /// beginning, so it is not shorter than the one before.
     pub(crate) between_bytes: Duration,
     /// From the beginning to the end of a small answer.
     pub(crate) whole: Duration,
@@ -112,7 +112,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(10),
             first_byte: Duration::from_secs(20),
-            between_bytes: Duration::from_secs(15),
+            between_bytes: Duration::from_secs(30),
             whole: Duration::from_secs(60),
             whole_large: Duration::from_secs(600),
         }

@@ -3,11 +3,11 @@
 //! be signed by somebody who is trusted.
 
 mod compact;
+mod files;
 mod glance;
 mod transport;
 mod trust;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::{fs, io};
@@ -15,7 +15,6 @@ use std::{fs, io};
 use commit_signature::{SignatureError, Signer};
 use gix::bstr::ByteSlice as _;
 use gix::remote::{Direction, fetch::Shallow};
-use margo_contract::digest::Digest;
 use serde::Deserialize;
 
 use crate::accepted::Fetched;
@@ -28,8 +27,6 @@ pub(crate) use self::trust::{FirstContact, Trust};
 const FETCHED: &str = "refs/heads/fetched";
 /// A token is renewed when it has less than this left.
 const TOKEN_MARGIN_MS: i64 = 5 * 60 * 1000;
-/// No file of a desired state is larger, in bytes.
-const LARGEST_FILE: usize = 16 << 20;
 /// When fetching fails this often in a row, the local copy may be the cause.
 const MOST_FAILURES: u32 = 3;
 
@@ -149,6 +146,7 @@ impl GitSource {
                     self.failures = 0;
                 }
             }
+            Err(error) if error.is_refusal() => compact::forget_if_grown(&self.folder),
             Err(_) => {}
         }
         fetched
@@ -179,7 +177,7 @@ impl GitSource {
             trust::follow(&repository, head, self.trust.as_ref(), &self.first_contact, &offered)?;
         let commit = repository.find_commit(head).map_err(failed("reading the commit"))?;
         let tree = commit.tree().map_err(failed("reading the tree"))?;
-        let (manifest, documents) = read(&repository, &tree)?;
+        let (manifest, documents) = files::read(&repository, &tree)?;
         Ok(Some(Fetched { manifest, documents, trust: Some(trust) }))
     }
 
@@ -222,6 +220,7 @@ fn open(folder: &Path) -> Result<gix::Repository, GitError> {
     for lock in ["shallow.lock", "refs/heads/fetched.lock", "packed-refs.lock", "config.lock"] {
         let _ = fs::remove_file(folder.join(lock));
     }
+    compact::forget_unfinished_packs(folder);
     gix::open_opts(folder, options()).map_err(failed("opening the local copy"))
 }
 
@@ -287,47 +286,4 @@ fn receive(
 
     let offered = outcome.ref_map.mappings.first().and_then(|it| it.remote.as_id());
     offered.map(ToOwned::to_owned).ok_or(GitError::NoManifest)
-}
-
-/// The manifest, and the documents by digest.
-type Files = (Vec<u8>, BTreeMap<Digest, Vec<u8>>);
-
-/// The files of a desired state; anything else refuses the whole.
-fn read(repository: &gix::Repository, tree: &gix::Tree<'_>) -> Result<Files, GitError> {
-    let (mut manifest, mut documents) = (None, BTreeMap::new());
-    for entry in tree.iter() {
-        let entry = entry.map_err(failed("reading the tree"))?;
-        let name = entry.filename().to_str_lossy().into_owned();
-        match (name.as_str(), entry.mode().kind()) {
-            ("manifest.json", gix::object::tree::EntryKind::Blob) => {
-                manifest = Some(file(repository, entry.oid(), &name)?);
-            }
-            ("deployments", gix::object::tree::EntryKind::Tree) => {
-                let folder =
-                    repository.find_tree(entry.oid()).map_err(failed("reading the tree"))?;
-                for entry in folder.iter() {
-                    let entry = entry.map_err(failed("reading the tree"))?;
-                    let name = entry.filename().to_str_lossy().into_owned();
-                    let id =
-                        name.strip_suffix(".yaml").and_then(|it| uuid::Uuid::try_parse(it).ok());
-                    if id.is_none() || entry.mode().kind() != gix::object::tree::EntryKind::Blob {
-                        return Err(GitError::Unexpected(format!("deployments/{name}")));
-                    }
-                    let bytes = file(repository, entry.oid(), &name)?;
-                    documents.insert(Digest::of(&bytes), bytes);
-                }
-            }
-            _ => return Err(GitError::Unexpected(name)),
-        }
-    }
-    Ok((manifest.ok_or(GitError::NoManifest)?, documents))
-}
-
-fn file(repository: &gix::Repository, id: &gix::oid, name: &str) -> Result<Vec<u8>, GitError> {
-    let header = repository.find_header(id).map_err(failed("reading a file"))?;
-    if header.size() > LARGEST_FILE as u64 {
-        return Err(GitError::Unexpected(format!("{name}, which is too large")));
-    }
-    let mut blob = repository.find_blob(id).map_err(failed("reading a file"))?;
-    Ok(blob.take_data())
 }
