@@ -197,9 +197,9 @@ mod tests {
             assert_eq!(stage.journal.len(), 2);
         }
         // It will never be taken, and what follows must not wait for it.
-        stage.meddler.play(|asked| {
-            Part::Say(say(if asked.body == b"0" { 422 } else { 200 }, &[], b"{}"))
-        });
+        stage
+            .meddler
+            .play(|asked| Part::Say(say(if asked.body == b"0" { 422 } else { 200 }, &[], b"{}")));
         stage.deliver().expect("the way is open");
         assert_eq!(stage.journal.len(), 0);
     }

@@ -2,23 +2,24 @@
 //! client, with the desired state from Git and over HTTP. The client asks no more often than its pauses
 //! allow, stays with the desired state that is in force, and goes on when all is well again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde_json::Value;
-use testkit::certificates::{ALWAYS, Authority, Years};
+use testkit::certificates::{ALWAYS, Authority};
 use testkit::device::TestDevice;
 use testkit::fleet::TestFleet;
+use testkit::http::Http;
 use testkit::meddler::{Asked, Meddler, Part, say};
 use testkit::{programs, wait};
 
-use crate::support::{PRESS, example};
+use crate::support::{PRESS, example, json};
 
-const HTML: (&str, &str) = ("content-type", "text/html");
-/// No contact asks for more than this: onboarding, capabilities, each way once and each document.
-const MOST_IN_A_CONTACT: u64 = 12;
+/// The most that a contact asks for when every request fails: with Git where the repository is, what its
+/// newest commit is, and what it has; then the manifest, once for all ways.
+const MOST_IN_A_CONTACT: u64 = 4;
 
 /// A fleet manager behind a meddler, and a device that has revision 2 and runs nothing: its Compose
-/// command does as it is told and does nothing.
+/// command takes everything and does nothing.
 struct Scene {
     meddler: Meddler,
     press: TestDevice,
@@ -29,13 +30,15 @@ struct Scene {
 impl Scene {
     fn with(source: &str) -> Self {
         let mut fleet = TestFleet::start();
-        let (port, _) = fleet.move_behind();
-        fleet.start_server_unseen();
+        let (port, behind) = fleet.move_behind();
         let authority = Authority::of_fleet(&fleet.dir().join("data"));
         let tls = authority.server("localhost", ALWAYS);
-        let meddler = Meddler::start(port, tls, Some(fleet.http_behind()));
+        let behind = Http::new(&format!("https://localhost:{behind}"), &fleet.ca());
+        let meddler = Meddler::start(port, tls, Some(behind));
+        fleet.start_server();
         let configuration = format!(
-            "[desired_state]\nsource = \"{source}\"\n[compose]\ncommand = [\"true\"]\nengine = [\"true\"]\n"
+            "[desired_state]\nsource = \"{source}\"\n\
+             [compose]\ncommand = [\"true\"]\nengine = [\"true\"]\n"
         );
         let press = TestDevice::start_with(&fleet, PRESS, &configuration);
         let scene = Self { meddler, press, authority, fleet };
@@ -44,7 +47,7 @@ impl Scene {
         });
         scene.gantry(&["client", "approve", PRESS]);
         wait::until("the device to report its capabilities", || {
-            let client: Value = serde_json::from_str(&scene.gantry(&["client", "show", PRESS, "-o", "json"])).ok()?;
+            let client = json(&scene.gantry(&["client", "show", PRESS, "-o", "json"]));
             client["devices"].as_array().is_some_and(|it| !it.is_empty()).then_some(())
         });
         scene.gantry(&["application", "add", &example().to_string_lossy()]);
@@ -64,7 +67,7 @@ impl Scene {
     /// Waits until this revision is in force and all is well.
     fn takes_up(&self, revision: u64) {
         wait::until("the revision to be in force", || {
-            let status = self.press.status()?;
+            let status = self.status();
             (status["revision"] == revision && status["lastError"].is_null()).then_some(())
         });
     }
@@ -75,67 +78,73 @@ impl Scene {
         self.gantry(&["deployment", "update", "hello", "--set", &greeting]);
     }
 
-    /// Plays a trick on every request until the client says this; then all is well again.
-    fn plays(&self, part: &Part, words: &str) {
-        let part = part.clone();
-        self.meddler.play(move |_| part.clone());
-        self.is_told(words);
-        self.meddler.play(|_| Part::Honest);
+    /// Waits until the client says why it cannot talk; what is in force stays.
+    fn says(&self, words: &str) {
+        wait::until(&format!("`{words}` to be said"), || {
+            let status = self.status();
+            assert_eq!(status["revision"], 2, "what is in force stays: {status}");
+            status["lastError"].as_str().filter(|it| it.contains(words)).map(drop)
+        });
     }
 
-    fn is_told(&self, words: &str) {
-        wait::until(&format!("`{words}` to be told"), || {
-            let status = self.status();
-            let told = status["lastError"].as_str().is_some_and(|it| it.contains(words));
-            told.then_some(()).or_else(|| {
-                assert_eq!(status["revision"], 2, "what is in force stays: {status}");
-                None
-            })
-        });
+    /// Plays a part on every request until the client says this; then all is well again.
+    fn plays(&self, part: Part, words: &str) {
+        let (began, before) = (Instant::now(), self.meddler.connections());
+        self.meddler.play(move |_| part.clone());
+        self.says(words);
+        // No two contacts are closer than a second, so more time only allows for more of them.
+        let contacts = began.elapsed().as_secs() + 2;
+        let calls = self.meddler.connections() - before;
+        assert!(
+            calls <= contacts * MOST_IN_A_CONTACT,
+            "{calls} calls in {contacts} contacts: {words}"
+        );
+        self.meddler.play(|_| Part::Honest);
+        self.takes_up(2);
     }
 }
 
-/// Every trick, for one source.
 fn no_trick_changes_anything(source: &str) {
     let scene = Scene::with(source);
-    scene.press_changes_once_all_is_well();
-}
-
-impl Scene {
-    fn press_changes_once_all_is_well(&self) {
-        let half = b"HTTP/1.1 200 x\r\ncontent-length: 100000\r\n\r\n{".to_vec();
-        let huge = b"HTTP/1.1 200 x\r\ncontent-length: 1073741824\r\n\r\n".to_vec();
-        // A device that is up to date sees the tricks, too: then one that has something to fetch.
-        for (part, words) in [
-            (Part::Say(say(200, &[HTML], b"<html>")), "captive portal or proxy"),
-            (Part::Say(say(302, &[("location", "https://evil.example/")], b"")), "redirect to"),
-            (Part::Say(half), "ends before it is complete"),
-            (Part::Say(b"220 mail.example ESMTP\r\n\r\n".to_vec()), "not HTTP"),
-            (Part::SayWithoutEnd(huge, vec![b' '; 16 << 10]), "larger than"),
-            (Part::SayWithoutEnd(b"HTTP/1.1 200 x\r\na: ".to_vec(), vec![b'a'; 4096]), "headers are larger"),
-            (Part::Say(say(500, &[], b"")), "answers 500"),
-            (Part::Say(say(503, &[("retry-after", "1")], b"")), "answers 503"),
-        ] {
-            self.plays(&part, words);
-            self.takes_up(2);
-        }
-        // Nor does what was begun well and ended badly leave half a state.
-        self.meddler.play(|asked| {
-            if is_content(asked) { Part::Say(b"HTTP/1.1 200 x\r\ncontent-length: 9\r\n\r\nx".to_vec()) } else { Part::Honest }
-        });
-        self.change("Moin");
-        self.is_told("");
-        assert_eq!(self.status()["revision"], 2);
-        self.meddler.play(|_| Part::Honest);
-        self.takes_up(3);
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    let html = [("content-type", "text/html")];
+    let elsewhere = [("location", "https://evil.example/")];
+    let huge = "HTTP/1.1 200 x\r\ncontent-length: 1073741824\r\n\r\n";
+    for (part, words) in [
+        (Part::Say(say(200, &html, b"<html>")), "captive portal or proxy"),
+        (Part::Say(say(302, &elsewhere, b"")), "redirect to https://evil.example/"),
+        (
+            Part::Say(bytes("HTTP/1.1 200 x\r\ncontent-length: 9\r\n\r\n{")),
+            "ends before it is complete",
+        ),
+        (Part::Say(bytes("220 mail.example ESMTP\r\n\r\n")), "not HTTP"),
+        (Part::SayWithoutEnd(bytes(huge), vec![b' '; 16 << 10]), "larger than"),
+        (
+            Part::SayWithoutEnd(bytes("HTTP/1.1 200 x\r\na: "), vec![b'a'; 4096]),
+            "headers are larger",
+        ),
+        (Part::Say(say(500, &[], b"")), "answers 500"),
+        (Part::Say(say(503, &[("retry-after", "1")], b"")), "answers 503"),
+    ] {
+        scene.plays(part, words);
     }
+
+    // What begins well and ends badly is not taken by half.
+    scene.meddler.play(|asked| match is_content(asked) {
+        true => Part::Say(b"HTTP/1.1 200 x\r\ncontent-length: 9\r\n\r\nx".to_vec()),
+        false => Part::Honest,
+    });
+    scene.change("Moin");
+    scene.says("ends before it is complete");
+    scene.meddler.play(|_| Part::Honest);
+    scene.takes_up(3);
 }
 
 /// What a desired state consists of, by whatever way.
 fn is_content(asked: &Asked) -> bool {
-    let is_fetch = asked.path.ends_with("/git-upload-pack")
-        && String::from_utf8_lossy(&asked.body).contains("command=fetch");
-    is_fetch || asked.path.contains("/deployments")
+    let fetches = String::from_utf8_lossy(&asked.body).contains("command=fetch");
+    (asked.path.ends_with("/git-upload-pack") && fetches)
+        || (asked.path.starts_with("/api/v1/clients/") && asked.path.contains("/deployments"))
 }
 
 #[test]
@@ -149,73 +158,81 @@ fn over_http_no_trick_changes_anything() {
 }
 
 #[test]
-fn somebody_else_with_a_certificate_gets_nothing_and_changes_nothing() {
+fn who_has_no_good_certificate_hears_nothing_and_changes_nothing() {
     let scene = Scene::with("git");
-    let own = |name: &str, years: Years| scene.authority.server(name, years);
     for (tls, words) in [
         (Authority::new().server("localhost", ALWAYS), "not from the pinned root"),
-        (own("fleet.example", ALWAYS), "for another name"),
-        (own("localhost", (2000, 2020)), "has expired"),
+        (scene.authority.server("fleet.example", ALWAYS), "for another name"),
+        (scene.authority.server("localhost", (2000, 2020)), "has expired"),
     ] {
         scene.meddler.show(tls);
-        scene.is_told(words);
-        let asked = scene.meddler.asked().len();
-        let calls = scene.meddler.connections();
+        scene.says(words);
+        let (asked, calls) = (scene.meddler.asked().len(), scene.meddler.connections());
         wait::until("another call", || (scene.meddler.connections() > calls).then_some(()));
-        assert_eq!(scene.meddler.asked().len(), asked, "nothing was said: {words}");
-        scene.meddler.show(own("localhost", ALWAYS));
+        scene.says(words);
+        assert_eq!(scene.meddler.asked().len(), asked, "nothing is said to it: {words}");
+        scene.meddler.show(scene.authority.server("localhost", ALWAYS));
         scene.takes_up(2);
     }
 }
 
 #[test]
-fn a_server_that_hangs_is_given_up_and_comes_back() {
+fn a_server_that_hangs_is_given_up_and_asked_again_later() {
+    let scene = Scene::with("git");
+    scene.plays(Part::SayAndHang(Vec::new()), "did not begin to answer in time");
+    scene.change("Moin");
+    scene.takes_up(3);
+}
+
+#[test]
+fn a_server_that_hangs_in_the_middle_is_given_up_and_asked_again_later() {
     let scene = Scene::with("http");
-    scene.plays(&Part::SayAndHang(Vec::new()), "did not begin to answer in time");
-    scene.takes_up(2);
     let middle = b"HTTP/1.1 200 x\r\ncontent-length: 9\r\n\r\nx".to_vec();
-    scene.plays(&Part::SayAndHang(middle), "stopped in the middle");
+    scene.plays(Part::SayAndHang(middle), "stopped in the middle");
     scene.change("Moin");
     scene.takes_up(3);
 }
 
 // margo(§11.3).
 #[test]
-fn a_server_that_asks_to_be_left_alone_is_not_asked_again_by_any_way() {
-    let scene = Scene::with("git");
-    scene.meddler.play(|asked| {
-        let is_git = asked.path.contains("/git/");
-        if is_git { Part::Say(say(503, &[("retry-after", "86400")], b"")) } else { Part::Honest }
+fn a_server_that_wants_to_be_left_alone_is_asked_by_no_other_way_and_not_before_its_time() {
+    let scene = &mut Scene::with("git");
+    scene.change("Moin");
+    scene.meddler.play(|asked| match asked.path.contains("/git/") {
+        true => Part::Say(say(503, &[("retry-after", "86400")], b"")),
+        false => Part::Honest,
     });
-    scene.is_told("answers 503");
-    let next = scene.status()["nextContact"].as_str().expect("a time").to_owned();
-    let asked = scene.meddler.asked().len();
-    assert!(!scene.meddler.asked()[asked - 1].path.contains("/deployments"), "HTTP is not tried");
-    // A restart is an owner's way to ask at once.
-    wait::until("some turns of the loop", || {
-        let status = scene.status();
-        assert_eq!(status["nextContact"], next.as_str(), "{status}");
-        Some(())
-    });
-    assert_eq!(scene.meddler.asked().len(), asked);
+    scene.says("answers 503");
+    let last = scene.meddler.asked().pop().expect("it was asked");
+    assert!(last.path.contains("/git/"), "{}", last.path);
+    let status = scene.status();
+    let time = |name: &str| -> jiff::Timestamp {
+        status[name].as_str().expect("a time").parse().expect("RFC 3339")
+    };
+    let pause = time("nextContact").duration_since(time("lastContact"));
+    assert!(pause.as_hours() >= 23, "{status}");
+    let calls = scene.meddler.connections();
+    scene.meddler.play(|_| Part::Honest);
+    // The loop goes on meanwhile: it ends when it is asked to.
+    assert_eq!(scene.press.stop(), Some(0));
+    assert_eq!(scene.meddler.connections(), calls);
+    scene.press.start_program();
+    scene.takes_up(3);
 }
 
-/// A year of failing contacts cannot be waited for: the pauses are proved in `schedule`. Here each
-/// contact is counted, and what it asks for is bounded.
 #[test]
-fn a_contact_that_fails_asks_for_little() {
-    let scene = Scene::with("git");
-    static CONTACTS: AtomicU64 = AtomicU64::new(0);
-    let before = scene.meddler.asked().len() as u64;
-    scene.meddler.play(|asked| {
-        if asked.path.ends_with("/repository") || asked.path.contains("/git/") {
-            return Part::Honest;
-        }
-        CONTACTS.fetch_add(1, Ordering::Relaxed);
-        Part::Say(say(500, &[], b""))
+fn a_device_whose_clock_differs_from_the_servers_says_so_once_and_works() {
+    let scene = Scene::with("http");
+    // Every answer claims another time; the real server would refuse what is signed by it.
+    let date = "Tue, 19 Jan 2038 03:14:08 GMT".to_owned();
+    scene.meddler.play(move |_| Part::Dated(date.clone()));
+    wait::until("the difference to be told", || {
+        scene.press.log().contains("direction=\"behind\"").then_some(())
     });
+    scene.meddler.play(|_| Part::Honest);
     scene.change("Moin");
     scene.takes_up(3);
-    let after = scene.meddler.asked().len() as u64;
-    assert!(after - before < 60 * MOST_IN_A_CONTACT, "{}", after - before);
+    let log = scene.press.log();
+    assert_eq!(log.matches("direction=\"behind\"").count(), 1, "{log}");
+    assert!(log.contains("direction=\"right\""), "{log}");
 }
