@@ -415,7 +415,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contact_that_only_begins_well_does_not_shorten_the_pauses() {
+    fn pauses_grow_until_all_of_a_contact_goes_well_and_what_is_final_waits_its_turn() {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
         let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
         let ca = folder.path().join("ca.pem");
@@ -447,5 +447,17 @@ mod tests {
         contact.note_outcome(Ok(()), &config);
         contact.end_well();
         assert_eq!(contact.pace, Pace::default());
+
+        // margo(§11.3): what is not retryable waits for the next regular contact.
+        let mut refused = |retry_after, retryable| {
+            let detail = String::new();
+            let error = LinkError::Refused { status: 403, detail, retry_after, retryable };
+            contact.note_outcome(Err(&error), &config);
+            contact.pace.retry_after
+        };
+        assert_eq!(refused(None, false), Some(config.polling.interval));
+        assert_eq!(refused(None, true), None);
+        let five = Some(Duration::from_secs(5));
+        assert_eq!(refused(five, false), five, "while a client waits for approval");
     }
 }

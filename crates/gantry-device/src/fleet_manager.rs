@@ -5,34 +5,32 @@ mod answer;
 mod ask;
 mod failure;
 mod retry_after;
+mod times;
 mod tls;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use http_signature::{Message, SigningKey};
 use rustls::RootCertStore;
-use rustls::pki_types::UnixTime;
-use rustls::time_provider::TimeProvider;
 use ureq::http::{Request, Response};
 use ureq::tls::PemItem;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
 use crate::clock;
-use crate::skew::{KnownTime, Skew, http_date};
+use crate::skew::{KnownTime, http_date};
 use crate::state_dir::{StateDir, StateError};
 
 pub(crate) use self::answer::{Answer, Incoming};
 pub(crate) use self::ask::{Ask, Patience};
 pub(crate) use self::failure::LinkError;
+pub(crate) use self::times::MachineClock;
+use self::times::Times;
 
 /// The longest header of an answer, in bytes.
 const LARGEST_HEADER: usize = 64 << 10;
-
-/// Tells the time by the machine's clock, in milliseconds since 1970.
-pub(crate) type MachineClock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Speaks to one fleet manager.
 #[derive(Debug)]
@@ -50,18 +48,6 @@ pub(crate) struct Caller {
     times: Arc<Times>,
 }
 
-/// The machine's clock and what is known of its errors.
-struct Times {
-    machine: MachineClock,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Known {
-    skew: Skew,
-    passed: KnownTime,
-}
-
 impl FleetManager {
     /// For the fleet manager at `origin`; `ca` is the PEM file of the only root that is trusted.
     pub(crate) fn new(origin: &str, ca: &Path, key: SigningKey) -> Result<Self> {
@@ -76,7 +62,7 @@ impl FleetManager {
         machine: MachineClock,
         patience: Patience,
     ) -> Result<Self> {
-        let times = Arc::new(Times { machine, known: Mutex::default() });
+        let times = Arc::new(Times::new(machine));
         let agent = agent(roots(ca)?, &patience, Arc::clone(&times))?;
         let caller = Caller { agent, patience, times };
         Ok(Self { caller, origin: origin.to_owned(), key })
@@ -93,18 +79,18 @@ impl FleetManager {
 
     /// The fleet manager's time when the machine's clock says `now_ms`.
     pub(crate) fn server_time(&self, now_ms: i64) -> i64 {
-        self.caller.times.known().skew.server_time(now_ms)
+        self.caller.times.server_time(now_ms)
     }
 
     /// Takes up the newest time that was known before a restart.
     pub(crate) fn recall_time(&self, state: &StateDir) {
         let kept = KnownTime::load(state);
-        self.caller.times.learn(|known| known.passed = known.passed.later(kept));
+        self.caller.times.recall(kept);
     }
 
     /// Keeps the newest known time over a restart.
     pub(crate) fn keep_time(&self, state: &StateDir) -> Result<(), StateError> {
-        self.caller.times.known().passed.save(state)
+        self.caller.times.known_time().save(state)
     }
 
     /// Sends a signed request and gives a successful answer, or 304.
@@ -139,14 +125,14 @@ impl FleetManager {
             401 if self.server_time(0) != before => attempt()?,
             _ => answer,
         };
-        Incoming::of(ask, answer, self.server_time((self.caller.times.machine)()))
+        Incoming::of(ask, answer, self.caller.times.server_now())
     }
 
     /// Opens a file on another https server that the pinned root vouches for, unsigned.
     pub(crate) fn open_elsewhere(&self, url: &str) -> Result<Incoming, LinkError> {
         let request = Request::get(url).body(()).map_err(malformed)?;
         let answer = self.caller.run(Ask::Package, request, None)?;
-        Incoming::of(Ask::Package, answer, self.server_time((self.caller.times.machine)()))
+        Incoming::of(Ask::Package, answer, self.caller.times.server_now())
     }
 
     fn signed(
@@ -158,7 +144,7 @@ impl FleetManager {
         body: Option<&[u8]>,
     ) -> Result<Request<()>, LinkError> {
         let target_uri = format!("{}{path}", self.origin);
-        let now = self.server_time((self.caller.times.machine)());
+        let now = self.caller.times.server_now();
         let created = u64::try_from(now / 1_000).unwrap_or_default();
         let message = Message { method: ask.method(), target_uri: &target_uri, body };
         let signature = http_signature::sign(&self.key, &message, created, keyid)
@@ -198,8 +184,7 @@ impl Caller {
         }
         let request = request.header("authorization", authorization).body(()).map_err(malformed)?;
         let answer = self.exchange(ask, request, body)?;
-        let machine_ms = (self.times.machine)();
-        Incoming::of(ask, answer, self.times.known().skew.server_time(machine_ms))
+        Incoming::of(ask, answer, self.times.server_now())
     }
 
     /// Sends a request to the fleet manager, and learns the time from its answer, whatever that is.
@@ -209,11 +194,11 @@ impl Caller {
         request: Request<()>,
         body: Option<&[u8]>,
     ) -> Result<Response<ureq::Body>, LinkError> {
-        let sent_ms = (self.times.machine)();
+        let sent_ms = self.times.machine_now();
         let answer = self.run(ask, request, body)?;
         let date = answer.headers().get("date").and_then(|it| it.to_str().ok());
         if let Some(date_ms) = date.and_then(http_date) {
-            self.times.hear(sent_ms, (self.times.machine)(), date_ms);
+            self.times.hear(sent_ms, date_ms);
         }
         Ok(answer)
     }
@@ -236,45 +221,6 @@ impl Caller {
             }
         };
         Ok(answer?)
-    }
-}
-
-impl Times {
-    fn known(&self) -> Known {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn learn<T>(&self, learn: impl FnOnce(&mut Known) -> T) -> T {
-        learn(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn hear(&self, sent_ms: i64, received_ms: i64, date_ms: i64) {
-        let told = self.learn(|known| {
-            known.passed = known.passed.hear(received_ms, date_ms);
-            known.skew.hear(sent_ms, received_ms, date_ms)
-        });
-        if let Some(told) = told {
-            tracing::info!(
-                seconds = told.seconds,
-                direction = told.direction,
-                "this machine's clock against the fleet manager's; signing by the fleet manager's"
-            );
-        }
-    }
-}
-
-impl std::fmt::Debug for Times {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Times").field("known", &self.known).finish_non_exhaustive()
-    }
-}
-
-/// The time for certificates.
-impl TimeProvider for Times {
-    fn current_time(&self) -> Option<UnixTime> {
-        let now_ms = self.known().passed.correct((self.machine)());
-        let seconds = u64::try_from(now_ms / 1_000).ok()?;
-        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
     }
 }
 
