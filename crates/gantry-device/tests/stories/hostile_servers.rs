@@ -28,7 +28,15 @@ struct Scene {
 }
 
 impl Scene {
+    /// A device that has revision 2.
     fn with(source: &str) -> Self {
+        let scene = Self::before_onboarding(source, |_| Part::Honest);
+        scene.is_let_in();
+        scene
+    }
+
+    /// A device that has just been started, and what it meets first.
+    fn before_onboarding(source: &str, play: fn(&Asked) -> Part) -> Self {
         let mut fleet = TestFleet::start();
         let (port, behind) = fleet.move_behind();
         let authority = Authority::of_fleet(&fleet.dir().join("data"));
@@ -40,20 +48,29 @@ impl Scene {
             "[desired_state]\nsource = \"{source}\"\n\
              [compose]\ncommand = [\"true\"]\nengine = [\"true\"]\n"
         );
+        meddler.play(play);
         let press = TestDevice::start_with(&fleet, PRESS, &configuration);
-        let scene = Self { meddler, press, authority, fleet };
+        Self { meddler, press, authority, fleet }
+    }
+
+    fn is_let_in(&self) {
         wait::until("the device to wait for approval", || {
-            scene.gantry(&["client", "list"]).contains("waiting").then_some(())
+            self.gantry(&["client", "list"]).contains("waiting").then_some(())
         });
-        scene.gantry(&["client", "approve", PRESS]);
+        self.gantry(&["client", "approve", PRESS]);
         wait::until("the device to report its capabilities", || {
-            let client = json(&scene.gantry(&["client", "show", PRESS, "-o", "json"]));
+            let client = json(&self.gantry(&["client", "show", PRESS, "-o", "json"]));
             client["devices"].as_array().is_some_and(|it| !it.is_empty()).then_some(())
         });
-        scene.gantry(&["application", "add", &example().to_string_lossy()]);
-        scene.gantry(&["deploy", "com-gantry-hello", "--to", PRESS, "--name", "hello"]);
-        scene.takes_up(2);
-        scene
+        self.gantry(&["application", "add", &example().to_string_lossy()]);
+        self.gantry(&["deploy", "com-gantry-hello", "--to", PRESS, "--name", "hello"]);
+        self.takes_up(2);
+    }
+
+    /// What the device holds: who it is, and what it has accepted.
+    fn kept(&self) -> Vec<Option<Vec<u8>>> {
+        let files = ["client.key", "onboarded.json", "accepted.json", "trust.json"];
+        files.iter().map(|it| std::fs::read(self.press.state_dir().join(it)).ok()).collect()
     }
 
     fn gantry(&self, arguments: &[&str]) -> String {
@@ -89,7 +106,7 @@ impl Scene {
 
     /// Plays a part on every request until the client says this; then all is well again.
     fn plays(&self, part: Part, words: &str) {
-        let (began, before) = (Instant::now(), self.meddler.connections());
+        let (began, before, kept) = (Instant::now(), self.meddler.connections(), self.kept());
         self.meddler.play(move |_| part.clone());
         self.says(words);
         // No two contacts are closer than a second, so more time only allows for more of them.
@@ -99,6 +116,7 @@ impl Scene {
             calls <= contacts * MOST_IN_A_CONTACT,
             "{calls} calls in {contacts} contacts: {words}"
         );
+        assert_eq!(self.kept(), kept, "nothing changes: {words}");
         self.meddler.play(|_| Part::Honest);
         self.takes_up(2);
     }
@@ -129,6 +147,9 @@ fn no_trick_changes_anything(source: &str) {
         scene.plays(part, words);
     }
 
+    let peak = scene.press.peak_memory() >> 20;
+    assert!(peak < 100, "{peak} MiB were needed for answers of a gibibyte");
+
     // What begins well and ends badly is not taken by half.
     scene.meddler.play(|asked| match is_content(asked) {
         true => Part::Say(b"HTTP/1.1 200 x\r\ncontent-length: 9\r\n\r\nx".to_vec()),
@@ -145,6 +166,21 @@ fn is_content(asked: &Asked) -> bool {
     let fetches = String::from_utf8_lossy(&asked.body).contains("command=fetch");
     (asked.path.ends_with("/git-upload-pack") && fetches)
         || (asked.path.starts_with("/api/v1/clients/") && asked.path.contains("/deployments"))
+}
+
+#[test]
+fn a_device_that_meets_a_captive_portal_first_is_let_in_later() {
+    let scene = Scene::before_onboarding("git", |asked| match asked.path.as_str() {
+        "/api/v1/onboarding" => Part::Say(say(200, &[("content-type", "text/html")], b"<html>")),
+        _ => Part::Honest,
+    });
+    wait::until("the captive portal to be named", || {
+        let status = scene.press.status()?;
+        assert_eq!((&status["clientId"], &status["standing"]), (&Value::Null, &"waiting".into()));
+        status["lastError"].as_str().filter(|it| it.contains("captive portal")).map(drop)
+    });
+    scene.meddler.play(|_| Part::Honest);
+    scene.is_let_in();
 }
 
 #[test]
