@@ -287,3 +287,6 @@ fn receive(
     let offered = outcome.ref_map.mappings.first().and_then(|it| it.remote.as_id());
     offered.map(ToOwned::to_owned).ok_or(GitError::NoManifest)
 }
+
+#[cfg(test)]
+mod tests;
