@@ -20,7 +20,7 @@ use crate::accepted::{self, Acceptance, Accepted, Fetched};
 use crate::carry_out::{CarryOut, Surroundings};
 use crate::clock;
 use crate::config::Config;
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::identity::Certificate;
 use crate::journal::Journal;
 use crate::onboarding::{self, Onboarded};
@@ -38,7 +38,6 @@ use crate::status::{self, ClientStatus};
 const INSPECTION_INTERVAL_MS: i64 = 60 * 1000;
 /// The longest sleep: failed work and inspections have times of their own.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// The client at work.
 pub(crate) struct Agent<'a> {
@@ -64,6 +63,8 @@ struct Contact<'a> {
     journal: Journal,
     security_events: SecurityEvents,
     pace: Pace,
+    /// Whether the last thing that was asked went well. A failure closes the way until the next contact.
+    is_open: bool,
     next_at: i64,
     last_at: Option<i64>,
     last_error: Option<String>,
@@ -83,6 +84,7 @@ impl<'a> Agent<'a> {
         let capabilities = DeviceCapabilities::parse(capabilities_json.as_bytes()).context(
             "the capabilities of this device cannot be reported; see [device] and [capabilities]",
         )?;
+        link.recall_time(state);
         let contact = Contact {
             link,
             state,
@@ -90,6 +92,7 @@ impl<'a> Agent<'a> {
             journal: Journal::load(state)?,
             security_events: SecurityEvents::load(state)?,
             pace: Pace::default(),
+            is_open: true,
             next_at: 0,
             last_at: None,
             last_error: None,
@@ -126,11 +129,14 @@ impl<'a> Agent<'a> {
     fn turn(&mut self) -> Result<(), StateError> {
         if self.contact.next_at <= clock::now_ms() {
             let outcome = self.talk();
-            self.contact.note_outcome(outcome, self.config);
+            self.contact.note_outcome(outcome.as_ref().copied(), self.config);
+            // First of all: what is fetched for the work below may close the way.
+            self.contact.deliver(self.config);
             self.save_status()?;
         }
         self.work()?;
         self.contact.deliver(self.config);
+        self.contact.end_well();
         self.save_status()
     }
 
@@ -180,7 +186,8 @@ impl<'a> Agent<'a> {
             Ok(Acceptance::Unchanged) => contact.security_events.end(contact.state),
             Ok(Acceptance::Accepted(accepted)) => {
                 tracing::info!(revision = accepted.manifest_version, "accepted a desired state");
-                let tidied = accepted::tidy(&accepted, contact.state);
+                let tidied = accepted::tidy(&accepted, contact.state)
+                    .and_then(|()| contact.link.keep_time(contact.state));
                 self.accepted = Some(accepted);
                 tidied.and_then(|()| contact.security_events.end(contact.state))
             }
@@ -205,7 +212,7 @@ impl<'a> Agent<'a> {
         }
         let body = Some(self.capabilities_json.as_bytes());
         let path = client.path("/capabilities");
-        self.contact.link.send("PUT", &path, &client.client_id, &[JSON], body)?;
+        self.contact.link.send(Ask::Capabilities, &path, &client.client_id, &[], body)?;
         tracing::info!("reported the capabilities");
         self.contact.keep(Onboarded { reported_capabilities: Some(digest), ..client });
         Ok(())
@@ -307,19 +314,22 @@ impl Contact<'_> {
         }
     }
 
-    fn note_outcome(&mut self, outcome: Result<(), LinkError>, config: &Config) {
-        match outcome {
+    fn note_outcome(&mut self, outcome: Result<(), &LinkError>, config: &Config) {
+        self.is_open = outcome.is_ok();
+        let pace = match outcome {
             Ok(()) => {
-                self.pace = Pace::default();
                 self.last_error = None;
+                Pace::default()
             }
-            Err(error) => self.note_failure(&error),
-        }
-        self.next_at =
-            schedule::next_contact(clock::now_ms(), self.pace, &config.polling, chance());
+            Err(error) => {
+                self.note_failure(error, config);
+                self.pace
+            }
+        };
+        self.next_at = schedule::next_contact(clock::now_ms(), pace, &config.polling, chance());
     }
 
-    fn note_failure(&mut self, error: &LinkError) {
+    fn note_failure(&mut self, error: &LinkError, config: &Config) {
         let text = crate::chain(error);
         if self.last_error.as_ref() != Some(&text) {
             tracing::warn!(error = text, "cannot talk to the fleet manager");
@@ -330,24 +340,29 @@ impl Contact<'_> {
         }
         self.last_error = Some(text);
         self.pace.failures = self.pace.failures.saturating_add(1);
-        self.pace.retry_after = error.retry_after();
+        // margo(§11.3): what is not retryable waits for the next regular contact.
+        let regular = (!error.is_retryable()).then_some(config.polling.interval);
+        self.pace.retry_after = error.retry_after().or(regular);
     }
 
-    /// Whether the last contact went well. A failure closes the way until the next contact.
-    fn is_open(&self) -> bool {
-        self.pace.failures == 0
+    /// Forgets earlier failures once all of a turn went well. A contact that only begins well does not
+    /// count: what fails each time after it would be tried again after the shortest pause for ever.
+    fn end_well(&mut self) {
+        if self.is_open {
+            self.pace = Pace::default();
+        }
     }
 
     /// Delivers the journal while the way is open.
     fn deliver(&mut self, config: &Config) {
-        let Some(client) = self.onboarded.clone().filter(|_| self.is_open()) else {
+        let Some(client) = self.onboarded.clone().filter(|_| self.is_open) else {
             return;
         };
         let delivered = report::deliver(&mut self.journal, self.link, &client, self.state)
             .and_then(|()| self.security_events.deliver(self.link, &client, self.state));
         match delivered {
             Ok(()) => {}
-            Err(ReportError::Link(error)) => self.note_outcome(Err(error), config),
+            Err(ReportError::Link(error)) => self.note_outcome(Err(&error), config),
             Err(ReportError::State(error)) => {
                 tracing::error!(error = crate::chain(&error), "cannot write the journal");
             }
@@ -364,9 +379,14 @@ struct Talking<'a, 'b> {
 impl Surroundings for Talking<'_, '_> {
     fn package(&mut self, component: &Component) -> Result<PathBuf, PackageError> {
         let contact = &self.contact;
-        let client = contact.onboarded.as_ref().filter(|_| contact.is_open());
+        let client = contact.onboarded.as_ref().filter(|_| contact.is_open);
         let keyid = client.map(|it| it.client_id.as_str());
-        package::fetch(&component.source, contact.link, keyid, contact.state)
+        let fetched = package::fetch(&component.source, contact.link, keyid, contact.state);
+        // A fleet manager that fails here is left alone as it would be elsewhere.
+        if let Err(PackageError::FleetManagerAway(Some(error))) = &fetched {
+            self.contact.note_outcome(Err(error), self.config);
+        }
+        fetched
     }
 
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {
@@ -387,5 +407,57 @@ fn chance() -> f64 {
         Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
         // Without randomness the fleet does not spread, and works all the same.
         Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_until_all_of_a_contact_goes_well_and_what_is_final_waits_its_turn() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, testkit::certificates::Authority::new().pem()).expect("writable");
+        let key = crate::identity::Identity::open_or_make(&state, "me").expect("a key").key;
+        let link = FleetManager::new("https://localhost", &ca, key).expect("a client");
+        let config = include_str!("../gantry-device.example.toml");
+        let config: Config = toml::from_str(config).expect("the example is good");
+        let mut contact = Contact {
+            link: &link,
+            state: &state,
+            onboarded: None,
+            journal: Journal::load(&state).expect("an empty journal"),
+            security_events: SecurityEvents::load(&state).expect("none"),
+            pace: Pace::default(),
+            is_open: true,
+            next_at: 0,
+            last_at: None,
+            last_error: None,
+        };
+        let error = LinkError::Nonsense("half a package".to_owned());
+        for failures in 1..9 {
+            contact.note_outcome(Ok(()), &config);
+            assert!(contact.is_open);
+            contact.note_outcome(Err(&error), &config);
+            contact.end_well();
+            assert_eq!((contact.is_open, contact.pace.failures), (false, failures));
+        }
+        contact.note_outcome(Ok(()), &config);
+        contact.end_well();
+        assert_eq!(contact.pace, Pace::default());
+
+        // margo(§11.3): what is not retryable waits for the next regular contact.
+        let mut refused = |retry_after, retryable| {
+            let detail = String::new();
+            let error = LinkError::Refused { status: 403, detail, retry_after, retryable };
+            contact.note_outcome(Err(&error), &config);
+            contact.pace.retry_after
+        };
+        assert_eq!(refused(None, false), Some(config.polling.interval));
+        assert_eq!(refused(None, true), None);
+        let five = Some(Duration::from_secs(5));
+        assert_eq!(refused(five, false), five, "while a client waits for approval");
     }
 }
