@@ -2,12 +2,14 @@
 
 mod patience;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -16,7 +18,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use patience::Patient;
 
@@ -28,11 +30,25 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 const LARGEST_HEADERS: usize = 64 << 10;
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// What answers requests. It always has an answer, if only of an error.
+pub(crate) trait Serve:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Serve for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// Serves until `stop` is done; then lets running requests end, for a while.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
-    router: Router,
+    service: impl Serve,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let acceptor = TlsAcceptor::from(tls);
@@ -60,12 +76,12 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (acceptor, router, http) = (acceptor.clone(), router.clone(), http.clone());
+        let (acceptor, service, http) = (acceptor.clone(), service.clone(), http.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _permit = permit;
             let Some(stream) = handshake(&acceptor, stream).await else { return };
-            let service = TowerToHyperService::new(router.map_request(
+            let service = TowerToHyperService::new(service.map_request(
                 |request: hyper::Request<hyper::body::Incoming>| request.map(Body::new),
             ));
             let connection = http.serve_connection(TokioIo::new(stream), service);

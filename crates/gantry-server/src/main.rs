@@ -101,7 +101,7 @@ async fn run(config: Config) -> Result<()> {
     let jobs = tokio::spawn(jobs::run(fleet.clone()));
     let contacts = tokio::spawn(jobs::write_contacts_down(fleet.clone(), CONTACTS_INTERVAL));
     let renewal = tokio::spawn(keep_certificate_fresh(certificate));
-    listener::serve(listener, tls, routes::router(server), asked_to_stop()?).await?;
+    listener::serve(listener, tls, routes::service(server), asked_to_stop()?).await?;
     renewal.abort();
     for task in [jobs, contacts] {
         task.abort();

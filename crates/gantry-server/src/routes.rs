@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde_json::json;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
@@ -16,6 +17,7 @@ use crate::device_api::{
     capabilities, deployment_status, desired_state, onboarding, repository, security_events,
 };
 use crate::identity::verify_client;
+use crate::listener::Serve;
 use crate::problem::{self, Problem};
 use crate::server::Server;
 use crate::{git_http, operator_api};
@@ -23,20 +25,22 @@ use crate::{git_http, operator_api};
 /// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
-pub(crate) fn router(server: Server) -> Router {
+/// All of them, and what is done with every request. That stands around the router and not in it, where
+/// each route would carry a copy of its own.
+pub(crate) fn service(server: Server) -> impl Serve {
     let router = Router::new()
         .merge(for_clients(&server))
         .merge(for_anybody())
         .merge(operator_api::router());
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
-    router
+    ServiceBuilder::new()
+        .layer(from_fn(problem::render))
+        .layer(from_fn(bound_and_log))
         .layer(CatchPanicLayer::custom(|_| {
             let detail = "the server made a mistake; its log says where";
             Problem::unavailable(detail).into_response()
         }))
-        .layer(from_fn(bound_and_log))
-        .layer(from_fn(problem::render))
-        .with_state(server)
+        .service(router.with_state(server))
 }
 
 /// A client's own resources: every request is signed by its key.
