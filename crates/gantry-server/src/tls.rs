@@ -70,6 +70,10 @@ impl ServerCertificate {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Devices that poll by the minute resume their session. The tickets hold it, since the memory for
+        // that would be too small for a fleet; a client uses one connection at a time and needs one ticket.
+        config.ticketer = rustls::crypto::ring::Ticketer::new().context("making ticket keys")?;
+        config.send_tls13_tickets = 1;
         Ok(Arc::new(config))
     }
 }

@@ -2,10 +2,13 @@
 //! given one.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Output};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::HandshakeKind;
 use testkit::fleet::TestFleet;
+use testkit::http::Http;
 use testkit::{programs, wait};
 
 fn curl(fleet: &TestFleet, ca: &str, options: &[&str]) -> Output {
@@ -29,6 +32,31 @@ fn nothing_older_than_tls_1_3_and_no_other_http_than_1_1_is_spoken() {
     assert_eq!(said(&curl(&fleet, &ca, &["--http2"])), "200 1.1");
     let older = curl(&fleet, &ca, &["--tls-max", "1.2"]);
     assert_eq!(older.status.code(), Some(35), "the handshake fails: {older:?}");
+}
+
+/// Calls, and tells whether an earlier TLS session of this client was taken up for that.
+fn resumes(client: &Http) -> bool {
+    let mut stream = client.connect();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .expect("the server listens");
+    let mut answer = String::new();
+    // What a later connection needs comes with the answer.
+    stream.read_to_string(&mut answer).expect("the server answers and ends the connection");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+#[test]
+fn a_client_takes_up_its_tls_session_after_a_fleet_of_others_has_called() {
+    let fleet = TestFleet::start();
+    let client = fleet.http();
+    assert!(!resumes(&client));
+    for _ in 0..300 {
+        assert!(!resumes(&fleet.http()));
+    }
+    assert!(resumes(&client));
+    assert!(resumes(&client), "a resumed session can be resumed, too");
 }
 
 /// A root and a certificate of it for `localhost`, as the files that the configuration names.
