@@ -29,8 +29,10 @@ pub(crate) use self::failure::LinkError;
 pub(crate) use self::times::MachineClock;
 use self::times::Times;
 
-/// The longest header of an answer, in bytes.
-const LARGEST_HEADER: usize = 64 << 10;
+/// Each connection holds four of these, in bytes, for as long as it is kept; ureq's own are 128 KiB.
+const BUFFER: usize = 16 << 10;
+/// The longest header of an answer, in bytes. ureq waits for one that does not fit into its buffer.
+const LARGEST_HEADER: usize = BUFFER / 2;
 
 /// Speaks to one fleet manager.
 #[derive(Debug)]
@@ -251,6 +253,8 @@ fn agent(roots: RootCertStore, patience: &Patience, times: Arc<Times>) -> Result
         .max_redirects(0)
         .max_redirects_will_error(false)
         .max_response_header_size(LARGEST_HEADER)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
         .proxy(None)
         .user_agent(concat!("gantry-device/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(patience.connect))

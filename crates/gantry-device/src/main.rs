@@ -37,6 +37,9 @@ use device_providers::compose::Commands;
 use device_providers::{ComposeProvider, chain};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::agent::Agent;
 use crate::config::{Config, LogFormat};
@@ -196,15 +199,16 @@ fn connect(config: &Config) -> Result<(FleetManager, Onboarded)> {
 }
 
 fn start_log(config: &Config) -> Result<()> {
-    let filter: tracing_subscriber::EnvFilter = config
+    // Not `EnvFilter`, which brings an engine for regular expressions along.
+    let filter: Targets = config
         .log
         .level
         .parse()
         .with_context(|| format!("[log] level is `{}`", config.log.level))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(io::stderr);
     match config.log.format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with_ansi(false).finish().with(filter).init(),
+        LogFormat::Json => log.json().finish().with(filter).init(),
     }
     Ok(())
 }
