@@ -1,11 +1,12 @@
 # The commands of Gantry. All set up what this machine is missing.
 
-.PHONY: demo test bench-git help
+.PHONY: demo test bench-git bench-device help
 
 help:
-	@echo 'make demo         set up, build, run the main job and show it (KEEP=1 leaves it running)'
-	@echo 'make test         set up and pass all tests, end-to-end ones included'
-	@echo 'make bench-git    set up and measure what serving Git costs, beside nginx and git http-backend'
+	@echo 'make demo          set up, build, run the main job and show it (KEEP=1 leaves it running)'
+	@echo 'make test          set up and pass all tests, end-to-end ones included'
+	@echo 'make bench-git     set up and measure what serving Git costs, beside nginx and git http-backend'
+	@echo 'make bench-device  set up and measure what the device client costs its machine'
 
 demo:
 	@KEEP=$(KEEP) scripts/demo.sh
@@ -18,3 +19,10 @@ bench-git:
 	@scripts/set-up.sh bench
 	@cargo build --release --locked --package gantry-server --package gantry-device --package bench-git
 	@cargo run --release --locked --quiet --package bench-git
+
+bench-device:
+	@scripts/set-up.sh demo
+	@scripts/build-hello-image.sh >/dev/null
+	@cargo build --locked --profile device --package gantry-device
+	@cargo build --locked --package gantry-server --package gantry --package bench-device
+	@$${CARGO_TARGET_DIR:-target}/debug/bench-device $${CARGO_TARGET_DIR:-target}/device/gantry-device

@@ -7,7 +7,6 @@ mod load;
 mod meter;
 mod peer;
 mod population;
-mod wire;
 
 use std::env;
 use std::fs;
@@ -15,7 +14,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
+use testkit::device::TestDevice;
 use testkit::fleet::TestFleet;
+use testkit::memory;
+use testkit::wire::Polls;
 
 use load::{Load, Operation};
 use meter::Meter;
@@ -68,10 +70,11 @@ fn main() {
 /// a new one.
 fn poll_bytes(step: &dyn Fn(&str)) -> (u64, u64) {
     step("a device client polls through a forwarder that counts bytes");
-    let polls = wire::Polls::start();
+    let polls =
+        Polls::start(|fleet| TestDevice::start_with(fleet, "press-7", "jitter_percent = 0\n"));
     let kept = polls.on_a_kept_connection();
     step(&format!("  {kept} bytes for a poll on a kept connection"));
-    let new = polls.on_new_connections();
+    let new = polls.on_resumed_sessions();
     step(&format!("  {new} bytes for a poll with a new connection"));
     (kept, new)
 }
@@ -134,7 +137,7 @@ fn large_fleet(many: usize, step: &dyn Fn(&str)) -> LargeFleet {
     step("polling each repository twice");
     let first = meter.cpu_of(|| load.run(Operation::Poll, many)) / many as f64;
     let poll = meter.cpu_of(|| load.run(Operation::Poll, many)) / many as f64;
-    let pss = meter::pss(fleet.server_id());
+    let pss = memory::pss(fleet.server_id());
     step(&format!(
         "  {first:.0} µs of CPU for the first poll of each, {poll:.0} µs for the second; \
          the server takes {} MB of memory",

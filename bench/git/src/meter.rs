@@ -1,4 +1,4 @@
-//! CPU time and memory of whole servers. Each server runs in a control group of its own, so that every
+//! CPU time of whole servers. Each server runs in a control group of its own, so that every
 //! process that it ever started counts to the nanosecond, also those that lived for a moment: the times
 //! of processes that nobody waits for are in no `/proc/PID/stat`.
 
@@ -85,13 +85,4 @@ impl Drop for Meter {
             thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-/// The memory of a process, with its share of what several use.
-pub(crate) fn pss(process: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
-    let text = text.expect("the server's memory can be looked at");
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kilobytes = line.and_then(|it| it.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    kilobytes.expect("smaps_rollup has Pss") * 1024
 }

@@ -13,6 +13,8 @@ use crate::programs::{self, Running};
 /// A device client, running or not.
 pub struct TestDevice {
     folder: PathBuf,
+    /// Another `gantry-device` than the one that is built beside the test.
+    executable: Option<PathBuf>,
     program: Option<Running>,
 }
 
@@ -42,7 +44,12 @@ impl TestDevice {
             fleet.ca().display()
         );
         fs::write(folder.join("device.toml"), toml).expect("the configuration can be written");
-        Self { folder, program: None }
+        Self { folder, executable: None, program: None }
+    }
+
+    /// Takes another build of the client from now on.
+    pub fn set_executable(&mut self, path: &Path) {
+        self.executable = Some(path.to_owned());
     }
 
     /// Starts the client, on what it left in its state directory.
@@ -53,7 +60,9 @@ impl TestDevice {
 
     /// One of the client's commands, beside the running client.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(programs::path("gantry-device"));
+        let executable = self.executable.clone();
+        let mut command =
+            Command::new(executable.unwrap_or_else(|| programs::path("gantry-device")));
         command
             .arg("--config")
             .arg(self.configuration())
@@ -84,6 +93,11 @@ impl TestDevice {
         output.status.success().then(|| {
             serde_json::from_slice(&output.stdout).expect("the status is JSON when asked to be")
         })
+    }
+
+    /// The process id of the running client.
+    pub fn id(&self) -> u32 {
+        self.program.as_ref().expect("the client is running").id()
     }
 
     /// Takes the client away without a warning, as a power cut does.

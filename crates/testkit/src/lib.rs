@@ -8,6 +8,8 @@ pub mod device;
 pub mod fleet;
 pub mod http;
 pub mod meddler;
+pub mod memory;
 pub mod operator;
 pub mod programs;
 pub mod wait;
+pub mod wire;

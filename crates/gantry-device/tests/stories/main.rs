@@ -12,3 +12,4 @@ mod offline;
 mod refusals;
 mod standing;
 mod support;
+mod traffic;
