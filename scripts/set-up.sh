@@ -194,6 +194,8 @@ test)
   need_docker
   # `git` calls ssh-keygen to check who signed a commit.
   need ssh-keygen openssh-client
+  # For the container image of the client.
+  need strip binutils
   need_git_clients
   ;;
 ci)

@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 scripts/build-hello-image.sh >/dev/null
 # The end-to-end tests start the programs, so these have to be there before the first test runs.
 cargo build --workspace --bins
+scripts/build-device-image.sh gantry-device:test "${CARGO_TARGET_DIR:-target}/debug/gantry-device" >/dev/null
 cargo test --workspace --no-fail-fast

@@ -1,9 +1,11 @@
 //! Stories about the device client. Each runs the real `gantry-device` against a real `gantry-server`
 //! of its own, with the real Docker Engine and the real `git`; operators use the real `gantry`.
 //!
-//! They need the image `gantry-hello:1` (scripts/build-hello-image.sh), and fail without it.
+//! They need the images `gantry-hello:1` and `gantry-device:test`, which scripts/test.sh builds, and
+//! fail without them.
 
 mod command_line;
+mod container;
 mod crashes;
 mod failures;
 mod hostile_servers;

@@ -8,8 +8,8 @@ use testkit::{programs, wait};
 
 use crate::support::{PRESS, Plant};
 
-/// From the order to the removal; the two sources of the desired state have to look the same.
-fn an_operator_deploys_updates_and_removes(plant: &Plant) {
+/// From the order to the removal; however the client runs and fetches, it has to look the same.
+pub(crate) fn an_operator_deploys_updates_and_removes(plant: &Plant) {
     let told = plant.install("Hello");
     for state in ["pending", "installing", "installed"] {
         assert!(told.contains(&format!("hello: {state}")), "{state} is missing in: {told}");

@@ -31,9 +31,14 @@ pub(crate) struct Plant {
 impl Plant {
     /// A device that was let in, with the example application in the catalogue.
     pub(crate) fn start(configuration: &str) -> Self {
-        docker(&["image", "inspect", "gantry-hello:1"]);
         let fleet = TestFleet::start();
         let press = TestDevice::start_with(&fleet, PRESS, configuration);
+        Self::around(fleet, press)
+    }
+
+    /// As [`Plant::start`], with a device whose client is running.
+    pub(crate) fn around(fleet: TestFleet, press: TestDevice) -> Self {
+        docker(&["image", "inspect", "gantry-hello:1"]);
         let plant = Self { fleet, press, name: unique_name(), port: free_port() };
         plant.waits_for_approval();
         plant.gantry(&["client", "approve", PRESS]);
@@ -157,7 +162,7 @@ pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("not JSON ({error}): {text}"))
 }
 
-fn unique_name() -> String {
+pub(crate) fn unique_name() -> String {
     static STARTED: AtomicU32 = AtomicU32::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     format!("gantry-test-{}-{number}", std::process::id())
