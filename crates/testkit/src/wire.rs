@@ -15,7 +15,7 @@ use crate::fleet::TestFleet;
 use crate::wait;
 
 /// How many polls are counted, where each costs no more than the time to the next.
-const POLLS: usize = 9;
+const POLLS: usize = 5;
 /// How many are counted for which the server has to start again.
 const COSTLY_POLLS: usize = 3;
 /// So long after its last byte an exchange is over: the client polls once a second.
