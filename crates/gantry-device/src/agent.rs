@@ -28,7 +28,7 @@ use crate::package::{self, PackageError};
 use crate::plan::{Step, plan, unheard_orders};
 use crate::report::{self, ReportError};
 use crate::running::{self, Running};
-use crate::schedule::{self, Pace};
+use crate::schedule::Pace;
 use crate::security_event::SecurityEvents;
 use crate::source::{Source, SourceError};
 use crate::state_dir::{StateDir, StateError};
@@ -116,7 +116,8 @@ impl<'a> Agent<'a> {
             if let Err(error) = self.turn() {
                 tracing::error!(error = crate::chain(&error), "cannot write down what is done");
             }
-            let wait = schedule::wait(clock::now_ms(), self.contact.next_at, &self.config.polling);
+            let wait = self.contact.next_at.saturating_sub(clock::now_ms());
+            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or_default());
             // Whatever ends the wait, the next turn sees what is due.
             let _ = wake.recv_timeout(wait.min(LONGEST_SLEEP));
         }
@@ -315,8 +316,9 @@ impl Contact<'_> {
             }
             Err(error) => self.note_failure(&error),
         }
-        self.next_at =
-            schedule::next_contact(clock::now_ms(), self.pace, &config.polling, chance());
+        let (pause, _) = config.polling.pause(self.pace, chance());
+        let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        self.next_at = clock::now_ms().saturating_add(pause);
     }
 
     fn note_failure(&mut self, error: &LinkError) {

@@ -1,37 +1,49 @@
-//! How the client is configured: one TOML file, written by the device's owner.
+//! How the client is configured: one TOML file, written by the device's owner. It is read field by field,
+//! and every mistake in it is told, not only the first.
+
+mod hours;
+mod mistake;
+mod section;
+mod value;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
 use commit_signature::Signer;
-use serde::{Deserialize, Deserializer};
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+pub(crate) use self::hours::parse_moment;
+pub(crate) use self::mistake::Mistake;
+
+use self::mistake::Mistakes;
+use self::section::Section;
+use crate::schedule::{Hours, Rate};
+
+/// The largest configuration file, in bytes.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// The configuration file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// Where the client keeps its key, what it has accepted, and what it has yet to report.
-    #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
     pub(crate) server: ServerConfig,
     pub(crate) device: DeviceConfig,
-    #[serde(default)]
     pub(crate) capabilities: CapabilitiesConfig,
-    #[serde(default)]
-    pub(crate) polling: PollingConfig,
-    #[serde(default)]
+    /// How often the client looks for changes.
+    pub(crate) polling: Rate,
+    /// When it looks, and when it says nothing.
+    pub(crate) hours: Hours,
     pub(crate) desired_state: DesiredStateConfig,
-    #[serde(default)]
     pub(crate) compose: ComposeConfig,
-    #[serde(default)]
     pub(crate) log: LogConfig,
 }
 
 /// The fleet manager.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerConfig {
     /// Scheme, host and port: `https://fleet.example`.
     pub(crate) url: String,
@@ -40,20 +52,17 @@ pub(crate) struct ServerConfig {
 }
 
 /// What the device is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DeviceConfig {
     pub(crate) id: String,
     pub(crate) vendor: String,
     pub(crate) model_number: String,
     pub(crate) serial_number: String,
-    #[serde(default)]
     pub(crate) labels: Map<String, Value>,
 }
 
 /// What is set aside for workloads; what is absent is asked of the machine.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CapabilitiesConfig {
     pub(crate) cores: Option<f64>,
     pub(crate) architecture: Option<String>,
@@ -65,50 +74,18 @@ pub(crate) struct CapabilitiesConfig {
     pub(crate) interfaces: Option<Vec<String>>,
 }
 
-/// When the client looks for changes.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct PollingConfig {
-    #[serde(deserialize_with = "duration")]
-    pub(crate) interval: Duration,
-    /// How far an interval may stray, in percent of it.
-    pub(crate) jitter_percent: u8,
-    /// The longest pause after errors.
-    #[serde(deserialize_with = "duration")]
-    pub(crate) longest_pause: Duration,
-}
-
-impl Default for PollingConfig {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(60),
-            jitter_percent: 10,
-            longest_pause: Duration::from_secs(300),
-        }
-    }
-}
-
 /// Where the desired state is fetched from.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct DesiredStateConfig {
     pub(crate) source: SourceKind,
     /// Whose commits are taken, as in `ssh-ed25519 AAAA…`; without any those whom the fleet manager names
     /// at first contact.
-    pub(crate) signers: Vec<String>,
+    pub(crate) signers: Vec<Signer>,
     /// Refuses unsigned commits in any case, and never falls back to HTTP, which has no signatures.
     pub(crate) require_signatures: bool,
 }
 
-impl DesiredStateConfig {
-    /// The signers; their form was checked when the configuration was read.
-    pub(crate) fn signers(&self) -> Vec<Signer> {
-        self.signers.iter().filter_map(|it| it.parse().ok()).collect()
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     #[default]
     Git,
@@ -116,14 +93,12 @@ pub(crate) enum SourceKind {
 }
 
 /// How Compose components are run.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ComposeConfig {
     pub(crate) command: Vec<String>,
     /// The engine behind it, to look at containers.
     pub(crate) engine: Vec<String>,
     /// For components that name no timeout.
-    #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Duration,
 }
 
@@ -137,8 +112,7 @@ impl Default for ComposeConfig {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogConfig {
     pub(crate) format: LogFormat,
     pub(crate) level: String,
@@ -150,8 +124,7 @@ impl Default for LogConfig {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Text,
     Json,
@@ -166,74 +139,226 @@ pub(crate) enum ConfigError {
         #[source]
         cause: io::Error,
     },
-    #[error("the configuration file {} is not valid", file.display())]
-    Invalid {
-        file: PathBuf,
-        #[source]
-        cause: Box<toml::de::Error>,
-    },
-    #[error("the configuration file {}: {field} is `{value}`; {rule}", file.display())]
-    Field { file: PathBuf, field: &'static str, value: String, rule: &'static str },
+    #[error("the configuration file {} is larger than 1 MiB", .0.display())]
+    TooLarge(PathBuf),
+    #[error("the configuration file {} is not valid:{}", file.display(), lines(mistakes))]
+    Invalid { file: PathBuf, mistakes: Vec<Mistake> },
+}
+
+fn lines(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(|it| format!("\n  {it}")).collect()
 }
 
 impl Config {
     /// Reads and checks a configuration file.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(file)
-            .map_err(|cause| ConfigError::Read { file: file.to_owned(), cause })?;
-        let mut config: Self = toml::from_str(&text).map_err(|cause| ConfigError::Invalid {
-            file: file.to_owned(),
-            cause: Box::new(cause),
-        })?;
-        config.server.url = config.server.url.trim_end_matches('/').to_ascii_lowercase();
-        match config.first_mistake() {
-            None => Ok(config),
-            Some((field, value, rule)) => {
-                Err(ConfigError::Field { file: file.to_owned(), field, value, rule })
-            }
+        let cannot_read = |cause| ConfigError::Read { file: file.to_owned(), cause };
+        if fs::metadata(file).map_err(cannot_read)?.len() > LARGEST_FILE {
+            return Err(ConfigError::TooLarge(file.to_owned()));
         }
+        let text = fs::read_to_string(file).map_err(cannot_read)?;
+        Self::parse(&text)
+            .map_err(|mistakes| ConfigError::Invalid { file: file.to_owned(), mistakes })
     }
 
-    fn first_mistake(&self) -> Option<(&'static str, String, &'static str)> {
-        let authority = self.server.url.strip_prefix("https://").unwrap_or_default();
-        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
-            let rule = "it has to look like https://fleet.example or https://fleet.example:8443";
-            return Some(("server.url", self.server.url.clone(), rule));
+    /// Reads the text of a configuration file; all mistakes of it otherwise.
+    pub(crate) fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        let mistakes = Mistakes::in_file(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let place = error.span().map_or(0, |it| it.start);
+            mistakes.note(place, String::new(), error.message().to_owned(), None);
         }
-        for (field, amount) in [
-            ("capabilities.memory", &self.capabilities.memory),
-            ("capabilities.storage", &self.capabilities.storage),
-        ] {
-            if let Some(text) = amount
-                && margo_contract::quantity::parse(text).is_none()
-            {
-                return Some((field, text.clone(), "it has to look like 4Gi or 512Mi"));
-            }
+        if !errors.is_empty() {
+            // What could be read of it says little about the rest.
+            return Err(mistakes.into_sorted());
         }
-        if let Some(bad) =
-            self.desired_state.signers.iter().find(|it| it.parse::<Signer>().is_err())
-        {
-            let rule =
-                "it has to look like ssh-ed25519 AAAA…, as `gantry signing-key list` shows it";
-            return Some(("desired_state.signers", bad.clone(), rule));
+        let config = read(Section::of_file(table.get_ref(), &mistakes));
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes.into_sorted()),
         }
-        if self.desired_state.require_signatures && self.desired_state.source == SourceKind::Http {
-            let rule = "only source = \"git\" has signatures";
-            return Some(("desired_state.require_signatures", "true".to_owned(), rule));
+    }
+}
+
+fn read(mut file: Section<'_>) -> Option<Config> {
+    let state_dir = file.optional("state_dir", "\"/var/lib/gantry-device\"", value::path);
+    let server = server(file.section("server"));
+    let device = device(file.section("device"));
+    let capabilities = capabilities(file.section("capabilities"));
+    let (polling, hours) = polling(&mut file);
+    let desired_state = desired_state(file.section("desired_state"));
+    let compose = compose(file.section("compose"));
+    let log = log(file.section("log"));
+    file.end();
+    Some(Config {
+        state_dir: state_dir.unwrap_or_else(default_state_dir),
+        server: server?,
+        device: device?,
+        capabilities,
+        polling,
+        hours,
+        desired_state,
+        compose,
+        log,
+    })
+}
+
+fn server(mut section: Section<'_>) -> Option<ServerConfig> {
+    let url = section.required("url", "\"https://fleet.example\"", origin);
+    let ca = section.required("ca", "\"/etc/gantry/ca.pem\"", value::path);
+    section.end();
+    Some(ServerConfig { url: url?, ca: ca? })
+}
+
+fn device(mut section: Section<'_>) -> Option<DeviceConfig> {
+    let id = section.required("id", "\"press-7\"", value::name);
+    let vendor = section.required("vendor", "\"Example Machines\"", value::name);
+    let model_number = section.required("model_number", "\"EM-100\"", value::name);
+    let serial_number = section.required("serial_number", "\"0007\"", value::name);
+    let labels = section.optional("labels", "{ \"example.com/hall\" = \"north\" }", value::table);
+    section.end();
+    Some(DeviceConfig {
+        id: id?,
+        vendor: vendor?,
+        model_number: model_number?,
+        serial_number: serial_number?,
+        labels: labels.unwrap_or_default(),
+    })
+}
+
+fn capabilities(mut section: Section<'_>) -> CapabilitiesConfig {
+    let capabilities = CapabilitiesConfig {
+        cores: section.optional("cores", "2", value::number),
+        architecture: section.optional("architecture", "\"amd64\"", value::name),
+        memory: section.optional("memory", "\"4Gi\"", quantity),
+        storage: section.optional("storage", "\"64Gi\"", quantity),
+        peripherals: section
+            .optional("peripherals", "[\"camera\"]", value::texts)
+            .unwrap_or_default(),
+        interfaces: section.optional("interfaces", "[\"ethernet\"]", value::texts),
+    };
+    section.end();
+    capabilities
+}
+
+/// `[polling]`, and `[[downtime]]`, which is judged in the same time zone unless it names its own.
+fn polling(file: &mut Section<'_>) -> (Rate, Hours) {
+    let mut section = file.section("polling");
+    let or = Rate::default();
+    let percent = |it: &DeValue<'_>| match value::number(it)? {
+        it @ 0.0..=100.0 if it.fract() == 0.0 => Ok(it),
+        _ => Err("it has to be a whole number from 0 to 100".to_owned()),
+    };
+    let mut pause = |key, example, or| section.optional(key, example, value::pause).unwrap_or(or);
+    let rate = Rate {
+        interval: pause("interval", "\"60s\"", or.interval),
+        shortest_pause: pause("shortest_pause", "\"1s\"", or.shortest_pause),
+        first_pause: pause("first_pause", "\"2s\"", or.first_pause),
+        longest_pause: pause("longest_pause", "\"5m\"", or.longest_pause),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+        jitter_percent: section
+            .optional("jitter_percent", "10", percent)
+            .map_or(or.jitter_percent, |it| it as u8),
+    };
+    if rate.longest_pause < rate.shortest_pause {
+        let example = Some("longest_pause = \"5m\"".to_owned());
+        section.wrong("longest_pause", "it is below shortest_pause".to_owned(), example);
+    }
+    let zone = section.optional("time_zone", "\"Europe/Berlin\"", value::time_zone);
+    let zone = zone.unwrap_or_else(|| TimeZone::try_system().unwrap_or(TimeZone::UTC));
+    let periods = section.sections("period", hours::MOST_WINDOWS).into_iter().map(|mut it| {
+        let window = hours::window(&mut it);
+        it.end();
+        window
+    });
+    let periods = periods.collect();
+    let downtimes = file.sections("downtime", hours::MOST_WINDOWS);
+    let downtimes = downtimes.into_iter().filter_map(|it| hours::downtime(it, &zone)).collect();
+    let hours = Hours { zone, periods, downtimes };
+    if hours.never_open() {
+        let problem = "the downtimes leave no moment of the polling periods to look for changes";
+        let example = "a [[polling.period]] that reaches out of each [[downtime]]".to_owned();
+        section.wrong("", problem.to_owned(), Some(example));
+    }
+    section.end();
+    (rate, hours)
+}
+
+fn desired_state(mut section: Section<'_>) -> DesiredStateConfig {
+    let kinds = value::one_of(&[("git", SourceKind::Git), ("http", SourceKind::Http)]);
+    let source = section.optional("source", "\"git\"", kinds).unwrap_or_default();
+    let signers = section.optional("signers", "[\"ssh-ed25519 AAAA…\"]", |it| {
+        let signers = value::texts(it)?.into_iter().map(|it| {
+            it.parse::<Signer>()
+                .map_err(|_| format!("`{it}` is no key as `gantry signing-key list` shows it"))
+        });
+        signers.collect::<Result<Vec<_>, _>>()
+    });
+    let require_signatures = section.optional("require_signatures", "false", value::boolean);
+    let config = DesiredStateConfig {
+        source,
+        signers: signers.unwrap_or_default(),
+        require_signatures: require_signatures.unwrap_or_default(),
+    };
+    if config.require_signatures && config.source == SourceKind::Http {
+        let problem = "over HTTP there are no signatures".to_owned();
+        section.wrong("require_signatures", problem, Some("source = \"git\"".to_owned()));
+    }
+    section.end();
+    config
+}
+
+fn compose(mut section: Section<'_>) -> ComposeConfig {
+    let program = |it: &DeValue<'_>| match value::texts(it)? {
+        it if it.is_empty() => Err("it is empty".to_owned()),
+        it => Ok(it),
+    };
+    let or = ComposeConfig::default();
+    let config = ComposeConfig {
+        command: section
+            .optional("command", "[\"docker\", \"compose\"]", program)
+            .unwrap_or(or.command),
+        engine: section.optional("engine", "[\"docker\"]", program).unwrap_or(or.engine),
+        timeout: section.optional("timeout", "\"10m\"", value::pause).unwrap_or(or.timeout),
+    };
+    section.end();
+    config
+}
+
+fn log(mut section: Section<'_>) -> LogConfig {
+    let formats = value::one_of(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+    let level = |it: &DeValue<'_>| {
+        let text = value::text(it)?;
+        match text.parse::<tracing_subscriber::EnvFilter>() {
+            Ok(_) => Ok(text),
+            Err(_) => Err(format!("`{text}` is no level, nor a list of them for parts")),
         }
-        if self.polling.interval < Duration::from_secs(1) {
-            let value = format!("{:?}", self.polling.interval);
-            return Some(("polling.interval", value, "1s is the least"));
-        }
-        if self.polling.jitter_percent > 100 {
-            let value = self.polling.jitter_percent.to_string();
-            return Some(("polling.jitter_percent", value, "it has to be 0 to 100"));
-        }
-        if self.compose.command.is_empty() || self.compose.engine.is_empty() {
-            let rule = "it has to be a list such as [\"docker\", \"compose\"]";
-            return Some(("compose.command", String::new(), rule));
-        }
-        None
+    };
+    let or = LogConfig::default();
+    let config = LogConfig {
+        format: section.optional("format", "\"text\"", formats).unwrap_or(or.format),
+        level: section.optional("level", "\"info\"", level).unwrap_or(or.level),
+    };
+    section.end();
+    config
+}
+
+/// An origin, without the slash that people like to add.
+fn origin(value: &DeValue<'_>) -> Result<String, String> {
+    let text = value::text(value)?.trim_end_matches('/').to_ascii_lowercase();
+    let authority = text.strip_prefix("https://").unwrap_or_default();
+    if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
+        return Err(format!("`{text}` is not https:// and a host, with a port if need be"));
+    }
+    Ok(text)
+}
+
+fn quantity(value: &DeValue<'_>) -> Result<String, String> {
+    let text = value::text(value)?;
+    match margo_contract::quantity::parse(&text) {
+        Some(_) => Ok(text),
+        None => Err(format!("`{text}` is no amount such as 4Gi or 512Mi")),
     }
 }
 
@@ -241,68 +366,5 @@ fn default_state_dir() -> PathBuf {
     "/var/lib/gantry-device".into()
 }
 
-/// Reads a duration such as `90s`, `5m` or `1h`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let seconds = text.find(|it: char| !it.is_ascii_digit()).and_then(|place| {
-        let (number, unit) = text.split_at(place);
-        let factor = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 60 * 60,
-            "d" => 24 * 60 * 60,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(factor)
-    });
-    let longest = 366 * 24 * 60 * 60;
-    match seconds.filter(|it| *it <= longest) {
-        Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => Err(serde::de::Error::custom(format!(
-            "`{text}` is not a duration; write a number and s, m, h or d, such as 90s, a year at most"
-        ))),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXAMPLE: &str = include_str!("../gantry-device.example.toml");
-
-    fn read(text: &str) -> Result<Config, ConfigError> {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-        fs::write(file.path(), text).expect("it can be written");
-        Config::read(file.path())
-    }
-
-    #[test]
-    fn the_example_shows_the_defaults() {
-        let example = read(EXAMPLE).expect("the example is valid");
-        assert_eq!(example.state_dir, default_state_dir());
-        assert_eq!(example.polling.interval, PollingConfig::default().interval);
-        assert_eq!(example.polling.longest_pause, PollingConfig::default().longest_pause);
-        assert_eq!(example.desired_state.source, SourceKind::Git);
-        assert_eq!(example.compose.command, ComposeConfig::default().command);
-    }
-
-    #[test]
-    fn a_mistake_is_named_with_its_field() {
-        for (from, to, named) in [
-            ("https://fleet.example", "http://fleet.example", "server.url"),
-            ("interval = \"60s\"", "interval = \"soon\"", "soon"),
-            ("interval = \"60s\"", "interval = \"0s\"", "polling.interval"),
-            ("[polling]", "[poling]", "poling"),
-            ("serial_number = \"0007\"\n", "", "serial_number"),
-            ("source = \"git\"", "source = \"ftp\"", "ftp"),
-            ("source = \"git\"", "signers = [\"ssh-rsa x\"]", "desired_state.signers"),
-            ("source = \"git\"", "source = \"http\"\nrequire_signatures = true", "signatures"),
-        ] {
-            assert!(EXAMPLE.contains(from), "{from}");
-            let error = read(&EXAMPLE.replacen(from, to, 1)).expect_err(named);
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let text = format!("{error} {}", cause.unwrap_or_default());
-            assert!(text.contains(named), "{named}: {text}");
-        }
-    }
-}
+mod tests;

@@ -3,8 +3,10 @@
 
 mod accepted;
 mod agent;
+mod arguments;
 mod carry_out;
 mod clock;
+mod commands;
 mod config;
 mod fleet_manager;
 mod git_credential;
@@ -23,7 +25,6 @@ mod state_dir;
 mod status;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,67 +32,20 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::Parser as _;
 use device_providers::compose::Commands;
 use device_providers::{ComposeProvider, chain};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::agent::Agent;
+use crate::arguments::{Arguments, Command, ConfigCommand, Output};
 use crate::config::{Config, LogFormat};
 use crate::fleet_manager::FleetManager;
 use crate::identity::{Certificate, Identity};
 use crate::onboarding::Onboarded;
 use crate::state_dir::StateDir;
 use crate::status::ClientStatus;
-
-/// The Margo device client.
-///
-/// Exit status: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    /// The configuration file (TOML).
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "GANTRY_DEVICE_CONFIG",
-        default_value = "/etc/gantry/device.toml"
-    )]
-    config: PathBuf,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Work until told to stop (what happens without a command)
-    Run,
-    /// Show what the client knows: server, contacts, revision, deployments
-    Status {
-        /// How to show it
-        #[arg(short, long, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
-    /// Show the SHA-256 of the client's certificate, to compare it before the client is approved
-    Fingerprint,
-    /// Show where the desired state can be fetched with Git, and how
-    Repository,
-    /// A credential helper for Git: gives it a fresh token for the client's repository
-    GitCredential {
-        /// What Git asks for: get, store or erase
-        operation: String,
-    },
-    /// Check the configuration file
-    CheckConfig,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    Text,
-    Json,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -105,6 +59,9 @@ fn main() -> ExitCode {
 }
 
 fn perform(arguments: &Arguments) -> Result<()> {
+    if let Some(Command::Config(ConfigCommand::Check { file })) = &arguments.command {
+        return commands::config::check(file.as_ref().unwrap_or(&arguments.config));
+    }
     let config = Config::read(&arguments.config)?;
     match arguments.command.as_ref().unwrap_or(&Command::Run) {
         Command::Run => run(&config),
@@ -137,7 +94,8 @@ fn perform(arguments: &Arguments) -> Result<()> {
                 None => Ok(()),
             }
         }
-        Command::CheckConfig => print(&format!("{} is valid", arguments.config.display())),
+        Command::Schedule(asked) => commands::schedule::show(&config, asked),
+        Command::Config(_) => Ok(()),
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum SourceError {
 impl Source {
     pub(crate) fn new(config: &DesiredStateConfig, state: &StateDir) -> Result<Self, StateError> {
         let signatures_required = config.require_signatures;
-        let first_contact = FirstContact { signers: config.signers(), signatures_required };
+        let first_contact = FirstContact { signers: config.signers.clone(), signatures_required };
         let git = GitSource::new(state, first_contact)?;
         Ok(Self { kind: config.source, git, signatures_required })
     }

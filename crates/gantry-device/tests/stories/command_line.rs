@@ -15,17 +15,45 @@ fn said(press: &TestDevice, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_named_with_its_place() {
+fn every_mistake_in_the_configuration_is_named_with_its_place() {
     let fleet = TestFleet::start();
-    let press = TestDevice::prepare(&fleet, PRESS, "[compose]\ntimeout = \"soon\"\n");
-    for command in ["check-config", "run", "status"] {
-        let (code, text) = said(&press, &[command]);
+    let mistakes = "[compose]\ntimeout = \"soon\"\n[desired_sate]\n";
+    let press = TestDevice::prepare(&fleet, PRESS, mistakes);
+    for command in [&["config", "check"][..], &["run"], &["status"]] {
+        let (code, text) = said(&press, command);
         assert_eq!(code, Some(1), "{text}");
-        assert!(text.contains("line 14") && text.contains("`soon`"), "{text}");
+        assert!(text.contains("line 14: compose.timeout: `soon`"), "{text}");
+        assert!(
+            text.contains("line 15: desired_sate: ") && text.contains("desired_state"),
+            "{text}"
+        );
     }
     let good = TestDevice::prepare(&fleet, "press-8", "");
-    let (code, text) = said(&good, &["check-config"]);
+    let (code, text) = said(&good, &["config", "check"]);
     assert_eq!(code, Some(0), "{text}");
+    let file = press.configuration();
+    let (code, _) = said(&good, &["config", "check", &file.to_string_lossy()]);
+    assert_eq!(code, Some(1), "the file that is named goes before");
+}
+
+#[test]
+fn the_schedule_is_explained_before_the_client_has_ever_run() {
+    let fleet = TestFleet::start();
+    let hours = "time_zone = \"Europe/Berlin\"\n[[polling.period]]\nfrom = \"22:00\"\nto = \"05:00\"\n\
+                 [[downtime]]\nreason = \"holidays\"\nstart = \"2026-12-24T18:00\"\n\
+                 end = \"2026-12-27T06:00\"\n";
+    let press = TestDevice::prepare(&fleet, PRESS, hours);
+    let (code, text) = said(&press, &["schedule", "--next", "3", "-o", "json"]);
+    assert_eq!(code, Some(0), "{text}");
+    let contacts: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(contacts["contacts"].as_array().map(Vec::len), Some(3));
+    let (_, text) = said(&press, &["schedule", "--at", "2026-12-25T12:00"]);
+    for words in ["downtime: holidays", "reports:               no", "2026-12-27 22:00:00 +01:00"] {
+        assert!(text.contains(words), "{words} is missing in: {text}");
+    }
+    let (code, text) = said(&press, &["schedule", "--at", "noon"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("`noon` is not a date and a time"), "{text}");
 }
 
 #[test]

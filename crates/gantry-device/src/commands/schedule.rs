@@ -1,0 +1,92 @@
+//! `gantry-device schedule`: when the client will look for changes, and why not earlier. The times are those
+//! that are expected while all goes well, without jitter.
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::arguments::{Output, Schedule};
+use crate::clock;
+use crate::config::{Config, parse_moment};
+use crate::schedule::{Edge, Expected, Hours, Opening, Purpose, forecast};
+
+pub(crate) fn show(config: &Config, asked: &Schedule) -> Result<()> {
+    let hours = &config.hours;
+    let (text, json) = match &asked.at {
+        Some(text) => {
+            let at = parse_moment(text, Edge::Start, &hours.zone).map_err(anyhow::Error::msg);
+            explain(at.context("reading --at")?, hours)
+        }
+        None => {
+            let now = clock::now_ms();
+            let contacts = forecast::contacts(now, config.polling, hours.clone());
+            let contacts: Vec<Expected> = contacts.take(asked.next.into()).collect();
+            (as_text(&contacts, hours), as_json(&contacts, hours))
+        }
+    };
+    match asked.output {
+        Output::Text => crate::print(&text),
+        Output::Json => crate::print(&serde_json::to_string_pretty(&json)?),
+    }
+}
+
+fn as_text(contacts: &[Expected], hours: &Hours) -> String {
+    let lines = contacts.iter().map(|it| match it.at {
+        Opening::At(at) => format!("{}  {}", local(at, hours), it.because),
+        Opening::NotBefore(at) => format!("none before {}  {}", local(at, hours), it.because),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn as_json(contacts: &[Expected], hours: &Hours) -> Value {
+    let contacts = contacts.iter().map(|it| {
+        let key = match it.at {
+            Opening::At(_) => "at",
+            Opening::NotBefore(_) => "notBefore",
+        };
+        json!({
+            key: clock::rfc3339(it.at.at()),
+            "because": it.because.code(),
+            "detail": it.because.to_string(),
+        })
+    });
+    json!({"timeZone": hours.zone.iana_name(), "contacts": contacts.collect::<Vec<_>>()})
+}
+
+/// What the client may do at an instant, and when it may look for changes.
+fn explain(at: i64, hours: &Hours) -> (String, Value) {
+    let closed = |purpose| hours.closed_at(at, purpose).map(|(closed, _)| closed);
+    let (look, talk) = (closed(Purpose::Look), closed(Purpose::Talk));
+    let opening = hours.opening(at, Purpose::Look).0;
+    let next = match opening {
+        Opening::At(at) => local(at, hours),
+        Opening::NotBefore(at) => format!("not before {}", local(at, hours)),
+    };
+    let yes_or_no = |closed: &Option<_>| if closed.is_some() { "no" } else { "yes" };
+    let mut text = format!(
+        "time:                  {}\nlooks for changes:     {}\nreports:               {}",
+        local(at, hours),
+        yes_or_no(&look),
+        yes_or_no(&talk),
+    );
+    if let Some(closed) = &look {
+        text = format!("{text}\nwhy not:               {closed}\nlooks from then on:    {next}");
+    }
+    let json = json!({
+        "at": clock::rfc3339(at),
+        "timeZone": hours.zone.iana_name(),
+        "mayLook": look.is_none(),
+        "mayTalk": talk.is_none(),
+        "because": look.as_ref().map(crate::schedule::Closed::code),
+        "detail": look.as_ref().map(ToString::to_string),
+        "opening": clock::rfc3339(opening.at()),
+        "openingIsKnown": matches!(opening, Opening::At(_)),
+    });
+    (text, json)
+}
+
+/// As a clock on the owner's wall shows it, in whole seconds.
+fn local(at_ms: i64, hours: &Hours) -> String {
+    let timestamp = Timestamp::from_second(at_ms.div_euclid(1000)).unwrap_or_default();
+    timestamp.to_zoned(hours.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
