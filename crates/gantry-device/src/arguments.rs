@@ -44,6 +44,17 @@ pub(crate) enum Command {
         /// What Git asks for: get, store or erase
         operation: String,
     },
+    /// Start, stop and list downtimes: while one lasts, nothing is said to the fleet manager
+    #[command(subcommand)]
+    Downtime(Downtime),
+    /// Look for changes now, also outside the polling period
+    PollNow {
+        /// Also in downtime
+        #[arg(long)]
+        force: bool,
+    },
+    /// Let the running client read its configuration, key and certificate again
+    Reload,
     /// Work with the configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -69,6 +80,31 @@ pub(crate) struct Schedule {
     /// How to show it
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Downtime {
+    /// Begin one now; it outlives restarts and power cuts
+    #[command(group = clap::ArgGroup::new("length").required(true))]
+    Start {
+        /// How long it lasts: a number and s, m, h or d
+        #[arg(long = "for", value_name = "DURATION", group = "length")]
+        lasting: Option<String>,
+        /// When it ends: 2026-12-24T18:00, in the client's time zone unless it has an offset
+        #[arg(long, value_name = "TIME", group = "length")]
+        until: Option<String>,
+        /// Why, for whoever wonders
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// End all that were started this way; those of the configuration stay
+    Stop,
+    /// List those of the configuration and those that were started, with what is in force
+    List {
+        /// How to show it
+        #[arg(short, long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -225,7 +225,7 @@ fn archive(
         return Err(NoArchive::Never("unsupported-type", why));
     }
     surroundings.package(component).map_err(|error| match error {
-        PackageError::FleetManagerAway(_) => NoArchive::NotNow(crate::chain(&error)),
+        PackageError::NotNow(_) => NoArchive::NotNow(crate::chain(&error)),
         _ => NoArchive::Never("package-unavailable", crate::chain(&error)),
     })
 }

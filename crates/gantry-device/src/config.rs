@@ -17,6 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 pub(crate) use self::hours::parse_moment;
 pub(crate) use self::mistake::Mistake;
+pub(crate) use self::value::parse_duration;
 
 use self::mistake::Mistakes;
 use self::section::Section;
@@ -39,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) hours: Hours,
     pub(crate) desired_state: DesiredStateConfig,
     pub(crate) compose: ComposeConfig,
+    pub(crate) control: ControlConfig,
     pub(crate) log: LogConfig,
 }
 
@@ -112,6 +114,15 @@ impl Default for ComposeConfig {
     }
 }
 
+/// Who may speak to the running client, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ControlConfig {
+    /// The socket; without it, one in the state directory.
+    pub(crate) socket: Option<PathBuf>,
+    /// Whose members may use it, beside root and the client's own user.
+    pub(crate) group: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogConfig {
     pub(crate) format: LogFormat,
@@ -150,6 +161,11 @@ fn lines(mistakes: &[Mistake]) -> String {
 }
 
 impl Config {
+    /// Where the running client listens for its owner.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.control.socket.clone().unwrap_or_else(|| self.state_dir.join("control.sock"))
+    }
+
     /// Reads and checks a configuration file.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
         let cannot_read = |cause| ConfigError::Read { file: file.to_owned(), cause };
@@ -189,6 +205,7 @@ fn read(mut file: Section<'_>) -> Option<Config> {
     let (polling, hours) = polling(&mut file);
     let desired_state = desired_state(file.section("desired_state"));
     let compose = compose(file.section("compose"));
+    let control = control(file.section("control"));
     let log = log(file.section("log"));
     file.end();
     Some(Config {
@@ -200,6 +217,7 @@ fn read(mut file: Section<'_>) -> Option<Config> {
         hours,
         desired_state,
         compose,
+        control,
         log,
     })
 }
@@ -322,6 +340,21 @@ fn compose(mut section: Section<'_>) -> ComposeConfig {
         engine: section.optional("engine", "[\"docker\"]", program).unwrap_or(or.engine),
         timeout: section.optional("timeout", "\"10m\"", value::pause).unwrap_or(or.timeout),
     };
+    section.end();
+    config
+}
+
+fn control(mut section: Section<'_>) -> ControlConfig {
+    let config = ControlConfig {
+        socket: section.optional("socket", "\"/run/gantry-device/control.sock\"", value::path),
+        group: section.optional("group", "\"operators\"", value::name),
+    };
+    if config.group.is_some() && config.socket.is_none() {
+        let problem =
+            "its members cannot reach the socket in the state directory, which is private";
+        let example = "socket = \"/run/gantry-device/control.sock\"".to_owned();
+        section.wrong("group", problem.to_owned(), Some(example));
+    }
     section.end();
     config
 }

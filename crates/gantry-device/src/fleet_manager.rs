@@ -12,7 +12,10 @@ use margo_contract::problem::Problem;
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
+use crate::announcement;
 use crate::clock;
+use crate::gate::{Gate, Permit, Why};
+use crate::schedule::Purpose;
 
 /// The largest answer of the API, in bytes.
 const LARGEST_ANSWER: u64 = 16 << 20;
@@ -27,6 +30,8 @@ pub(crate) struct FleetManager {
     key: SigningKey,
     // Seconds by which the server's clock is ahead of ours.
     skew: Cell<i64>,
+    /// What each request of the running client has to pass; a command of its owner passes none.
+    gate: Option<Arc<Gate>>,
 }
 
 /// What the fleet manager answered.
@@ -46,12 +51,43 @@ pub(crate) enum LinkError {
     Refused { status: u16, detail: String, retry_after: Option<Duration> },
     #[error("the fleet manager's answer makes no sense: {0}")]
     Nonsense(String),
+    #[error("nothing is said now: {0}")]
+    Quiet(Why),
 }
 
 impl FleetManager {
     pub(crate) fn new(origin: &str, ca: &Path, key: SigningKey) -> Result<Self> {
         let agent = agent(ca)?;
-        Ok(Self { agent, origin: origin.to_owned(), key, skew: Cell::new(0) })
+        Ok(Self { agent, origin: origin.to_owned(), key, skew: Cell::new(0), gate: None })
+    }
+
+    /// Lets each request pass a gate from now on.
+    pub(crate) fn behind(self, gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// The gate, for whoever speaks another protocol to the same server.
+    pub(crate) fn gate(&self) -> Option<&Arc<Gate>> {
+        self.gate.as_ref()
+    }
+
+    /// Why nothing is to be said now, if so.
+    pub(crate) fn is_quiet(&self) -> Option<Why> {
+        self.gate.as_ref()?.shut(Purpose::Talk).map(|it| it.why)
+    }
+
+    /// Signs with another key from now on.
+    pub(crate) fn replace_key(&mut self, key: SigningKey) {
+        self.key = key;
+    }
+
+    /// Seconds by which the server's clock is ahead of ours, as far as it has answered.
+    pub(crate) fn skew_seconds(&self) -> i64 {
+        self.skew.get()
+    }
+
+    fn permit(&self) -> Result<Option<Permit<'_>>, LinkError> {
+        self.gate.as_ref().map(|it| it.permit()).transpose().map_err(LinkError::Quiet)
     }
 
     pub(crate) fn origin(&self) -> &str {
@@ -85,6 +121,7 @@ impl FleetManager {
         body: Option<&[u8]>,
         largest: u64,
     ) -> Result<Answer, LinkError> {
+        let _permit = self.permit()?;
         let target_uri = format!("{}{path}", self.origin);
         let created = (clock::now_ms() / 1000 + self.skew.get()).max(0).unsigned_abs();
         let message = Message { method, target_uri: &target_uri, body };
@@ -96,6 +133,9 @@ impl FleetManager {
         let mut request = Request::builder().method(verb).uri(&target_uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(value) = self.gate.as_ref().and_then(|it| it.announcement()) {
+            request = request.header(announcement::HEADER, value);
         }
         if let Some(digest) = signature.content_digest {
             request = request.header("content-digest", digest);
@@ -125,6 +165,7 @@ impl FleetManager {
 
     /// Fetches a file from another https server that the pinned root vouches for, unsigned.
     pub(crate) fn download(&self, url: &str, largest: u64) -> Result<Vec<u8>, LinkError> {
+        let _permit = self.permit()?;
         let unreachable = |error| LinkError::Unreachable(Box::new(error));
         let answer = self.agent.get(url).call().map_err(unreachable)?;
         let status = answer.status().as_u16();
@@ -173,7 +214,7 @@ impl LinkError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Unreachable(_) | Self::Nonsense(_) => None,
+            Self::Unreachable(_) | Self::Nonsense(_) | Self::Quiet(_) => None,
         }
     }
 }

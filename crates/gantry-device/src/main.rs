@@ -3,15 +3,20 @@
 
 mod accepted;
 mod agent;
+mod announcement;
 mod arguments;
 mod carry_out;
 mod clock;
 mod commands;
 mod config;
+mod control;
+mod downtimes;
 mod fleet_manager;
+mod gate;
 mod git_credential;
 mod identity;
 mod journal;
+mod live;
 mod machine;
 mod onboarding;
 mod package;
@@ -25,27 +30,33 @@ mod state_dir;
 mod status;
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use device_providers::compose::Commands;
-use device_providers::{ComposeProvider, chain};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use device_providers::{ComposeProvider, Provider, chain};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, reload};
 
-use crate::agent::Agent;
-use crate::arguments::{Arguments, Command, ConfigCommand, Output};
-use crate::config::{Config, LogFormat};
+use crate::agent::{Agent, Parts, Wake};
+use crate::arguments::{Arguments, Command, ConfigCommand};
+use crate::clock::SystemClock;
+use crate::config::{ComposeConfig, Config, LogFormat};
+use crate::control::{Control, Question};
 use crate::fleet_manager::FleetManager;
+use crate::gate::Gate;
 use crate::identity::{Certificate, Identity};
 use crate::onboarding::Onboarded;
 use crate::state_dir::StateDir;
-use crate::status::ClientStatus;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -64,8 +75,8 @@ fn perform(arguments: &Arguments) -> Result<()> {
     }
     let config = Config::read(&arguments.config)?;
     match arguments.command.as_ref().unwrap_or(&Command::Run) {
-        Command::Run => run(&config),
-        Command::Status { output } => show_status(&config, *output),
+        Command::Run => run(config, &arguments.config),
+        Command::Status { output } => commands::status::show(&config, *output),
         Command::Fingerprint => {
             let certificate = match Certificate::look(&StateDir::look(&config.state_dir))? {
                 Some(certificate) => certificate,
@@ -95,49 +106,78 @@ fn perform(arguments: &Arguments) -> Result<()> {
             }
         }
         Command::Schedule(asked) => commands::schedule::show(&config, asked),
+        Command::Downtime(command) => commands::downtime::perform(&config, command),
+        Command::PollNow { force } => {
+            commands::running::ask(&config, &Question::PollNow { force: *force })
+        }
+        Command::Reload => commands::running::ask(&config, &Question::Reload),
         Command::Config(_) => Ok(()),
     }
 }
 
-fn run(config: &Config) -> Result<()> {
-    start_log(config)?;
-    let state = StateDir::open(&config.state_dir)?;
-    let Identity { key, certificate } = Identity::open_or_make(&state, &config.device.id)?;
+fn run(config: Config, config_file: &Path) -> Result<()> {
+    let set_level = start_log(&config)?;
+    let state = Arc::new(StateDir::open(&config.state_dir)?);
+    let identity = Identity::open_or_make(&state, &config.device.id)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         server = config.server.url,
-        fingerprint = certificate.fingerprint(),
+        fingerprint = identity.certificate.fingerprint(),
         "started"
     );
-    let link = FleetManager::new(&config.server.url, &config.server.ca, key)?;
-
-    let stop = Arc::new(AtomicBool::new(false));
+    let clock: Arc<dyn clock::Clock> = Arc::new(SystemClock);
+    let gate = Gate::new(Arc::clone(&clock), config.hours.clone(), Arc::clone(&state))?;
+    let (gate, live) = (Arc::new(gate), Arc::default());
     let (waker, wake) = mpsc::channel();
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("listening for signals")?;
-    let stopping = Arc::clone(&stop);
-    thread::spawn(move || {
-        for _ in signals.forever() {
-            stopping.store(true, Ordering::Relaxed);
-            // The agent may have ended already.
-            let _ = waker.send(());
-        }
-    });
-    let commands =
-        Commands { compose: config.compose.command.clone(), engine: config.compose.engine.clone() };
-    let provider = ComposeProvider::new(commands, Arc::clone(&stop));
-    Agent::resume(config, &state, &certificate, &link, &provider, stop)?.run(&wake);
+    let control = Control {
+        gate: Arc::clone(&gate),
+        live: Arc::clone(&live),
+        clock: Arc::clone(&clock),
+        wake: waker.clone(),
+    };
+    // The workloads matter more than that somebody can ask how they are.
+    if let Err(error) = control.listen(&config) {
+        tracing::error!(error = chain(&error), "nobody can speak to this client");
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    heed_signals(Arc::clone(&stop), waker)?;
+    let provider = |compose: &ComposeConfig| -> Box<dyn Provider> {
+        let commands =
+            Commands { compose: compose.command.clone(), engine: compose.engine.clone() };
+        Box::new(ComposeProvider::new(commands, Arc::clone(&stop)))
+    };
+    let parts = Parts {
+        config_file: config_file.to_owned(),
+        stop: Arc::clone(&stop),
+        provider: &provider,
+        log_level: &set_level,
+        config,
+        state,
+        identity,
+        clock,
+        gate,
+        live,
+    };
+    Agent::resume(parts)?.run(&wake);
     Ok(())
 }
 
-fn show_status(config: &Config, output: Output) -> Result<()> {
-    let state = StateDir::look(&config.state_dir);
-    let status = ClientStatus::load(&state)?.with_context(|| {
-        format!("nothing is known in {} yet; start the client first", config.state_dir.display())
-    })?;
-    match output {
-        Output::Text => print(&status.to_text()),
-        Output::Json => print(&serde_json::to_string_pretty(&status)?),
-    }
+fn heed_signals(stop: Arc<AtomicBool>, waker: Sender<Wake>) -> Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("listening for signals")?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let wake = match signal {
+                SIGHUP => Wake::Reload,
+                _ => {
+                    stop.store(true, Ordering::Relaxed);
+                    Wake::Look
+                }
+            };
+            // The agent may have ended already.
+            let _ = waker.send(wake);
+        }
+    });
+    Ok(())
 }
 
 /// The way to the fleet manager, beside the running client.
@@ -151,18 +191,19 @@ fn connect(config: &Config) -> Result<(FleetManager, Onboarded)> {
     Ok((link, client))
 }
 
-fn start_log(config: &Config) -> Result<()> {
-    let filter: tracing_subscriber::EnvFilter = config
-        .log
-        .level
-        .parse()
-        .with_context(|| format!("[log] level is `{}`", config.log.level))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+/// Starts the log, and gives what sets its level later on.
+fn start_log(config: &Config) -> Result<impl Fn(&str) -> Result<()> + use<>> {
+    let filter = |level: &str| {
+        level.parse::<EnvFilter>().with_context(|| format!("[log] level is `{level}`"))
+    };
+    let (layer, handle) = reload::Layer::new(filter(&config.log.level)?);
+    let log = tracing_subscriber::registry().with(layer);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match config.log.format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with(lines.with_ansi(false)).init(),
+        LogFormat::Json => log.with(lines.json()).init(),
     }
-    Ok(())
+    Ok(move |level: &str| handle.reload(filter(level)?).context("setting the level of the log"))
 }
 
 fn print(text: &str) -> Result<()> {

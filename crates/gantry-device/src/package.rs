@@ -24,9 +24,9 @@ pub(crate) enum PackageError {
     Signed(String),
     #[error("the package location `{0}` is not an https URL")]
     NotHttps(String),
-    /// No fault of the package: it is fetched when the fleet manager is there again.
-    #[error("the fleet manager, which has the package, cannot be reached now")]
-    FleetManagerAway(#[source] Option<LinkError>),
+    /// No fault of the package: it is fetched when it is a time for it, and the fleet manager is there.
+    #[error("the package cannot be fetched now")]
+    NotNow(#[source] Option<LinkError>),
     #[error("the package cannot be fetched")]
     Fetch(#[source] LinkError),
     #[error("the package does not have the digest {0} that its location names")]
@@ -36,7 +36,7 @@ pub(crate) enum PackageError {
 }
 
 /// The file of a component's package; it is fetched unless it is there. Without a `keyid` it is not a
-/// time to talk to the fleet manager.
+/// time to fetch anything.
 pub(crate) fn fetch(
     source: &Source,
     link: &FleetManager,
@@ -60,14 +60,17 @@ pub(crate) fn fetch(
     {
         return Ok(state.join(&file));
     }
+    let keyid = keyid.ok_or(PackageError::NotNow(None))?;
     let own = location.strip_prefix(link.origin()).filter(|it| it.starts_with('/'));
     let bytes = match own {
         Some(path) => {
-            let keyid = keyid.ok_or(PackageError::FleetManagerAway(None))?;
             let answer = link.send_bounded("GET", path, keyid, &[], None, LARGEST);
             answer.map_err(of_fleet_manager)?.body
         }
-        None => link.download(location, LARGEST).map_err(PackageError::Fetch)?,
+        None => link.download(location, LARGEST).map_err(|error| match link.is_quiet() {
+            Some(_) => PackageError::NotNow(Some(error)),
+            None => PackageError::Fetch(error),
+        })?,
     };
     if let Some(promised) = promised.filter(|it| *it != Digest::of(&bytes)) {
         return Err(PackageError::Digest(promised));
@@ -99,8 +102,9 @@ fn name_of(location: &str) -> String {
 fn of_fleet_manager(error: LinkError) -> PackageError {
     match error {
         LinkError::Refused { status: 400 | 404 | 410 | 422, .. } => PackageError::Fetch(error),
-        LinkError::Refused { .. } | LinkError::Unreachable(_) | LinkError::Nonsense(_) => {
-            PackageError::FleetManagerAway(Some(error))
-        }
+        LinkError::Refused { .. }
+        | LinkError::Unreachable(_)
+        | LinkError::Nonsense(_)
+        | LinkError::Quiet(_) => PackageError::NotNow(Some(error)),
     }
 }

@@ -7,13 +7,9 @@ mod pace;
 mod span;
 mod window;
 
-#[cfg(test)]
-use forecast::Because;
-pub(crate) use forecast::Expected;
+pub(crate) use forecast::{Because, Expected};
 pub(crate) use hours::{Closed, Downtime, Hours, Opening, Purpose, When};
-#[cfg(test)]
-use pace::Pacing;
-pub(crate) use pace::{Pace, Rate};
+pub(crate) use pace::{Pace, Pacing, Rate};
 pub(crate) use span::{Edge, Span, instant};
 pub(crate) use window::Window;
 

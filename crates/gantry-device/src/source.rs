@@ -57,6 +57,12 @@ impl Source {
                 }
                 // What Git refuses must not come in by the other way.
                 Err(error) if error.is_refusal() => return Err(SourceError::Refused(error)),
+                // The other way is no way either.
+                Err(error) if let Some(why) = link.is_quiet() => {
+                    let error = crate::chain(&error);
+                    tracing::info!(error, "a fetch ended because nothing is to be said now");
+                    return Err(LinkError::Quiet(why).into());
+                }
                 Err(error) if self.signatures_required => return Err(SourceError::Git(error)),
                 Err(error) => {
                     let error = crate::chain(&error);

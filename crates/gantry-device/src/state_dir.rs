@@ -92,8 +92,12 @@ impl StateDir {
         self.save_bytes(name, &bytes)
     }
 
-    /// Replaces a file: written beside it, synced, renamed over it, and the folder synced.
+    /// Replaces a file: written beside it, synced, renamed over it, and the folder synced. What is there
+    /// already is not written again: flash wears out.
     pub(crate) fn save_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        if self.load_bytes(name).ok().flatten().as_deref() == Some(bytes) {
+            return Ok(());
+        }
         let path = self.join(name);
         let folder = path.parent().unwrap_or(&self.path).to_owned();
         let temporary = path.with_extension("new");

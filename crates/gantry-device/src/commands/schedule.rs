@@ -2,7 +2,6 @@
 //! that are expected while all goes well, without jitter.
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::arguments::{Output, Schedule};
@@ -32,8 +31,8 @@ pub(crate) fn show(config: &Config, asked: &Schedule) -> Result<()> {
 
 fn as_text(contacts: &[Expected], hours: &Hours) -> String {
     let lines = contacts.iter().map(|it| match it.at {
-        Opening::At(at) => format!("{}  {}", local(at, hours), it.because),
-        Opening::NotBefore(at) => format!("none before {}  {}", local(at, hours), it.because),
+        Opening::At(at) => format!("{}  {}", hours.local(at), it.because),
+        Opening::NotBefore(at) => format!("none before {}  {}", hours.local(at), it.because),
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -59,13 +58,13 @@ fn explain(at: i64, hours: &Hours) -> (String, Value) {
     let (look, talk) = (closed(Purpose::Look), closed(Purpose::Talk));
     let opening = hours.opening(at, Purpose::Look).0;
     let next = match opening {
-        Opening::At(at) => local(at, hours),
-        Opening::NotBefore(at) => format!("not before {}", local(at, hours)),
+        Opening::At(at) => hours.local(at),
+        Opening::NotBefore(at) => format!("not before {}", hours.local(at)),
     };
     let yes_or_no = |closed: &Option<_>| if closed.is_some() { "no" } else { "yes" };
     let mut text = format!(
         "time:                  {}\nlooks for changes:     {}\nreports:               {}",
-        local(at, hours),
+        hours.local(at),
         yes_or_no(&look),
         yes_or_no(&talk),
     );
@@ -83,10 +82,4 @@ fn explain(at: i64, hours: &Hours) -> (String, Value) {
         "openingIsKnown": matches!(opening, Opening::At(_)),
     });
     (text, json)
-}
-
-/// As a clock on the owner's wall shows it, in whole seconds.
-fn local(at_ms: i64, hours: &Hours) -> String {
-    let timestamp = Timestamp::from_second(at_ms.div_euclid(1000)).unwrap_or_default();
-    timestamp.to_zoned(hours.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }

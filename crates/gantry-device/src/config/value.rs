@@ -66,7 +66,7 @@ pub(super) fn pause(value: &DeValue<'_>) -> Read<Duration> {
 }
 
 /// Reads a duration such as `90s`, `5m`, `6h` or `1d`; a year at most.
-pub(super) fn parse_duration(text: &str) -> Read<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Read<Duration> {
     let seconds = text.find(|it: char| !it.is_ascii_digit()).and_then(|place| {
         let (number, unit) = text.split_at(place);
         let factor = match unit {

@@ -74,9 +74,23 @@ impl Downtime {
             When::Recurring(window, zone) => window.open_at(at_ms, zone),
         }
     }
+
+    /// The next stretch of it that begins after this.
+    pub(crate) fn next_after(&self, at_ms: i64) -> Option<Span> {
+        match &self.when {
+            When::Once(span) => Some(*span).filter(|it| it.start > at_ms),
+            When::Recurring(window, zone) => window.next_after(at_ms, zone),
+        }
+    }
 }
 
 impl Hours {
+    /// An instant as a clock on the owner's wall shows it, in whole seconds.
+    pub(crate) fn local(&self, at_ms: i64) -> String {
+        let timestamp = jiff::Timestamp::from_second(at_ms.div_euclid(1000)).unwrap_or_default();
+        timestamp.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    }
+
     /// What keeps the client from it, and until when at least. A downtime is named before the polling
     /// period, and of several the one that lasts longest.
     pub(crate) fn closed_at(&self, at_ms: i64, purpose: Purpose) -> Option<(Closed, i64)> {

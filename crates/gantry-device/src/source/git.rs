@@ -138,7 +138,8 @@ impl GitSource {
         let fetched = self.fetch_with(link, &access, has_state);
         match &fetched {
             Ok(_) => (self.access, self.failures) = (Some(access), 0),
-            Err(GitError::Git { .. } | GitError::Local(_)) => {
+            // What fails because nothing is to be said says nothing about the local copy.
+            Err(GitError::Git { .. } | GitError::Local(_)) if link.is_quiet().is_none() => {
                 self.failures += 1;
                 if self.failures >= MOST_FAILURES {
                     let _ = fs::remove_dir_all(&self.folder);
@@ -156,7 +157,9 @@ impl GitSource {
         access: &RepositoryAccess,
         has_state: bool,
     ) -> Result<Option<Fetched>, GitError> {
-        let http = transport::Http::new(link.agent().clone(), &access.username, &access.token);
+        let (username, token) = (&access.username, &access.token);
+        let http =
+            transport::Http::new(link.agent().clone(), username, token, link.gate().cloned());
         let trusted = self.trust.as_ref().filter(|_| has_state).map(|it| it.commit.as_str());
         if trusted.is_some_and(|it| glance::is_newest(&http, access, it)) {
             return Ok(None);

@@ -56,6 +56,87 @@ fn the_schedule_is_explained_before_the_client_has_ever_run() {
     assert!(text.contains("`noon` is not a date and a time"), "{text}");
 }
 
+fn polled_again(press: &TestDevice) {
+    let before = press.status().expect("the client works")["lastContact"].clone();
+    wait::until("another contact", || press.status().filter(|it| it["lastContact"] != before));
+}
+
+#[test]
+fn a_downtime_that_is_started_at_the_device_outlives_the_client_until_it_is_stopped() {
+    let fleet = TestFleet::start();
+    let mut press = TestDevice::start(&fleet, PRESS);
+    wait::until("the client to work", || press.status().filter(|it| !it["lastError"].is_null()));
+    programs::stdout_of(&mut fleet.gantry(&["client", "approve", PRESS]));
+    wait::until("the first contact", || press.status().filter(|it| !it["lastContact"].is_null()));
+    let (code, text) = said(&press, &["downtime", "start", "--for", "6h", "--reason", "moving"]);
+    assert_eq!((code, text.starts_with("downtime until")), (Some(0), true), "{text}");
+    let (code, text) = said(&press, &["poll-now"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("downtime: moving") && text.contains("--force"), "{text}");
+    assert_eq!(press.stop(), Some(0));
+    press.start_program();
+    let status = wait::until("the client to work again", || {
+        press.status().filter(|it| it["running"] == true)
+    });
+    assert!(status["quiet"].as_str().is_some_and(|it| it.contains("moving")), "{status}");
+    assert!(status["lastContact"].is_null(), "{status}");
+    let (_, text) = said(&press, &["downtime", "list"]);
+    assert!(text.contains("in force") && text.contains("moving"), "{text}");
+
+    let (code, text) = said(&press, &["poll-now", "--force"]);
+    assert_eq!(code, Some(0), "{text}");
+    wait::until("the contact that was forced", || {
+        press.status().filter(|it| !it["lastContact"].is_null())
+    });
+    let (code, _) = said(&press, &["downtime", "stop"]);
+    assert_eq!(code, Some(0));
+    polled_again(&press);
+}
+
+#[test]
+fn without_a_running_client_its_last_status_is_told_and_a_downtime_waits_for_the_next_start() {
+    let fleet = TestFleet::start();
+    let mut press = TestDevice::start(&fleet, PRESS);
+    wait::until("the client to work", || press.status());
+    assert_eq!(press.stop(), Some(0));
+    let (_, text) = said(&press, &["status"]);
+    assert!(text.contains("not running; this was so at"), "{text}");
+    assert_eq!(press.status().expect("it was written")["running"], false);
+    let (code, text) = said(&press, &["poll-now"]);
+    assert_eq!((code, text.contains("does not run")), (Some(1), true), "{text}");
+    let start = ["downtime", "start", "--until", "2090-01-01T00:00", "--reason", "x"];
+    let (code, text) = said(&press, &start);
+    assert_eq!((code, text.contains("a year at most")), (Some(1), true), "{text}");
+    let (code, text) = said(&press, &["downtime", "start", "--for", "1h", "--reason", "x"]);
+    assert_eq!((code, text.contains("does not run")), (Some(0), true), "{text}");
+    press.start_program();
+    wait::until("the client to keep it", || press.status().filter(|it| !it["quiet"].is_null()));
+}
+
+#[test]
+fn a_configuration_is_read_again_without_a_restart() {
+    let fleet = TestFleet::start();
+    let press = TestDevice::start(&fleet, PRESS);
+    wait::until("the client to work", || press.status());
+    let text = fs::read_to_string(press.configuration()).expect("readable");
+    let change = |more: &str| {
+        fs::write(press.configuration(), format!("{text}{more}")).expect("writable");
+        said(&press, &["reload"])
+    };
+    let (code, told) = change("[[downtime]]\nreason = \"audit\"\n");
+    assert_eq!((code, told.contains("leave no moment")), (Some(1), true), "{told}");
+    let today = jiff::Zoned::now().date();
+    let (code, told) = change(&format!(
+        "[[downtime]]\nreason = \"audit\"\ndates = [\"2020-01-01..{}\"]\n",
+        today.saturating_add(jiff::Span::new().days(2))
+    ));
+    assert_eq!(code, Some(0), "{told}");
+    wait::until("the downtime to be in force", || {
+        press.status().filter(|it| it["quiet"].as_str().is_some_and(|it| it.contains("audit")))
+    });
+    assert!(press.log().contains("took over the configuration"), "{}", press.log());
+}
+
 #[test]
 fn what_a_command_needs_and_does_not_find_is_said() {
     let fleet = TestFleet::start();

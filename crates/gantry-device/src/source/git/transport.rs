@@ -7,6 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gix_transport::client::blocking_io::http::{self, GetResponse, PostBodyDataKind, PostResponse};
 
+use crate::announcement;
+use crate::gate::Gate;
+
 /// The largest answer of a fetch, in bytes.
 const LARGEST_ANSWER: u64 = 256 << 20;
 
@@ -14,12 +17,18 @@ const LARGEST_ANSWER: u64 = 256 << 20;
 pub(super) struct Http {
     agent: ureq::Agent,
     authorization: String,
+    gate: Option<Arc<Gate>>,
 }
 
 impl Http {
-    pub(super) fn new(agent: ureq::Agent, username: &str, token: &str) -> Self {
+    pub(super) fn new(
+        agent: ureq::Agent,
+        username: &str,
+        token: &str,
+        gate: Option<Arc<Gate>>,
+    ) -> Self {
         let authorization = format!("Basic {}", STANDARD.encode(format!("{username}:{token}")));
-        Self { agent, authorization }
+        Self { agent, authorization, gate }
     }
 
     pub(super) fn send(
@@ -29,7 +38,12 @@ impl Http {
         headers: &[String],
         body: Option<&[u8]>,
     ) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let permit = self.gate.as_ref().map(|it| it.permit()).transpose();
+        let _permit = permit.map_err(io::Error::other)?;
         let mut request = ureq::http::Request::builder().method(method).uri(url);
+        if let Some(value) = self.gate.as_ref().and_then(|it| it.announcement()) {
+            request = request.header(announcement::HEADER, value);
+        }
         for header in headers {
             if let Some((name, value)) = header.split_once(':') {
                 request = request.header(name.trim(), value.trim());
@@ -89,7 +103,11 @@ impl http::Http for Http {
         let outgoing = Outgoing(Arc::default());
         let later = Later {
             request: Some(Request {
-                http: Self { agent: self.agent.clone(), authorization: self.authorization.clone() },
+                http: Self {
+                    agent: self.agent.clone(),
+                    authorization: self.authorization.clone(),
+                    gate: self.gate.clone(),
+                },
                 url: url.to_owned(),
                 headers: headers.into_iter().map(|it| it.as_ref().to_owned()).collect(),
                 body: Arc::clone(&outgoing.0),

@@ -1,0 +1,244 @@
+//! The client's side of the contacts with the fleet manager: when the next one is due, how the last one
+//! went, and what there is to deliver.
+//!
+//! Pauses are measured on the clock that never jumps. So whatever happens to the time of day, the client
+//! neither hammers nor sleeps for ever; the owner's hours are asked anew, by the time of day, at each turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::announcement::Announcement;
+use crate::clock::Clock;
+use crate::fleet_manager::{FleetManager, LinkError};
+use crate::gate::Gate;
+use crate::journal::Journal;
+use crate::onboarding::Onboarded;
+use crate::report::{self, ReportError};
+use crate::schedule::forecast::Because;
+use crate::schedule::{Closed, Pace, Pacing, Purpose, Rate};
+use crate::security_event::SecurityEvents;
+use crate::state_dir::StateDir;
+
+/// What a contact may take longer than expected when nothing is wrong.
+const GRACE: Duration = Duration::from_secs(90);
+
+/// All that talking needs, apart from what carrying out changes meanwhile.
+pub(super) struct Contact {
+    pub(super) link: FleetManager,
+    pub(super) state: Arc<StateDir>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) onboarded: Option<Onboarded>,
+    pub(super) journal: Journal,
+    pub(super) security_events: SecurityEvents,
+    pub(super) rate: Rate,
+    pub(super) pace: Pace,
+    pub(super) because: Because,
+    /// When the next contact is due as far as the pace goes, on the clock that never jumps.
+    pub(super) due: u64,
+    /// Whether the owner's hours kept a contact that was due.
+    pub(super) was_kept: bool,
+    /// Milliseconds since 1970.
+    pub(super) last_at: Option<i64>,
+    pub(super) last_error: Option<String>,
+}
+
+/// A contact that is expected.
+pub(super) struct Next {
+    /// Milliseconds since 1970; nothing where none is in sight.
+    pub(super) at: Option<i64>,
+    pub(super) because: Because,
+}
+
+impl Contact {
+    /// Remembers who the fleet manager says we are. If that cannot be written down, it is asked again
+    /// after a restart.
+    pub(super) fn keep(&mut self, client: Onboarded) {
+        if let Err(error) = client.save(&self.state) {
+            tracing::error!(error = crate::chain(&error), "cannot keep the client id");
+        }
+        self.onboarded = Some(client);
+    }
+
+    pub(super) fn note_refusal(&mut self, refusal: &dyn std::error::Error) {
+        let (what, now) = (crate::chain(refusal), self.clock.now_ms());
+        self.last_at = Some(now);
+        if let Err(error) = self.security_events.note(&what, now, &self.state) {
+            tracing::error!(error = crate::chain(&error), "cannot write down a refusal");
+        }
+    }
+
+    /// Notes how a contact went, and when the next one is due.
+    pub(super) fn note_outcome(&mut self, outcome: Result<(), LinkError>) {
+        let quiet = self.link.is_quiet();
+        match outcome {
+            Ok(()) => {
+                if quiet.is_some() {
+                    tracing::info!("a contact ended after a downtime had begun");
+                }
+                self.pace = Pace::default();
+                self.last_error = None;
+            }
+            // The owner wants it so: nothing has failed.
+            Err(LinkError::Quiet(why)) => tracing::info!(%why, "a contact was cut short"),
+            Err(error) if quiet.is_some() => {
+                let error = crate::chain(&error);
+                tracing::info!(
+                    error,
+                    "a contact failed after a downtime had begun; nothing is wrong"
+                );
+            }
+            Err(error) => self.note_failure(&error),
+        }
+        let (pause, pacing) = self.rate.pause(self.pace, chance());
+        self.because = Because::Pace(pacing);
+        self.is_due_in(pause);
+    }
+
+    fn note_failure(&mut self, error: &LinkError) {
+        let text = crate::chain(error);
+        if self.last_error.as_ref() != Some(&text) {
+            tracing::warn!(error = text, "cannot talk to the fleet manager");
+        }
+        // Who we are is asked anew when the fleet manager does not know us: the id may be another one.
+        if matches!(error, LinkError::Refused { status: 401 | 404, .. }) {
+            self.onboarded = None;
+        }
+        self.last_error = Some(text);
+        self.pace.failures = self.pace.failures.saturating_add(1);
+        self.pace.retry_after = error.retry_after();
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.due <= self.clock.monotonic_ms()
+    }
+
+    pub(super) fn is_due_in(&mut self, pause: Duration) {
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.due = self.clock.monotonic_ms().saturating_add(pause);
+    }
+
+    /// The owner's hours let the client talk again. A fleet with the same hours does not call all at once:
+    /// gives whether the contact, which is due, is put off by a chance part of its jitter.
+    pub(super) fn is_spread(&mut self) -> bool {
+        if !std::mem::take(&mut self.was_kept) {
+            return false;
+        }
+        let spread = self.rate.longest_stray().mul_f64(chance());
+        let until = self.clock.now_ms().saturating_add(milliseconds(spread));
+        // A window that is shorter than that is not to be missed.
+        if self.gate.opening(until).1.is_some() {
+            return false;
+        }
+        self.is_due_in(spread);
+        !self.is_due()
+    }
+
+    /// Whether reports may be delivered: the last contact went well, and it is a time to talk.
+    fn is_open(&self) -> bool {
+        self.pace.failures == 0 && self.gate.shut(Purpose::Talk).is_none()
+    }
+
+    /// Whether anything may be fetched: beside that, the polling period lasts.
+    pub(super) fn may_fetch(&self) -> bool {
+        self.pace.failures == 0 && self.gate.shut(Purpose::Look).is_none()
+    }
+
+    /// Delivers the journal while the way is open. `work` is how long work may take that comes first.
+    pub(super) fn deliver(&mut self, revision: Option<u64>, work: Duration) {
+        if self.has_to_tell() && self.is_open() {
+            self.announce(false, work, revision);
+            self.try_to_deliver();
+        }
+    }
+
+    /// Outside the polling period reports are delivered all the same: an operator has to learn of a failure.
+    /// After an error that is tried again when a contact would be due.
+    pub(super) fn deliver_again(&mut self, revision: Option<u64>) {
+        let has_failed = self.pace.failures > 0 && self.has_to_tell();
+        if has_failed && self.gate.shut(Purpose::Talk).is_none() {
+            self.announce(true, Duration::ZERO, revision);
+            if self.try_to_deliver() {
+                self.note_outcome(Ok(()));
+            }
+        }
+    }
+
+    fn has_to_tell(&self) -> bool {
+        self.journal.len() > 0 || self.security_events.newest().is_some_and(|it| !it.is_told())
+    }
+
+    /// Gives whether all of it was delivered.
+    fn try_to_deliver(&mut self) -> bool {
+        let Some(client) = self.onboarded.clone() else { return false };
+        let delivered = report::deliver(&mut self.journal, &self.link, &client, &self.state)
+            .and_then(|()| self.security_events.deliver(&self.link, &client, &self.state));
+        match delivered {
+            Ok(()) => return true,
+            Err(ReportError::Link(error)) => self.note_outcome(Err(error)),
+            Err(ReportError::State(error)) => {
+                tracing::error!(error = crate::chain(&error), "cannot write the journal");
+            }
+        }
+        false
+    }
+
+    /// The next contact, if all goes well until then.
+    pub(super) fn next(&self, due_in: Duration, because: Because) -> Next {
+        let due = self.clock.now_ms().saturating_add(milliseconds(due_in));
+        let (opening, closed) = self.gate.opening(due);
+        let at = match opening {
+            crate::schedule::Opening::At(at) => Some(at),
+            crate::schedule::Opening::NotBefore(_) => None,
+        };
+        Next { at, because: closed.map_or(because, Because::Closed) }
+    }
+
+    /// How long it takes until the next contact is due as far as the pace goes.
+    pub(super) fn due_in(&self) -> Duration {
+        Duration::from_millis(self.due.saturating_sub(self.clock.monotonic_ms()))
+    }
+
+    /// Says with each request from now on what is to be expected. During a contact the one after it counts,
+    /// and work that is to be done before may take its time.
+    pub(super) fn announce(&self, in_contact: bool, work: Duration, revision: Option<u64>) {
+        let next = match in_contact {
+            true => self.next(self.rate.interval, Because::Pace(Pacing::Interval)),
+            false => self.next(self.due_in(), self.because.clone()),
+        };
+        // Without any contact in sight nothing is promised for a year.
+        let at = next
+            .at
+            .unwrap_or_else(|| self.clock.now_ms().saturating_add(crate::downtimes::LONGEST_MS));
+        let latest = self.rate.longest_stray().saturating_add(GRACE).saturating_add(work);
+        let by = at.saturating_add(milliseconds(latest));
+        let by_server = |ms: i64| ms.div_euclid(1000).saturating_add(self.link.skew_seconds());
+        let announcement = Announcement {
+            next: by_server(at),
+            by: by_server(by),
+            quiet: match &next.because {
+                Because::Closed(closed) => Some(Closed::code(closed)),
+                Because::Nothing | Because::Pace(_) => None,
+            },
+            revision,
+            undelivered: self.journal.len(),
+        };
+        self.gate.announce(announcement.to_string());
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A random number from 0 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
+        // Without randomness the fleet does not spread, and works all the same.
+        Err(_) => 0.5,
+    }
+}
