@@ -128,7 +128,7 @@ impl<'a> Agent<'a> {
             last_at: None,
             last_error: None,
         };
-        Ok(Self {
+        let mut agent = Self {
             source: Source::new(&config.desired_state, &state)?,
             accepted: Accepted::load(&state)?,
             running: running::load(&state)?,
@@ -150,7 +150,12 @@ impl<'a> Agent<'a> {
             capabilities_json,
             contact,
             config,
-        })
+        };
+        // Whoever asks gets an answer from the first moment on. A full disk does not end the client.
+        if let Err(error) = agent.tell_status() {
+            tracing::error!(error = crate::chain(&error), "cannot write down how the client is");
+        }
+        Ok(agent)
     }
 
     /// Works until it is told to stop. Trouble with the disk is logged and does not end the client:
@@ -186,6 +191,10 @@ impl<'a> Agent<'a> {
     fn turn(&mut self) -> Result<(), StateError> {
         self.tell_hours();
         let in_contact = self.contact.is_due() && self.begin_contact();
+        if in_contact {
+            // What it brought may take its time.
+            self.tell_status()?;
+        }
         let worked = self.work();
         self.contact.deliver(self.revision(), Duration::ZERO);
         if in_contact {

@@ -75,7 +75,10 @@ impl CarryOut<'_> {
             match archive(&document, component, surroundings) {
                 Ok(archive) => archives.push(archive),
                 Err(NoArchive::NotNow(why)) => {
-                    tracing::info!(deployment = document.name, why, "waiting for a package");
+                    // Told once: it may be a long night.
+                    if former.as_ref().is_none_or(|it| it.digest != *digest) {
+                        tracing::info!(deployment = document.name, why, "waiting for a package");
+                    }
                     return crate::running::save(running, self.state);
                 }
                 Err(NoArchive::Never(code, why)) => {

@@ -106,6 +106,11 @@ impl StartedDowntimes {
         Ok(stopped)
     }
 
+    /// Whether there is one of which a wrong clock cannot say that it is over.
+    pub(crate) fn may_last(&self, monotonic_ms: u64) -> bool {
+        self.all.iter().any(|it| it.held_until == 0 || monotonic_ms < it.held_until)
+    }
+
     pub(crate) fn in_force(
         &self,
         now_ms: i64,

@@ -86,8 +86,9 @@ impl FleetManager {
         self.skew.get()
     }
 
-    fn permit(&self) -> Result<Option<Permit<'_>>, LinkError> {
-        self.gate.as_ref().map(|it| it.permit()).transpose().map_err(LinkError::Quiet)
+    fn permit(&self, method: &str, path: &str) -> Result<Option<Permit<'_>>, LinkError> {
+        let request = format!("{method} {path}");
+        self.gate.as_ref().map(|it| it.permit(&request)).transpose().map_err(LinkError::Quiet)
     }
 
     pub(crate) fn origin(&self) -> &str {
@@ -121,7 +122,7 @@ impl FleetManager {
         body: Option<&[u8]>,
         largest: u64,
     ) -> Result<Answer, LinkError> {
-        let _permit = self.permit()?;
+        let _permit = self.permit(method, path)?;
         let target_uri = format!("{}{path}", self.origin);
         let created = (clock::now_ms() / 1000 + self.skew.get()).max(0).unsigned_abs();
         let message = Message { method, target_uri: &target_uri, body };
@@ -165,7 +166,7 @@ impl FleetManager {
 
     /// Fetches a file from another https server that the pinned root vouches for, unsigned.
     pub(crate) fn download(&self, url: &str, largest: u64) -> Result<Vec<u8>, LinkError> {
-        let _permit = self.permit()?;
+        let _permit = self.permit("GET", url)?;
         let unreachable = |error| LinkError::Unreachable(Box::new(error));
         let answer = self.agent.get(url).call().map_err(unreachable)?;
         let status = answer.status().as_u16();

@@ -83,11 +83,16 @@ pub(crate) enum Why {
 /// A request that is under way, until it is dropped.
 pub(crate) struct Permit<'a> {
     gate: &'a Gate,
+    request: String,
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.gate.lock().under_way -= 1;
+        if let Some(shut) = self.gate.shut(Purpose::Talk) {
+            let why = shut.why;
+            tracing::info!(self.request, %why, "a request ended after it had become quiet");
+        }
     }
 }
 
@@ -118,14 +123,14 @@ impl Gate {
         self.lock().shut(purpose, self.clock.now_ms(), self.clock.monotonic_ms())
     }
 
-    /// Lets one request through, if it is a time to talk.
-    pub(crate) fn permit(&self) -> Result<Permit<'_>, Why> {
+    /// Lets one request through, which is named for the log, if it is a time to talk.
+    pub(crate) fn permit(&self, request: &str) -> Result<Permit<'_>, Why> {
         let mut inner = self.lock();
         match inner.shut(Purpose::Talk, self.clock.now_ms(), self.clock.monotonic_ms()) {
             Some(shut) => Err(shut.why),
             None => {
                 inner.under_way += 1;
-                Ok(Permit { gate: self })
+                Ok(Permit { gate: self, request: request.to_owned() })
             }
         }
     }
@@ -244,7 +249,8 @@ impl Inner {
             let remaining = milliseconds(until.saturating_sub(now_ms));
             return Some(Shut { why: Why::Closed(closed), remaining });
         }
-        if self.hours.periods.is_empty() && self.hours.downtimes.is_empty() {
+        let has_no_limits = self.hours.periods.is_empty() && self.hours.downtimes.is_empty();
+        if has_no_limits && !self.started.may_last(monotonic_ms) {
             return None;
         }
         let quiet_for = monotonic_ms.saturating_sub(*self.wrong_since.get_or_insert(monotonic_ms));
@@ -261,4 +267,82 @@ fn downtime_of(started: &Started) -> Closed {
 
 fn milliseconds(it: i64) -> Duration {
     Duration::from_millis(u64::try_from(it).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::mpsc::Receiver;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::agent::Wake;
+
+    const NOW: i64 = 1_800_000_000_000;
+    const HOUR_MS: i64 = 60 * 60 * 1000;
+
+    /// The time of day; the other clock shows how long it is since then.
+    struct Hand(AtomicI64, AtomicI64);
+
+    impl Clock for Hand {
+        fn now_ms(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn monotonic_ms(&self) -> u64 {
+            self.1.load(Ordering::Relaxed).unsigned_abs()
+        }
+
+        fn wait(&self, _wake: &Receiver<Wake>, _at_most: Duration) -> Option<Wake> {
+            None
+        }
+    }
+
+    fn hours() -> Hours {
+        Hours { zone: TimeZone::UTC, periods: Vec::new(), downtimes: Vec::new() }
+    }
+
+    #[test]
+    fn a_downtime_that_was_started_is_kept_by_a_clock_that_is_wrong_after_a_reboot() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = Arc::new(StateDir::open(folder.path()).expect("nobody else has it"));
+        let gate_at = |now, since_boot| {
+            let clock = Arc::new(Hand(AtomicI64::new(now), AtomicI64::new(since_boot)));
+            let gate = Gate::new(Arc::clone(&clock) as _, hours(), Arc::clone(&state));
+            (clock, gate.expect("readable"))
+        };
+        let (_, gate) = gate_at(NOW, HOUR_MS);
+        gate.start_downtime(NOW + 6 * HOUR_MS, "moving").expect("it can be started");
+        let (clock, gate) = gate_at(7, 0);
+        assert_eq!(gate.shut(Purpose::Talk).map(|it| it.why), Some(Why::WrongClock));
+        clock.0.store(NOW + 7 * HOUR_MS, Ordering::Relaxed);
+        assert_eq!(gate.shut(Purpose::Talk), None, "the clock was set, and says that it is over");
+
+        // One that the same boot has seen from its beginning to its end.
+        let (clock, gate) = gate_at(7, 0);
+        gate.stop_downtimes().expect("they can be stopped");
+        gate.start_downtime(7 + HOUR_MS, "moving").expect("it can be started");
+        assert!(gate.permit("GET /").is_err());
+        clock.0.store(8 + HOUR_MS, Ordering::Relaxed);
+        clock.1.store(HOUR_MS + 1, Ordering::Relaxed);
+        assert!(gate.permit("GET /").is_ok());
+    }
+
+    #[test]
+    fn hours_that_are_taken_over_count_at_once() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = Arc::new(StateDir::open(folder.path()).expect("nobody else has it"));
+        let clock = Arc::new(Hand(AtomicI64::new(NOW), AtomicI64::new(0)));
+        let always =
+            crate::schedule::Window { days: Vec::new(), dates: Vec::new(), from: 0, to: 24 * 60 };
+        let when = crate::schedule::When::Recurring(always, TimeZone::UTC);
+        let downtime = crate::schedule::Downtime { reason: "audit".to_owned(), when };
+        let closed = Hours { downtimes: vec![downtime], ..hours() };
+        let gate = Gate::new(clock, closed, state).expect("readable");
+        assert!(gate.permit("GET /").is_err() && gate.opening(NOW).0.at() > NOW);
+        gate.set_hours(hours());
+        assert!(gate.permit("GET /").is_ok());
+        assert_eq!(gate.opening(NOW), (Opening::At(NOW), None));
+    }
 }

@@ -135,10 +135,6 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
         clock: Arc::clone(&clock),
         wake: waker.clone(),
     };
-    // The workloads matter more than that somebody can ask how they are.
-    if let Err(error) = control.listen(&config) {
-        tracing::error!(error = chain(&error), "nobody can speak to this client");
-    }
     let stop = Arc::new(AtomicBool::new(false));
     heed_signals(Arc::clone(&stop), waker)?;
     let provider = |compose: &ComposeConfig| -> Box<dyn Provider> {
@@ -146,6 +142,7 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
             Commands { compose: compose.command.clone(), engine: compose.engine.clone() };
         Box::new(ComposeProvider::new(commands, Arc::clone(&stop)))
     };
+    let listening = config.clone();
     let parts = Parts {
         config_file: config_file.to_owned(),
         stop: Arc::clone(&stop),
@@ -158,7 +155,12 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
         gate,
         live,
     };
-    Agent::resume(parts)?.run(&wake);
+    let mut agent = Agent::resume(parts)?;
+    // The workloads matter more than that somebody can ask how they are.
+    if let Err(error) = control.listen(&listening) {
+        tracing::error!(error = chain(&error), "nobody can speak to this client");
+    }
+    agent.run(&wake);
     Ok(())
 }
 

@@ -23,6 +23,8 @@ use crate::state_dir::StateDir;
 
 /// What a contact may take longer than expected when nothing is wrong.
 const GRACE: Duration = Duration::from_secs(90);
+/// No contact is promised for later than this.
+const FURTHEST_PROMISE_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
 /// All that talking needs, apart from what carrying out changes meanwhile.
 pub(super) struct Contact {
@@ -75,9 +77,6 @@ impl Contact {
         let quiet = self.link.is_quiet();
         match outcome {
             Ok(()) => {
-                if quiet.is_some() {
-                    tracing::info!("a contact ended after a downtime had begun");
-                }
                 self.pace = Pace::default();
                 self.last_error = None;
             }
@@ -208,10 +207,9 @@ impl Contact {
             true => self.next(self.rate.interval, Because::Pace(Pacing::Interval)),
             false => self.next(self.due_in(), self.because.clone()),
         };
-        // Without any contact in sight nothing is promised for a year.
-        let at = next
-            .at
-            .unwrap_or_else(|| self.clock.now_ms().saturating_add(crate::downtimes::LONGEST_MS));
+        // None in sight, or further away than a year: then nothing is promised for so long.
+        let furthest = self.clock.now_ms().saturating_add(FURTHEST_PROMISE_MS);
+        let at = next.at.map_or(furthest, |it| it.min(furthest));
         let latest = self.rate.longest_stray().saturating_add(GRACE).saturating_add(work);
         let by = at.saturating_add(milliseconds(latest));
         let by_server = |ms: i64| ms.div_euclid(1000).saturating_add(self.link.skew_seconds());

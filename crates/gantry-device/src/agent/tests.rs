@@ -137,28 +137,49 @@ fn with_a_clock_that_is_wrong_the_owners_hours_go_first_but_not_for_ever() {
 
 #[test]
 fn a_request_that_fails_because_downtime_begins_is_no_error() {
+    for (source, last) in [("http", "/deployments"), ("git", "/repository")] {
+        let bench = Bench::with_source(source, "2026-06-01T12:00:00Z", "1m", "");
+        let gate = Arc::clone(&bench.gate);
+        let until = ms("2026-06-01T18:00:00Z");
+        bench.server.on_request(move |server, path| {
+            if path.ends_with(last) && !server.hang_up.swap(true, Ordering::Relaxed) {
+                let _ = gate.start_downtime(until, "press moved");
+            }
+        });
+        bench.run_for(5 * HOUR);
+        let asked = bench.requests();
+        assert!(asked.last().is_some_and(|it| it.path.ends_with(last)), "the last: {asked:?}");
+        assert!(asked.iter().all(|it| it.at < ms("2026-06-01T12:01:00Z")), "{asked:?}");
+        let status = bench.live.get().expect("it is told");
+        assert_eq!((status.last_error, bench.warnings()), (None, String::new()));
+        assert!(status.quiet.is_some_and(|it| it.contains("press moved")));
+
+        bench.server.on_request(|_, _| {});
+        bench.server.hang_up.store(false, Ordering::Relaxed);
+        bench.run_for(2 * HOUR);
+        let later = &bench.requests()[asked.len()..];
+        assert!((0..120_000).contains(&(later[0].at - until)), "no back-off is left: {later:?}");
+        assert!(look(later).len() > 50);
+    }
+}
+
+#[test]
+fn in_downtime_no_package_is_fetched_and_what_runs_is_repaired_all_the_same() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1m", "");
-    bench.server.hang_up.store(true, Ordering::Relaxed);
-    let gate = Arc::clone(&bench.gate);
-    let until = ms("2026-06-01T18:00:00Z");
-    bench.server.on_request(move || {
-        let _ = gate.start_downtime(until, "press moved");
-    });
-    bench.run_for(5 * HOUR);
-    assert_eq!(
-        bench.requests().len(),
-        1,
-        "nothing is tried after the first: {:?}",
-        bench.requests()
-    );
-    let status = bench.live.get().expect("it is told");
-    assert_eq!(status.last_error, None);
-    assert!(status.quiet.is_some_and(|it| it.contains("press moved")));
-    bench.server.hang_up.store(false, Ordering::Relaxed);
-    bench.run_for(2 * HOUR);
-    let first = bench.requests()[1].at;
-    assert!((0..120_000).contains(&(first - until)), "no back-off was left over: {first}");
-    assert!(look(&bench.requests()).len() > 50);
+    bench.server.offer_a_workload();
+    bench.run_for(10 * MINUTE);
+    bench.gate.start_downtime(ms("2026-06-01T18:00:00Z"), "audit").expect("it can be started");
+    let before = bench.requests().len();
+    bench.provider.degraded.store(true, Ordering::Relaxed);
+    bench.run_for(HOUR);
+    assert!(!bench.provider.degraded.load(Ordering::Relaxed), "it was installed again");
+    let status = bench.live.get().expect("told");
+    assert!(status.undelivered > 0 && status.deployments[0].state == "installed");
+    assert_eq!(bench.requests().len(), before);
+    bench.gate.stop_downtimes().expect("they can be stopped");
+    bench.wake(Wake::Look);
+    bench.run_for(10 * MINUTE);
+    assert_eq!(bench.live.get().expect("told").undelivered, 0);
 }
 
 #[test]

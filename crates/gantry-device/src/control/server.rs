@@ -46,8 +46,8 @@ pub(crate) enum ControlError {
 }
 
 impl Control {
-    /// Listens, and answers on a thread of its own until the program ends. To be called before there are
-    /// other threads: it sets the mode that new files get, for a moment.
+    /// Listens, and answers on a thread of its own until the program ends. To be called before another
+    /// thread makes files: it changes the mode that new files get, for a moment.
     pub(crate) fn listen(self, config: &Config) -> Result<(), ControlError> {
         let path = config.control_socket();
         let listener = bind(&path, config.control.group.as_deref())?;
@@ -247,7 +247,7 @@ mod tests {
         };
         let Answer::Done(text) = bench.ask(&start) else { panic!("it is started") };
         assert!(text.starts_with("downtime until "), "{text}");
-        assert!(bench.gate.permit().is_err());
+        assert!(bench.gate.permit("GET /").is_err());
         assert_eq!(bench.woken.recv().expect("told"), Wake::Look);
         let Answer::Downtimes(listed) = bench.ask(&Question::DowntimeList) else {
             panic!("a list")
@@ -260,18 +260,18 @@ mod tests {
         assert!(why.contains("downtime: press moved") && why.contains("--force"), "{why}");
         assert!(matches!(bench.ask(&Question::PollNow { force: true }), Answer::Done(_)));
         assert_eq!(bench.woken.recv().expect("told"), Wake::Poll);
-        assert!(bench.gate.permit().is_ok());
+        assert!(bench.gate.permit("GET /").is_ok());
         bench.gate.contact_is_over();
-        assert!(bench.gate.permit().is_err());
+        assert!(bench.gate.permit("GET /").is_err());
 
         assert!(matches!(bench.ask(&Question::DowntimeStop), Answer::Done(_)));
-        assert!(bench.gate.permit().is_ok());
+        assert!(bench.gate.permit("GET /").is_ok());
     }
 
     #[test]
     fn the_answer_says_whether_a_request_is_still_under_way() {
         let bench = bench("");
-        let permit = bench.gate.permit().expect("it is a time to talk");
+        let permit = bench.gate.permit("GET /").expect("it is a time to talk");
         let length = Length::ForSeconds(60);
         let start = Question::DowntimeStart { length, reason: String::new() };
         let Answer::Done(text) = bench.ask(&start) else { panic!("it is started") };

@@ -125,16 +125,28 @@ fn a_configuration_is_read_again_without_a_restart() {
     };
     let (code, told) = change("[[downtime]]\nreason = \"audit\"\n");
     assert_eq!((code, told.contains("leave no moment")), (Some(1), true), "{told}");
-    let today = jiff::Zoned::now().date();
-    let (code, told) = change(&format!(
-        "[[downtime]]\nreason = \"audit\"\ndates = [\"2020-01-01..{}\"]\n",
-        today.saturating_add(jiff::Span::new().days(2))
-    ));
+    let day_after_tomorrow = jiff::Zoned::now().date().saturating_add(jiff::Span::new().days(2));
+    let dates = format!("dates = [\"2020-01-01..{day_after_tomorrow}\"]\n");
+    let audit = format!("[[downtime]]\nreason = \"audit\"\n{dates}");
+    let (code, told) = change(&audit);
     assert_eq!(code, Some(0), "{told}");
-    wait::until("the downtime to be in force", || {
-        press.status().filter(|it| it["quiet"].as_str().is_some_and(|it| it.contains("audit")))
-    });
+    let is_quiet_for = |reason: &str| {
+        wait::until("the downtime to be in force", || {
+            press.status().filter(|it| it["quiet"].as_str().is_some_and(|it| it.contains(reason)))
+        });
+    };
+    is_quiet_for("audit");
     assert!(press.log().contains("took over the configuration"), "{}", press.log());
+
+    // Without the command, and with another level of the log.
+    let other = audit.replace("audit", "holidays");
+    let more = format!("{text}{other}[log]\nlevel = \"error\"\n");
+    fs::write(press.configuration(), more).expect("writable");
+    press.hang_up();
+    is_quiet_for("holidays");
+    let (code, told) = said(&press, &["downtime", "stop"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!press.log().contains("downtime stopped"), "{}", press.log());
 }
 
 #[test]

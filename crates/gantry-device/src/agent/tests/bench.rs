@@ -98,7 +98,7 @@ pub(super) struct Moment {
     pub(super) contact: String,
 }
 
-type Hook = Box<dyn Fn() + Send>;
+type Hook = Box<dyn Fn(&Server, &str) + Send>;
 
 /// A fleet manager that lets everybody in.
 pub(super) struct Server {
@@ -146,8 +146,8 @@ impl Server {
         server
     }
 
-    /// Lets something happen when a request has come, before it is answered.
-    pub(super) fn on_request(&self, hook: impl Fn() + Send + 'static) {
+    /// Lets something happen when a request for a path has come, before it is answered.
+    pub(super) fn on_request(&self, hook: impl Fn(&Self, &str) + Send + 'static) {
         *self.hook.lock().expect("not poisoned") = Some(Box::new(hook));
     }
 
@@ -204,8 +204,8 @@ impl Server {
                 body: String::from_utf8_lossy(&body).into_owned(),
                 contact: header("gantry-contact"),
             });
-            if let Some(hook) = self.hook.lock().expect("not poisoned").take() {
-                hook();
+            if let Some(hook) = &*self.hook.lock().expect("not poisoned") {
+                hook(self, path);
             }
             if self.hang_up.load(Ordering::Relaxed) {
                 return;
@@ -305,16 +305,22 @@ pub(super) struct Bench {
     waker: Sender<Wake>,
     wake: Receiver<Wake>,
     agent: RefCell<Agent<'static>>,
+    log: Arc<fs::File>,
 }
 
 impl Bench {
     /// A client that looks so often, with more configuration that follows `[polling]`.
     pub(super) fn at(start: &str, interval: &str, more: &str) -> Self {
+        Self::with_source("http", start, interval, more)
+    }
+
+    /// As [`Bench::at`], from another source.
+    pub(super) fn with_source(source: &str, start: &str, interval: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
         let clock = Arc::new(TestClock::default());
         clock.set_wall(ms(start));
         let server = Server::start(Arc::clone(&clock), &folder.path().join("ca.pem"));
-        configure(folder.path(), &server.url, interval, more);
+        configure(folder.path(), &server.url, source, interval, more);
         let config = Config::read(&folder.path().join("device.toml")).expect("valid");
         let state = Arc::new(StateDir::open(&config.state_dir).expect("nobody else has it"));
         let the_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
@@ -339,7 +345,20 @@ impl Bench {
         });
         let agent = RefCell::new(agent.expect("all that it needs is there"));
         let (waker, wake) = mpsc::channel();
-        Self { folder, state, clock, server, gate, live, provider, waker, wake, agent }
+        let log = fs::File::create(folder.path().join("log")).expect("writable");
+        Self {
+            folder,
+            state,
+            clock,
+            server,
+            gate,
+            live,
+            provider,
+            waker,
+            wake,
+            agent,
+            log: Arc::new(log),
+        }
     }
 
     /// Lets the client work for so many seconds of its clock.
@@ -347,7 +366,17 @@ impl Bench {
         let end = self.clock.monotonic_ms() + seconds * 1000;
         self.clock.end.store(end, Ordering::Relaxed);
         self.clock.stop.store(false, Ordering::Relaxed);
-        self.agent.borrow_mut().run(&self.wake);
+        let log = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(Arc::clone(&self.log))
+            .finish();
+        tracing::subscriber::with_default(log, || self.agent.borrow_mut().run(&self.wake));
+    }
+
+    /// What the client has logged as a warning or an error.
+    pub(super) fn warnings(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).expect("readable")
     }
 
     /// Every file of the state directory, with what changes when it is written.
@@ -368,7 +397,7 @@ impl Bench {
     }
 
     pub(super) fn configure(&self, interval: &str, more: &str) {
-        configure(self.folder.path(), &self.server.url, interval, more);
+        configure(self.folder.path(), &self.server.url, "http", interval, more);
     }
 
     fn file(&self) -> PathBuf {
@@ -388,11 +417,11 @@ impl Bench {
     }
 }
 
-fn configure(folder: &Path, url: &str, interval: &str, more: &str) {
+fn configure(folder: &Path, url: &str, source: &str, interval: &str, more: &str) {
     let text = format!(
         "state_dir = \"{}\"\n[server]\nurl = \"{url}\"\nca = \"{}\"\n[device]\nid = \"press-7\"\n\
          vendor = \"Example Machines\"\nmodel_number = \"EM-100\"\nserial_number = \"0007\"\n\
-         [desired_state]\nsource = \"http\"\n[polling]\ninterval = \"{interval}\"\n{more}",
+         [desired_state]\nsource = \"{source}\"\n[polling]\ninterval = \"{interval}\"\n{more}",
         folder.join("state").display(),
         folder.join("ca.pem").display(),
     );

@@ -38,7 +38,7 @@ impl Http {
         headers: &[String],
         body: Option<&[u8]>,
     ) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let permit = self.gate.as_ref().map(|it| it.permit()).transpose();
+        let permit = self.gate.as_ref().map(|it| it.permit(&format!("{method} {url}"))).transpose();
         let _permit = permit.map_err(io::Error::other)?;
         let mut request = ureq::http::Request::builder().method(method).uri(url);
         if let Some(value) = self.gate.as_ref().and_then(|it| it.announcement()) {
