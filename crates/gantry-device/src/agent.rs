@@ -5,6 +5,7 @@ mod contact;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,13 +16,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use device_providers::Provider;
-use margo_contract::component::Component;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::digest::Digest;
 use uuid::Uuid;
 
 use crate::accepted::{self, Acceptance, Accepted, Fetched};
-use crate::carry_out::{CarryOut, Surroundings};
 use crate::clock::{self, Clock};
 use crate::config::{ComposeConfig, Config};
 use crate::fleet_manager::{FleetManager, LinkError};
@@ -30,9 +29,6 @@ use crate::identity::{Certificate, Identity, IdentityFiles};
 use crate::journal::Journal;
 use crate::live::Live;
 use crate::onboarding::{self, Onboarded};
-use crate::package::{self, PackageError};
-use crate::plan::{Step, plan, unheard_orders};
-use crate::report;
 use crate::running::{self, Running};
 use crate::schedule::{Because, Pace, Purpose};
 use crate::security_event::SecurityEvents;
@@ -42,8 +38,6 @@ use crate::status::{self, ClientStatus};
 
 use self::contact::Contact;
 
-/// How often running workloads are looked at.
-const INSPECTION_INTERVAL_MS: i64 = 60 * 1000;
 /// The longest sleep with workloads: failed work and inspections have times of their own.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// The longest sleep without any: the clock may be set meanwhile, so that the owner's hours begin.
@@ -314,68 +308,6 @@ impl<'a> Agent<'a> {
         Ok(())
     }
 
-    fn work(&mut self) -> Result<(), StateError> {
-        let Some(accepted) = self.accepted.clone() else { return Ok(()) };
-        for id in unheard_orders(&accepted, &self.running) {
-            if let Some(deployment) = self.running.get_mut(&id) {
-                deployment.adopted = accepted.manifest_version;
-            }
-            let mut surroundings = Talking {
-                contact: &mut self.contact,
-                revision: Some(accepted.manifest_version),
-                work: self.config.compose.timeout,
-            };
-            surroundings.note(id, &self.running)?;
-        }
-        for step in plan(&accepted.deployments, &self.running, self.clock.now_ms()) {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let state = Arc::clone(&self.contact.state);
-            let carry_out = CarryOut {
-                state: &state,
-                provider: &*self.provider,
-                capabilities: &self.capabilities,
-                default_timeout: self.config.compose.timeout,
-            };
-            let mut surroundings = Talking {
-                contact: &mut self.contact,
-                revision: Some(accepted.manifest_version),
-                work: self.config.compose.timeout,
-            };
-            let now = self.clock.now_ms();
-            match step {
-                Step::Remove(id) => {
-                    carry_out.remove(id, &mut self.running, &mut surroundings, now)?;
-                    self.inspected_at.remove(&id);
-                }
-                Step::Install(id) => {
-                    carry_out.install(id, &accepted, &mut self.running, &mut surroundings, now)?;
-                    self.inspected_at.insert(id, self.clock.now_ms());
-                }
-                Step::Inspect(id) => {
-                    let last = self.inspected_at.get(&id).copied();
-                    if last.is_some_and(|it| (0..INSPECTION_INTERVAL_MS).contains(&(now - it))) {
-                        continue;
-                    }
-                    self.inspected_at.insert(id, now);
-                    let Some(deployment) = self.running.get(&id) else { continue };
-                    if let Some(amiss) = carry_out.inspect(id, deployment) {
-                        tracing::warn!(deployment = deployment.name, amiss, "repairing");
-                        carry_out.install(
-                            id,
-                            &accepted,
-                            &mut self.running,
-                            &mut surroundings,
-                            now,
-                        )?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Tells whoever asks how the client is. On disk goes only what is of lasting interest, when it has
     /// changed: a contact that brings nothing new writes nothing.
     fn tell_status(&mut self) -> Result<(), StateError> {
@@ -416,31 +348,4 @@ fn capabilities_of(config: &Config) -> Result<(DeviceCapabilities, String)> {
         "the capabilities of this device cannot be reported; see [device] and [capabilities]",
     )?;
     Ok((capabilities, json))
-}
-
-/// Carrying out, with the way to the fleet manager.
-struct Talking<'a> {
-    contact: &'a mut Contact,
-    revision: Option<u64>,
-    /// How long the work may take that keeps the client from the next contact.
-    work: Duration,
-}
-
-impl Surroundings for Talking<'_> {
-    fn package(&mut self, component: &Component) -> Result<PathBuf, PackageError> {
-        let contact = &self.contact;
-        let client = contact.onboarded.as_ref().filter(|_| contact.may_fetch());
-        let keyid = client.map(|it| it.client_id.as_str());
-        package::fetch(&component.source, &contact.link, keyid, &contact.state)
-    }
-
-    fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {
-        // The journal first: what is done is told even if the power fails before the next line.
-        if let Some(deployment) = running.get(&id) {
-            self.contact.journal.append(report::entry(id, deployment), &self.contact.state)?;
-        }
-        running::save(running, &self.contact.state)?;
-        self.contact.deliver(self.revision, self.work);
-        Ok(())
-    }
 }

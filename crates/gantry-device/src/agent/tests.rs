@@ -2,13 +2,15 @@
 //! year passes in seconds.
 
 mod bench;
+mod server;
 
 use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::schedule::Hours;
 
-use self::bench::{Bench, Moment, ms};
+use self::bench::{Bench, ms};
+use self::server::Moment;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

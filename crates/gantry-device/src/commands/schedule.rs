@@ -5,12 +5,14 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::arguments::{Output, Schedule};
-use crate::clock;
+use crate::clock::{self, Clock as _, SystemClock};
 use crate::config::{Config, parse_moment};
-use crate::schedule::{Edge, Expected, Hours, Opening, Purpose, forecast};
+use crate::downtimes::StartedDowntimes;
+use crate::schedule::{Downtime, Edge, Expected, Hours, Opening, Purpose, Span, When, forecast};
+use crate::state_dir::StateDir;
 
 pub(crate) fn show(config: &Config, asked: &Schedule) -> Result<()> {
-    let hours = &config.hours;
+    let hours = &with_started(config)?;
     let (text, json) = match &asked.at {
         Some(text) => {
             let at = parse_moment(text, Edge::Start, &hours.zone).map_err(anyhow::Error::msg);
@@ -27,6 +29,18 @@ pub(crate) fn show(config: &Config, asked: &Schedule) -> Result<()> {
         Output::Text => crate::print(&text),
         Output::Json => crate::print(&serde_json::to_string_pretty(&json)?),
     }
+}
+
+/// The configured hours, with the downtimes that were started at the device.
+fn with_started(config: &Config) -> Result<Hours> {
+    let mut hours = config.hours.clone();
+    let started = StartedDowntimes::load(&StateDir::look(&config.state_dir))?;
+    let started = started.in_force(clock::now_ms(), SystemClock.monotonic_ms());
+    hours.downtimes.extend(started.map(|it| Downtime {
+        reason: it.reason.clone(),
+        when: When::Once(Span { start: it.start, end: it.end }),
+    }));
+    Ok(hours)
 }
 
 fn as_text(contacts: &[Expected], hours: &Hours) -> String {

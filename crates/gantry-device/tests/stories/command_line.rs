@@ -82,6 +82,8 @@ fn a_downtime_that_is_started_at_the_device_outlives_the_client_until_it_is_stop
     assert!(status["lastContact"].is_null(), "{status}");
     let (_, text) = said(&press, &["downtime", "list"]);
     assert!(text.contains("in force") && text.contains("moving"), "{text}");
+    let (_, text) = said(&press, &["schedule", "--next", "1"]);
+    assert!(text.contains("downtime: moving"), "{text}");
 
     let (code, text) = said(&press, &["poll-now", "--force"]);
     assert_eq!(code, Some(0), "{text}");
