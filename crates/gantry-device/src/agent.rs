@@ -194,7 +194,7 @@ impl<'a> Agent<'a> {
         if in_contact {
             self.gate.contact_is_over();
         }
-        self.tell_status().and(worked)
+        self.tell_status().and(self.gate.count_quiet_hours()).and(worked)
     }
 
     /// A contact is due: it is made if the owner's hours let it, which is what is given back.

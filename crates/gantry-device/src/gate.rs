@@ -6,7 +6,8 @@
 //! A clock from before 2020 cannot judge windows. Without any period or downtime that does no harm, and the
 //! client talks at its interval. With one, nobody knows whether it is in force, and the owner's downtime
 //! goes first: the client is quiet for a day of the clock that never jumps, then makes one contact, and so
-//! on each day until the clock is right. So it is never silent for ever either.
+//! on each day until the clock is right. So it is never silent for ever either; nor is one that is switched
+//! off each evening, since the hours of such a day are counted over restarts.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,10 @@ use crate::downtimes::{StartError, Started, StartedDowntimes};
 use crate::schedule::{Closed, Hours, Opening, Purpose};
 use crate::state_dir::{StateDir, StateError};
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const HOUR_MS: u64 = 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+/// Where the hours are counted for which a wrong clock has kept the client quiet.
+const QUIET_HOURS: &str = "wrong-clock.json";
 
 /// See the head of this file.
 pub(crate) struct Gate {
@@ -32,6 +36,10 @@ struct Inner {
     pass: Pass,
     /// Since when the clock has been known to be wrong, or the last contact in spite of it.
     wrong_since: Option<u64>,
+    /// For how long the client was quiet before that, in milliseconds.
+    quiet_before: u64,
+    /// The hours of it that are on disk.
+    quiet_hours: u64,
     /// Requests that are under way.
     under_way: usize,
     /// What each request says about the contacts to come.
@@ -102,7 +110,10 @@ impl Gate {
         hours: Hours,
         state: Arc<StateDir>,
     ) -> Result<Self, StateError> {
+        let quiet_hours = state.load::<u64>(QUIET_HOURS)?.unwrap_or_default().min(24);
         let inner = Inner {
+            quiet_before: quiet_hours * HOUR_MS,
+            quiet_hours,
             hours,
             started: StartedDowntimes::load(&state)?,
             pass: Pass::None,
@@ -177,7 +188,25 @@ impl Gate {
         let monotonic = self.clock.monotonic_ms();
         let mut inner = self.lock();
         inner.pass = Pass::None;
-        inner.wrong_since = inner.wrong_since.map(|_| monotonic);
+        if inner.wrong_since.is_some() {
+            (inner.wrong_since, inner.quiet_before) = (Some(monotonic), 0);
+        }
+    }
+
+    /// Writes down for how long a wrong clock has kept the client quiet: once an hour, and nothing while the
+    /// clock is right.
+    pub(crate) fn count_quiet_hours(&self) -> Result<(), StateError> {
+        let monotonic = self.clock.monotonic_ms();
+        let mut inner = self.lock();
+        let hours = inner.quiet_for(monotonic) / HOUR_MS;
+        if hours == inner.quiet_hours {
+            return Ok(());
+        }
+        inner.quiet_hours = hours;
+        match hours {
+            0 => self.state.remove(QUIET_HOURS),
+            _ => self.state.save(QUIET_HOURS, &hours),
+        }
     }
 
     pub(crate) fn start_downtime(&self, end: i64, reason: &str) -> Result<Started, StartError> {
@@ -221,6 +250,12 @@ impl Inner {
         Some((closed, until))
     }
 
+    /// For how long a wrong clock has kept the client quiet, in milliseconds.
+    fn quiet_for(&self, monotonic_ms: u64) -> u64 {
+        let since = self.wrong_since.map_or(0, |it| monotonic_ms.saturating_sub(it));
+        since.saturating_add(self.quiet_before)
+    }
+
     fn opening(&mut self, from_ms: i64) -> (Opening, Option<Closed>) {
         if let Some((from, opening, why)) = &self.found.opening
             && (*from..opening.at()).contains(&from_ms)
@@ -244,7 +279,7 @@ impl Inner {
             return Some(Shut { why: Why::Closed(downtime_of(started)), remaining });
         }
         if clock::is_plausible(now_ms) {
-            self.wrong_since = None;
+            (self.wrong_since, self.quiet_before) = (None, 0);
             let (closed, until) = self.closed_at(now_ms, purpose)?;
             let remaining = milliseconds(until.saturating_sub(now_ms));
             return Some(Shut { why: Why::Closed(closed), remaining });
@@ -253,7 +288,8 @@ impl Inner {
         if has_no_limits && !self.started.may_last(monotonic_ms) {
             return None;
         }
-        let quiet_for = monotonic_ms.saturating_sub(*self.wrong_since.get_or_insert(monotonic_ms));
+        self.wrong_since.get_or_insert(monotonic_ms);
+        let quiet_for = self.quiet_for(monotonic_ms);
         (quiet_for < DAY_MS).then(|| Shut {
             why: Why::WrongClock,
             remaining: Duration::from_millis(DAY_MS - quiet_for),
@@ -280,7 +316,7 @@ mod tests {
     use crate::agent::Wake;
 
     const NOW: i64 = 1_800_000_000_000;
-    const HOUR_MS: i64 = 60 * 60 * 1000;
+    const HOUR_MS: i64 = super::HOUR_MS as i64;
 
     /// The time of day; the other clock shows how long it is since then.
     struct Hand(AtomicI64, AtomicI64);
@@ -327,6 +363,35 @@ mod tests {
         clock.0.store(8 + HOUR_MS, Ordering::Relaxed);
         clock.1.store(HOUR_MS + 1, Ordering::Relaxed);
         assert!(gate.permit("GET /").is_ok());
+    }
+
+    #[test]
+    fn a_device_that_is_switched_off_each_evening_is_not_silent_for_ever() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = Arc::new(StateDir::open(folder.path()).expect("nobody else has it"));
+        let night = crate::schedule::Window {
+            days: Vec::new(),
+            dates: Vec::new(),
+            from: 22 * 60,
+            to: 5 * 60,
+        };
+        let mut contacts = Vec::new();
+        for day in 0..6 {
+            let clock = Arc::new(Hand(AtomicI64::new(7), AtomicI64::new(0)));
+            let limited = Hours { periods: vec![night.clone()], ..hours() };
+            let gate = Gate::new(Arc::clone(&clock) as _, limited, Arc::clone(&state));
+            let gate = gate.expect("readable");
+            for hour in 0..10 {
+                clock.1.store(hour * HOUR_MS, Ordering::Relaxed);
+                if gate.shut(Purpose::Look).is_none() {
+                    contacts.push((day, hour));
+                    gate.contact_is_over();
+                }
+                gate.count_quiet_hours().expect("writable");
+            }
+        }
+        // Nine whole hours count each day.
+        assert_eq!(contacts, [(2, 6), (5, 3)]);
     }
 
     #[test]
