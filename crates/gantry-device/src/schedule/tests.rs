@@ -97,36 +97,43 @@ impl Calendar {
     }
 }
 
-fn window() -> impl Strategy<Value = Window> {
+/// A window with most of its edges near a minute of the day.
+fn window(near: u16) -> impl Strategy<Value = Window> {
     let days = prop::collection::vec(prop::sample::select(&WEEK[..]), 0..4);
-    // Most edges near the hours in which clocks change.
-    let minutes = || prop_oneof![3 => 0_u16..240, 1 => 0_u16..1440].prop_map(|it| it / 15 * 15);
-    (days, minutes(), minutes()).prop_map(|(days, from, to)| {
+    let edge = move || {
+        let close = (0_u16..12).prop_map(move |it| (near / 15 * 15 + 1440 - 90 + it * 15) % 1440);
+        prop_oneof![3 => close, 1 => (0_u16..96).prop_map(|it| it * 15)]
+    };
+    (days, edge(), edge()).prop_map(|(days, from, to)| {
         let to = if to == from { 1440 } else { to };
         Window { days, dates: Vec::new(), from, to }
     })
 }
 
-/// Instants near changes of clocks of a zone, and any others.
-fn instant_in(zone_name: &'static str) -> impl Strategy<Value = i64> {
-    let changes: Vec<i64> = zone(zone_name)
-        .following(
-            Timestamp::from_millisecond(ms("2005-01-01T00:00:00Z")).expect("in the calendar"),
-        )
-        .take_while(|it| it.timestamp().as_millisecond() < ms("2037-01-01T00:00:00Z"))
-        .map(|it| it.timestamp().as_millisecond())
-        .collect();
-    let any = ms("2005-01-01T00:00:00Z")..ms("2037-01-01T00:00:00Z");
-    let near = if changes.is_empty() { vec![any.start] } else { changes };
-    let by = prop_oneof![4 => -HOUR_MS..2 * HOUR_MS, 1 => -2 * DAY_MS..2 * DAY_MS];
-    let near = (prop::sample::select(near), by).prop_map(|(at, by)| at + by);
-    prop_oneof![3 => near, 1 => any]
+/// Changes of the clocks of a zone, or an instant of each of some years where there are none.
+fn changes(zone_name: &str) -> Vec<i64> {
+    let from = Timestamp::from_millisecond(ms("2005-01-01T00:00:00Z")).expect("in the calendar");
+    let zone = zone(zone_name);
+    let changes = zone.following(from).map(|it| it.timestamp().as_millisecond());
+    let changes: Vec<i64> = changes.take_while(|it| *it < ms("2037-01-01T00:00:00Z")).collect();
+    if changes.is_empty() {
+        (0..30).map(|it| ms("2005-03-03T03:00:00Z") + it * 365 * DAY_MS).collect()
+    } else {
+        changes
+    }
 }
 
+/// A zone, an instant and windows: most of them near a change of the clocks.
 fn case() -> impl Strategy<Value = (&'static str, i64, Vec<Window>, Vec<Window>)> {
-    prop::sample::select(&ZONES[..]).prop_flat_map(|zone| {
-        let windows = |most| prop::collection::vec(window(), 0..most);
-        (Just(zone), instant_in(zone), windows(3), windows(2))
+    let place = prop::sample::select(&ZONES[..])
+        .prop_flat_map(|zone| (Just(zone), prop::sample::select(changes(zone))));
+    place.prop_flat_map(|(zone_name, change)| {
+        let before = local(change - MINUTE_MS, &zone(zone_name)).time();
+        let near = u16::try_from(i16::from(before.hour()) * 60 + i16::from(before.minute()));
+        let near = near.expect("a minute of the day");
+        let windows = move |most| prop::collection::vec(window(near), 0..most);
+        let by = prop_oneof![4 => -2 * HOUR_MS..2 * HOUR_MS, 1 => -200 * DAY_MS..200 * DAY_MS];
+        (Just(zone_name), by.prop_map(move |by| change + by), windows(3), windows(2))
     })
 }
 
@@ -140,7 +147,7 @@ fn hours(zone_name: &str, periods: Vec<Window>, downtimes: Vec<Window>) -> Hours
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn an_instant_is_open_when_the_local_calendar_says_so(
