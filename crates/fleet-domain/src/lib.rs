@@ -2,6 +2,7 @@
 //! a function of its arguments: no I/O, no clock, no randomness.
 
 pub mod client;
+pub mod contact;
 pub mod deployment;
 pub mod desired_state;
 pub mod ids;

@@ -11,7 +11,6 @@ CREATE TABLE clients (
     onboarded_at BIGINT NOT NULL,
     decided_by TEXT,
     decided_at BIGINT,
-    last_contact BIGINT,
     -- The newest revision that the client has been given.
     fetched BIGINT,
     -- What the client last refused for safety's sake, and when.
@@ -19,6 +18,18 @@ CREATE TABLE clients (
     security_event_at BIGINT,
     -- The number of the newest row in `orders`.
     last_order BIGINT NOT NULL
+);
+
+-- Apart from `clients`, whose rows are long and seldom change.
+CREATE TABLE contacts (
+    client_id TEXT PRIMARY KEY NOT NULL REFERENCES clients (id),
+    last_contact BIGINT NOT NULL,
+    -- What the client last said of itself; NULL where it never said anything.
+    next_contact BIGINT,
+    expected_by BIGINT,
+    quiet TEXT,
+    running BIGINT,
+    undelivered BIGINT
 );
 
 CREATE TABLE devices (

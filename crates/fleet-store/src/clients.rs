@@ -1,10 +1,11 @@
 //! Clients, and who let them in.
 
 use fleet_domain::client::{Client, Standing};
+use fleet_domain::contact::Contact;
 use fleet_domain::ids::{ClientId, OperatorName, RevisionNumber, Sha256};
 
 use crate::columns::{Columns, count_column, revision_column};
-use crate::{Added, Snapshot, StoreError, Transaction};
+use crate::{Added, Snapshot, StoreError, Transaction, contacts};
 
 /// A client and what is written down about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +14,8 @@ pub struct ClientEntry {
     pub onboarded_at: i64,
     /// Nothing while it waits, and when the policy let it in without asking.
     pub decision: Option<Decision>,
-    pub last_contact: Option<i64>,
+    /// Nothing where it was not heard of since it was let in.
+    pub contact: Option<Contact>,
     /// What the client last refused for safety's sake, and when.
     pub security_event: Option<SecurityEvent>,
 }
@@ -34,10 +36,11 @@ pub struct Decision {
 
 impl Snapshot {
     pub async fn client(&mut self, id: ClientId) -> Result<Option<ClientEntry>, StoreError> {
-        let row = sqlx::query("SELECT * FROM clients WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(self.connection())
-            .await?;
+        let row =
+            sqlx::query("SELECT * FROM clients LEFT JOIN contacts ON client_id = id WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_optional(self.connection())
+                .await?;
         row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
     }
 
@@ -46,19 +49,24 @@ impl Snapshot {
         &mut self,
         fingerprint: &Sha256,
     ) -> Result<Option<ClientEntry>, StoreError> {
-        let row = sqlx::query("SELECT * FROM clients WHERE fingerprint = $1")
-            .bind(fingerprint.to_string())
-            .fetch_optional(self.connection())
-            .await?;
+        let row = sqlx::query(
+            "SELECT * FROM clients LEFT JOIN contacts ON client_id = id WHERE fingerprint = $1",
+        )
+        .bind(fingerprint.to_string())
+        .fetch_optional(self.connection())
+        .await?;
         row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
     }
 
     /// Clients in the order in which they onboarded.
     pub async fn clients(&mut self, limit: u32) -> Result<Vec<ClientEntry>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM clients ORDER BY onboarded_at, id LIMIT $1")
-            .bind(count_column(limit))
-            .fetch_all(self.connection())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT * FROM clients LEFT JOIN contacts ON client_id = id \
+             ORDER BY onboarded_at, id LIMIT $1",
+        )
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
         rows.iter().map(|row| client_entry(&Columns::of("clients", row))).collect()
     }
 
@@ -106,16 +114,6 @@ impl Transaction {
         .execute(self.connection())
         .await?;
         self.changes_repository_of(client.id);
-        Ok(())
-    }
-
-    /// Remembers that a client has been heard of.
-    pub async fn note_contact(&mut self, client: ClientId, now: i64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE clients SET last_contact = $1 WHERE id = $2")
-            .bind(now)
-            .bind(client.to_string())
-            .execute(self.connection())
-            .await?;
         Ok(())
     }
 
@@ -180,7 +178,7 @@ fn client_entry(row: &Columns<'_>) -> Result<ClientEntry, StoreError> {
             .optional_parsed("decided_by")?
             .zip(decided_at)
             .map(|(by, at)| Decision { by, at }),
-        last_contact: row.optional_integer("last_contact")?,
+        contact: contacts::optional_contact(row)?,
         security_event: row
             .optional_text("security_event")?
             .zip(row.optional_integer("security_event_at")?)

@@ -59,6 +59,21 @@ impl Snapshot {
         .await?;
         rows.iter().map(|row| event(&Columns::of("deployment_events", row))).collect()
     }
+
+    /// What happened to a deployment last.
+    pub async fn newest_deployment_event(
+        &mut self,
+        deployment: DeploymentId,
+    ) -> Result<Option<DeploymentEvent>, StoreError> {
+        let row = sqlx::query(
+            "SELECT * FROM deployment_events WHERE deployment_id = $1 \
+             ORDER BY sequence DESC LIMIT 1",
+        )
+        .bind(deployment.to_string())
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(|row| event(&Columns::of("deployment_events", &row))).transpose()
+    }
 }
 
 impl Transaction {

@@ -28,7 +28,7 @@ pub enum GitObjectKind {
 }
 
 /// Which objects of a repository a pack holds, each once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PackRange {
     /// Every object that this revision needs: for somebody who has nothing before it.
     pub complete_at: Option<RevisionNumber>,
@@ -111,7 +111,7 @@ impl Snapshot {
     }
 
     /// The revisions of those commits that are in the client's repository.
-    pub async fn revisions_of_commits(
+    pub(crate) async fn revisions_of_commits(
         &mut self,
         client: ClientId,
         commits: &[ObjectId],
@@ -195,10 +195,9 @@ impl Snapshot {
                 .bind(object)
                 .bind(cursor.range.complete_column())
         };
-        let mut rows = query.bind(OBJECTS_AT_A_TIME).fetch(self.connection());
+        let mut rows = query.fetch(self.connection());
         let (mut objects, mut bytes) = (Vec::new(), 0);
         let most_bytes = most_bytes.max(1);
-        let most_objects = usize::try_from(OBJECTS_AT_A_TIME).unwrap_or(usize::MAX);
         while bytes < most_bytes {
             let Some(row) = rows.try_next().await? else { break };
             let row = Columns::of("git_objects", &row);
@@ -207,7 +206,7 @@ impl Snapshot {
             bytes += object.entry.len();
             objects.push(object);
         }
-        if bytes < most_bytes && objects.len() < most_objects {
+        if bytes < most_bytes && objects.len() < OBJECTS_AT_A_TIME {
             cursor.next_part();
         }
         Ok(objects)
@@ -215,13 +214,15 @@ impl Snapshot {
 }
 
 impl Transaction {
-    /// Adds the objects that a revision needs. Those that an earlier one brought are only noted.
+    /// Adds the objects that a revision needs. Those that an earlier one brought are only noted; the
+    /// others are named in the answer.
     pub(crate) async fn add_objects(
         &mut self,
         client: ClientId,
         revision: RevisionNumber,
         objects: &[GitObject],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<ObjectId>, StoreError> {
+        let mut added = Vec::new();
         for object in objects {
             sqlx::query(
                 "INSERT INTO git_objects (client_id, oid, kind, entry) VALUES ($1, $2, $3, $4) \
@@ -235,19 +236,25 @@ impl Transaction {
             .await?;
             // Added again after a time without it counts as added: a shallow clone from in between
             // does not have it. Two equal files in a tree are one object.
-            sqlx::query(
+            let row = sqlx::query(
                 "INSERT INTO revision_objects (client_id, revision, oid, added) \
                  SELECT $1, $2, $3, CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM revision_objects \
-                 WHERE client_id = $1 AND revision = $4 AND oid = $3 ON CONFLICT DO NOTHING",
+                 WHERE client_id = $1 AND revision = $4 AND oid = $3 ON CONFLICT DO NOTHING \
+                 RETURNING added",
             )
             .bind(client.to_string())
             .bind(revision_column(revision))
             .bind(object.id.as_str())
             .bind(revision_column(revision) - 1)
-            .execute(self.connection())
+            .fetch_optional(self.connection())
             .await?;
+            if let Some(row) = row
+                && Columns::of("revision_objects", &row).integer("added")? == 1
+            {
+                added.push(object.id.clone());
+            }
         }
-        Ok(())
+        Ok(added)
     }
 }
 
@@ -267,12 +274,13 @@ impl GitObjectKind {
 const NO_REVISION: i64 = 0;
 /// As many as a query has places for.
 const COMMITS_AT_A_TIME: usize = 16;
-/// Bounds what the database gives before its bytes are counted.
-const OBJECTS_AT_A_TIME: i64 = 64;
+/// Bounds what the database gives before its bytes are counted. The queries below have it in their
+/// text: SQLite compiles a query anew whenever another value is bound to its limit.
+const OBJECTS_AT_A_TIME: usize = 64;
 
 const READ_COMPLETE: &str = "SELECT r.revision, r.oid, o.kind, o.entry FROM revision_objects r \
      JOIN git_objects o ON o.client_id = r.client_id AND o.oid = r.oid \
-     WHERE r.client_id = $1 AND r.revision = $2 AND r.oid > $3 ORDER BY r.oid LIMIT $4";
+     WHERE r.client_id = $1 AND r.revision = $2 AND r.oid > $3 ORDER BY r.oid LIMIT 64";
 
 /// What the revisions up to $3 have added, after what was read before. An object that was added, taken
 /// away and added again counts at the first time only, and not at all when the complete revision $6 has
@@ -291,7 +299,7 @@ const READ_ADDED: &str = concat!(
     "SELECT r.revision, r.oid, o.kind, o.entry FROM revision_objects r \
      JOIN git_objects o ON o.client_id = r.client_id AND o.oid = r.oid WHERE ",
     added!(),
-    " ORDER BY r.revision, r.oid LIMIT $7"
+    " ORDER BY r.revision, r.oid LIMIT 64"
 );
 
 fn git_object(row: &Columns<'_>) -> Result<GitObject, StoreError> {

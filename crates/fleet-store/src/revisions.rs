@@ -10,6 +10,7 @@ use fleet_domain::ids::{
 
 use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{from_json, to_json};
+use crate::recent::Published;
 use crate::{DeploymentEntry, Event, GitObject, Snapshot, StoreError, Transaction};
 
 /// One revision, without the documents that it names.
@@ -200,7 +201,9 @@ impl Transaction {
             .execute(self.connection())
             .await?;
         }
-        self.add_objects(client, new.revision.number, &new.objects).await?;
+        let Revision { number, commit, .. } = &new.revision;
+        let added = self.add_objects(client, *number, &new.objects).await?;
+        self.publishes(client, Published::new(*number, commit, &new.objects, &added));
         self.settle_orders(client, new.revision.number).await?;
         self.note_published(client, new).await
     }
@@ -226,7 +229,6 @@ impl Transaction {
         .bind(revision.signer.as_deref())
         .execute(self.connection())
         .await?;
-        self.changes_repository_of(client);
         Ok(())
     }
 

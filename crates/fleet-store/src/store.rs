@@ -17,6 +17,7 @@ use fleet_domain::ids::ClientId;
 
 use crate::StoreError;
 use crate::known::{Changes, Known};
+use crate::recent::{Published, Recent};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -26,6 +27,7 @@ pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
     known: Arc<Known>,
+    recent: Arc<Recent>,
 }
 
 /// How a store uses its database.
@@ -87,7 +89,7 @@ impl Store {
         MIGRATIONS.run(&writer).await.map_err(|cause| OpenError::Migrate(cause.into()))?;
         let readers =
             pool(&READER, options.patience, options.readers.max(1)).connect_lazy_with(database);
-        Ok(Self { readers, writer, known: Arc::default() })
+        Ok(Self { readers, writer, known: Arc::default(), recent: Arc::default() })
     }
 
     /// The fleet as it is now, whatever is written meanwhile.
@@ -101,11 +103,16 @@ impl Store {
         // when another process has written since.
         let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let changes = Changes::none(Arc::clone(&self.known));
-        Ok(Transaction { snapshot: Snapshot { inner }, changes })
+        let recent = Arc::clone(&self.recent);
+        Ok(Transaction { snapshot: Snapshot { inner }, changes, published: Vec::new(), recent })
     }
 
     pub(crate) fn known(&self) -> &Known {
         &self.known
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// Waits for the connections that are in use, then closes all.
@@ -134,21 +141,32 @@ impl Snapshot {
 pub struct Transaction {
     snapshot: Snapshot,
     changes: Changes,
+    published: Vec<(ClientId, Published)>,
+    recent: Arc<Recent>,
 }
 
 impl Transaction {
     /// Makes the change durable, all of it at once.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { snapshot, mut changes } = self;
+        let Self { snapshot, mut changes, published, recent } = self;
         changes.commit_begins();
         snapshot.inner.commit().await?;
         changes.commit_is_done();
+        for (client, revision) in &published {
+            recent.published(*client, revision);
+        }
         Ok(())
     }
 
-    /// Notes that a client's standing or its newest revision is another one after this transaction.
+    /// Notes that a client's standing is another one after this transaction.
     pub(crate) fn changes_repository_of(&mut self, client: ClientId) {
         self.changes.note(client);
+    }
+
+    /// Notes that a client's newest revision is this one after this transaction.
+    pub(crate) fn publishes(&mut self, client: ClientId, revision: Published) {
+        self.changes.note(client);
+        self.published.push((client, revision));
     }
 }
 

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::accepted::{self, Acceptance, Accepted, Fetched};
 use crate::clock::{self, Clock};
 use crate::config::{ComposeConfig, Config};
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError, Patience};
 use crate::gate::{Gate, Why};
 use crate::identity::{Certificate, Identity, IdentityFiles};
 use crate::journal::Journal;
@@ -42,7 +42,6 @@ use self::contact::Contact;
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// The longest sleep without any: the clock may be set meanwhile, so that the owner's hours begin.
 const LONGEST_IDLE_SLEEP: Duration = Duration::from_secs(5 * 60);
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// What ends a wait of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +104,15 @@ impl<'a> Agent<'a> {
         let Parts { config, state, gate, clock, .. } = parts;
         let (capabilities, capabilities_json) = capabilities_of(&config)?;
         let Identity { key, certificate } = parts.identity;
-        let link = FleetManager::new(&config.server.url, &config.server.ca, key)?;
+        let machine = Arc::clone(&clock);
+        let link = FleetManager::with(
+            &config.server.url,
+            &config.server.ca,
+            key,
+            Arc::new(move || machine.now_ms()),
+            Patience::default(),
+        )?;
+        link.recall_time(&state);
         let contact = Contact {
             onboarded: Onboarded::load(&state, link.origin())?,
             link: link.behind(Arc::clone(&gate)),
@@ -116,6 +123,7 @@ impl<'a> Agent<'a> {
             clock: Arc::clone(&clock),
             rate: config.polling,
             pace: Pace::default(),
+            is_open: true,
             because: Because::Nothing,
             due: 0,
             was_kept: false,
@@ -191,6 +199,7 @@ impl<'a> Agent<'a> {
         }
         let worked = self.work();
         self.contact.deliver(self.revision(), Duration::ZERO);
+        self.contact.end_well();
         if in_contact {
             self.gate.contact_is_over();
         }
@@ -209,7 +218,9 @@ impl<'a> Agent<'a> {
             self.take_over_identity();
             self.contact.announce(true, Duration::ZERO, self.revision());
             let outcome = self.talk();
-            self.contact.note_outcome(outcome);
+            self.contact.note_outcome(outcome.as_ref().copied());
+            // First of all: what is fetched for the work to come may close the way.
+            self.contact.deliver(self.revision(), self.config.compose.timeout);
             true
         }
     }
@@ -277,7 +288,8 @@ impl<'a> Agent<'a> {
             Ok(Acceptance::Unchanged) => contact.security_events.end(&contact.state),
             Ok(Acceptance::Accepted(accepted)) => {
                 tracing::info!(revision = accepted.manifest_version, "accepted a desired state");
-                let tidied = accepted::tidy(&accepted, &contact.state);
+                let tidied = accepted::tidy(&accepted, &contact.state)
+                    .and_then(|()| contact.link.keep_time(&contact.state));
                 self.accepted = Some(accepted);
                 tidied.and_then(|()| contact.security_events.end(&contact.state))
             }
@@ -302,7 +314,7 @@ impl<'a> Agent<'a> {
         }
         let body = Some(self.capabilities_json.as_bytes());
         let path = client.path("/capabilities");
-        self.contact.link.send("PUT", &path, &client.client_id, &[JSON], body)?;
+        self.contact.link.send(Ask::Capabilities, &path, &client.client_id, &[], body)?;
         tracing::info!("reported the capabilities");
         self.contact.keep(Onboarded { reported_capabilities: Some(digest), ..client });
         Ok(())

@@ -1,79 +1,88 @@
 //! The way to the fleet manager: HTTPS with one pinned root, every request signed, every answer
-//! bounded, and no redirect followed.
+//! bounded in size and time, and no redirect followed.
 
-use std::cell::Cell;
+mod answer;
+mod ask;
+mod failure;
+mod retry_after;
+mod times;
+mod tls;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http_signature::{Message, SigningKey};
-use margo_contract::problem::Problem;
-use ureq::http::{HeaderMap, Method, Request};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+use rustls::RootCertStore;
+use ureq::http::{HeaderValue, Request};
+use ureq::tls::PemItem;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
 use crate::announcement;
 use crate::clock;
 use crate::gate::{Gate, Permit, Why};
 use crate::schedule::Purpose;
+use crate::skew::{KnownTime, http_date};
+use crate::state_dir::{StateDir, StateError};
 
-/// The largest answer of the API, in bytes.
-const LARGEST_ANSWER: u64 = 16 << 20;
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_secs(60);
+use self::answer::Arrived;
+pub(crate) use self::answer::{Answer, Incoming};
+pub(crate) use self::ask::{Ask, Patience};
+pub(crate) use self::failure::LinkError;
+pub(crate) use self::times::MachineClock;
+use self::times::Times;
+
+/// The longest header of an answer, in bytes.
+const LARGEST_HEADER: usize = 64 << 10;
 
 /// Speaks to one fleet manager.
 #[derive(Debug)]
 pub(crate) struct FleetManager {
-    agent: ureq::Agent,
+    caller: Caller,
     origin: String,
     key: SigningKey,
-    // Seconds by which the server's clock is ahead of ours.
-    skew: Cell<i64>,
+}
+
+/// What sends requests, signed or not: connections, patience, the time, and the gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    agent: ureq::Agent,
+    patience: Patience,
+    times: Arc<Times>,
     /// What each request of the running client has to pass; a command of its owner passes none.
     gate: Option<Arc<Gate>>,
 }
 
-/// What the fleet manager answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-/// Why there is no good answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
-    #[error("the fleet manager cannot be reached")]
-    Unreachable(#[source] Box<ureq::Error>),
-    #[error("the fleet manager answers {status}: {detail}")]
-    Refused { status: u16, detail: String, retry_after: Option<Duration> },
-    #[error("the fleet manager's answer makes no sense: {0}")]
-    Nonsense(String),
-    #[error("nothing is said now: {0}")]
-    Quiet(Why),
-}
-
 impl FleetManager {
+    /// For the fleet manager at `origin`; `ca` is the PEM file of the only root that is trusted.
     pub(crate) fn new(origin: &str, ca: &Path, key: SigningKey) -> Result<Self> {
-        let agent = agent(ca)?;
-        Ok(Self { agent, origin: origin.to_owned(), key, skew: Cell::new(0), gate: None })
+        Self::with(origin, ca, key, Arc::new(clock::now_ms), Patience::default())
+    }
+
+    /// As [`FleetManager::new`], by another clock and with other patience.
+    pub(crate) fn with(
+        origin: &str,
+        ca: &Path,
+        key: SigningKey,
+        machine: MachineClock,
+        patience: Patience,
+    ) -> Result<Self> {
+        let times = Arc::new(Times::new(machine));
+        let agent = agent(roots(ca)?, &patience, Arc::clone(&times))?;
+        let caller = Caller { agent, patience, times, gate: None };
+        Ok(Self { caller, origin: origin.to_owned(), key })
     }
 
     /// Lets each request pass a gate from now on.
-    pub(crate) fn behind(self, gate: Arc<Gate>) -> Self {
-        Self { gate: Some(gate), ..self }
-    }
-
-    /// The gate, for whoever speaks another protocol to the same server.
-    pub(crate) fn gate(&self) -> Option<&Arc<Gate>> {
-        self.gate.as_ref()
+    pub(crate) fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.caller.gate = Some(gate);
+        self
     }
 
     /// Why nothing is to be said now, if so.
     pub(crate) fn is_quiet(&self) -> Option<Why> {
-        self.gate.as_ref()?.shut(Purpose::Talk).map(|it| it.why)
+        self.caller.gate.as_ref()?.shut(Purpose::Talk).map(|it| it.why)
     }
 
     /// Signs with another key from now on.
@@ -81,172 +90,218 @@ impl FleetManager {
         self.key = key;
     }
 
-    /// Seconds by which the server's clock is ahead of ours, as far as it has answered.
-    pub(crate) fn skew_seconds(&self) -> i64 {
-        self.skew.get()
-    }
-
-    fn permit(&self, method: &str, path: &str) -> Result<Option<Permit<'_>>, LinkError> {
-        let request = format!("{method} {path}");
-        self.gate.as_ref().map(|it| it.permit(&request)).transpose().map_err(LinkError::Quiet)
-    }
-
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
     /// For whoever speaks another protocol to the same server.
-    pub(crate) fn agent(&self) -> &ureq::Agent {
-        &self.agent
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The fleet manager's time when the machine's clock says `now_ms`.
+    pub(crate) fn server_time(&self, now_ms: i64) -> i64 {
+        self.caller.times.server_time(now_ms)
+    }
+
+    /// Takes up the newest time that was known before a restart.
+    pub(crate) fn recall_time(&self, state: &StateDir) {
+        let kept = KnownTime::load(state);
+        self.caller.times.recall(kept);
+    }
+
+    /// Keeps the newest known time over a restart.
+    pub(crate) fn keep_time(&self, state: &StateDir) -> Result<(), StateError> {
+        self.caller.times.known_time().save(state)
     }
 
     /// Sends a signed request and gives a successful answer, or 304.
     pub(crate) fn send(
         &self,
-        method: &str,
+        ask: Ask,
         path: &str,
         keyid: &str,
         headers: &[(&str, &str)],
         body: Option<&[u8]>,
     ) -> Result<Answer, LinkError> {
-        self.send_bounded(method, path, keyid, headers, body, LARGEST_ANSWER)
+        self.open(ask, path, keyid, headers, body)?.read()
     }
 
-    /// As [`FleetManager::send`], for an answer of another size.
-    pub(crate) fn send_bounded(
+    /// As [`FleetManager::send`], for an answer that is read piece by piece.
+    pub(crate) fn open(
         &self,
-        method: &str,
+        ask: Ask,
         path: &str,
         keyid: &str,
         headers: &[(&str, &str)],
         body: Option<&[u8]>,
-        largest: u64,
-    ) -> Result<Answer, LinkError> {
-        let _permit = self.permit(method, path)?;
+    ) -> Result<Incoming, LinkError> {
+        let attempt = || {
+            let request = self.signed(ask, path, keyid, headers, body)?;
+            self.caller.exchange(ask, request, body)
+        };
+        let before = self.server_time(0);
+        let answer = attempt()?;
+        // The signature was made by a wrong clock, which is known now: a right one is another request.
+        let answer = match answer.status() {
+            401 if self.server_time(0) != before => attempt()?,
+            _ => answer,
+        };
+        Incoming::of(ask, answer, self.caller.times.server_now())
+    }
+
+    /// Opens a file on another https server that the pinned root vouches for, unsigned.
+    pub(crate) fn open_elsewhere(&self, url: &str) -> Result<Incoming, LinkError> {
+        let request = Request::get(url).body(()).map_err(malformed)?;
+        let answer = self.caller.run(Ask::Package, request, None)?;
+        Incoming::of(Ask::Package, answer, self.caller.times.server_now())
+    }
+
+    fn signed(
+        &self,
+        ask: Ask,
+        path: &str,
+        keyid: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<Request<()>, LinkError> {
         let target_uri = format!("{}{path}", self.origin);
-        let created = (clock::now_ms() / 1000 + self.skew.get()).max(0).unsigned_abs();
-        let message = Message { method, target_uri: &target_uri, body };
+        let now = self.caller.times.server_now();
+        let created = u64::try_from(now / 1_000).unwrap_or_default();
+        let message = Message { method: ask.method(), target_uri: &target_uri, body };
         let signature = http_signature::sign(&self.key, &message, created, keyid)
             .map_err(|error| LinkError::Nonsense(error.to_string()))?;
-
-        let verb = Method::from_bytes(method.as_bytes())
-            .map_err(|error| LinkError::Nonsense(error.to_string()))?;
-        let mut request = Request::builder().method(verb).uri(&target_uri);
+        let mut request = Request::builder().method(ask.method()).uri(&target_uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        if let Some(value) = self.gate.as_ref().and_then(|it| it.announcement()) {
-            request = request.header(announcement::HEADER, value);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
         }
         if let Some(digest) = signature.content_digest {
             request = request.header("content-digest", digest);
         }
-        request = request
+        request
             .header("signature-input", signature.signature_input)
-            .header("signature", signature.signature);
-        let malformed = |error: ureq::http::Error| LinkError::Nonsense(error.to_string());
+            .header("signature", signature.signature)
+            .body(())
+            .map_err(malformed)
+    }
+}
+
+impl Caller {
+    /// Sends a request of Git's protocol to the fleet manager and opens its successful answer. Headers
+    /// are lines.
+    pub(crate) fn git(
+        &self,
+        ask: Ask,
+        url: &str,
+        headers: &[String],
+        authorization: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Incoming, LinkError> {
+        let mut request = Request::builder().method(ask.method()).uri(url);
+        for (name, value) in headers.iter().filter_map(|it| it.split_once(':')) {
+            request = request.header(name.trim(), value.trim());
+        }
+        let request = request.header("authorization", authorization).body(()).map_err(malformed)?;
+        let answer = self.exchange(ask, request, body)?;
+        Incoming::of(ask, answer, self.times.server_now())
+    }
+
+    /// Sends a request to the fleet manager, and learns the time from its answer, whatever that is.
+    fn exchange(
+        &self,
+        ask: Ask,
+        mut request: Request<()>,
+        body: Option<&[u8]>,
+    ) -> Result<Arrived, LinkError> {
+        let announced = self.gate.as_ref().and_then(|it| it.announcement());
+        if let Some(value) = announced.and_then(|it| HeaderValue::try_from(it).ok()) {
+            request.headers_mut().insert(announcement::HEADER, value);
+        }
+        let sent_ms = self.times.machine_now();
+        let answer = self.run(ask, request, body)?;
+        if let Some(date_ms) = answer.header("date").and_then(http_date) {
+            self.times.hear(sent_ms, date_ms);
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request if it is a time for it.
+    fn run(
+        &self,
+        ask: Ask,
+        request: Request<()>,
+        body: Option<&[u8]>,
+    ) -> Result<Arrived, LinkError> {
+        let named = || format!("{} {}", request.method(), request.uri());
+        let permit = self.gate.as_ref().map(|it| it.permit(&named())).transpose()?;
+        self.run_with(permit, ask, request, body)
+    }
+
+    fn run_with(
+        &self,
+        permit: Option<Permit>,
+        ask: Ask,
+        request: Request<()>,
+        body: Option<&[u8]>,
+    ) -> Result<Arrived, LinkError> {
+        let whole = Some(ask.patience(&self.patience));
         let answer = match body {
-            Some(body) => self.agent.run(request.body(body).map_err(malformed)?),
-            None => self.agent.run(request.body(()).map_err(malformed)?),
+            Some(body) => {
+                let request = self.agent.configure_request(request.map(|()| body));
+                self.agent.run(request.timeout_global(whole).build())
+            }
+            None => {
+                let request = self.agent.configure_request(request);
+                self.agent.run(request.timeout_global(whole).build())
+            }
         };
-        let answer = answer.map_err(|error| LinkError::Unreachable(Box::new(error)))?;
-        let (parts, mut body) = answer.into_parts();
-        self.measure_skew(&parts.headers);
-        let body = body
-            .with_config()
-            .limit(largest)
-            .read_to_vec()
-            .map_err(|error| LinkError::Unreachable(Box::new(error)))?;
-        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body };
-        match answer.status {
-            200..=299 | 304 => Ok(answer),
-            _ => Err(answer.refusal()),
-        }
-    }
-
-    /// Fetches a file from another https server that the pinned root vouches for, unsigned.
-    pub(crate) fn download(&self, url: &str, largest: u64) -> Result<Vec<u8>, LinkError> {
-        let _permit = self.permit("GET", url)?;
-        let unreachable = |error| LinkError::Unreachable(Box::new(error));
-        let answer = self.agent.get(url).call().map_err(unreachable)?;
-        let status = answer.status().as_u16();
-        if status != 200 {
-            let detail = format!("for {url}");
-            return Err(LinkError::Refused { status, detail, retry_after: None });
-        }
-        let body = answer.into_body().into_with_config().limit(largest).read_to_vec();
-        body.map_err(unreachable)
-    }
-
-    /// Devices' clocks are often wrong; signatures are made by the server's time.
-    fn measure_skew(&self, headers: &HeaderMap) {
-        let date = headers.get("date").and_then(|it| it.to_str().ok());
-        let Some(server) = date.and_then(|it| jiff::fmt::rfc2822::parse(it).ok()) else { return };
-        let skew = server.timestamp().as_second() - clock::now_ms() / 1000;
-        if (skew - self.skew.get()).abs() > 5 {
-            tracing::info!(
-                seconds = skew,
-                "the server's clock differs from ours; signing by its time"
-            );
-            self.skew.set(skew);
-        }
+        Ok(Arrived { answer: answer?, permit })
     }
 }
 
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    fn refusal(&self) -> LinkError {
-        let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
-        let detail = problem.detail.or(problem.message).unwrap_or(problem.title);
-        let seconds = self.header("retry-after").and_then(|it| it.trim().parse().ok());
-        LinkError::Refused {
-            status: self.status,
-            detail: detail.chars().filter(|it| !it.is_control()).take(500).collect(),
-            retry_after: seconds.map(Duration::from_secs),
-        }
-    }
+fn malformed(error: ureq::http::Error) -> LinkError {
+    ureq::Error::from(error).into()
 }
 
-impl LinkError {
-    /// How long the server asked to be left alone.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { retry_after, .. } => *retry_after,
-            Self::Unreachable(_) | Self::Nonsense(_) | Self::Quiet(_) => None,
-        }
-    }
-}
-
-fn agent(ca: &Path) -> Result<ureq::Agent> {
+fn roots(ca: &Path) -> Result<RootCertStore> {
     let pem = std::fs::read(ca)
         .with_context(|| format!("reading the root certificate {}", ca.display()))?;
-    let mut roots: Vec<Certificate<'static>> = Vec::new();
+    let mut roots = RootCertStore::empty();
     for item in ureq::tls::parse_pem(&pem) {
-        let item =
-            item.with_context(|| format!("reading the root certificate {}", ca.display()))?;
-        if let PemItem::Certificate(certificate) = item {
-            roots.push(certificate);
+        let reading = || format!("reading the root certificate {}", ca.display());
+        if let PemItem::Certificate(root) = item.with_context(reading)? {
+            roots.add(root.der().to_vec().into()).with_context(reading)?;
         }
     }
     if roots.is_empty() {
         bail!("{} has no certificate in PEM", ca.display());
     }
-    let tls = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::from(roots.into_iter()))
-        .build();
+    Ok(roots)
+}
+
+fn agent(roots: RootCertStore, patience: &Patience, times: Arc<Times>) -> Result<ureq::Agent> {
     let config = ureq::Agent::config_builder()
-        .tls_config(tls)
+        .https_only(true)
         .http_status_as_error(false)
         .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(LARGEST_HEADER)
         .proxy(None)
         .user_agent(concat!("gantry-device/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(CONNECT_PATIENCE))
-        .timeout_global(Some(PATIENCE))
+        .timeout_resolve(Some(patience.connect))
+        .timeout_connect(Some(patience.connect))
+        .timeout_recv_response(Some(patience.first_byte))
+        .timeout_per_read(Some(patience.between_bytes))
+        .timeout_per_write(Some(patience.between_bytes))
+        .timeout_global(Some(patience.whole))
         .build();
-    Ok(config.into())
+    let tls = tls::Tls::new(roots, times).context("preparing TLS")?;
+    let connector = ().chain(TcpConnector::default()).chain(tls);
+    Ok(ureq::Agent::with_parts(config, connector, DefaultResolver::default()))
 }
+
+#[cfg(test)]
+mod tests;

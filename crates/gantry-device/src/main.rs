@@ -25,6 +25,7 @@ mod report;
 mod running;
 mod schedule;
 mod security_event;
+mod skew;
 mod source;
 mod state_dir;
 mod status;
@@ -190,6 +191,7 @@ fn connect(config: &Config) -> Result<(FleetManager, Onboarded)> {
     };
     let identity = Identity::open_or_make(&state, &config.device.id)?;
     let link = FleetManager::new(&config.server.url, &config.server.ca, identity.key)?;
+    link.recall_time(&state);
     Ok((link, client))
 }
 

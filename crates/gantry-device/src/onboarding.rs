@@ -3,13 +3,12 @@
 use margo_contract::onboarding::OnboardingRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::identity::Certificate;
 use crate::state_dir::{StateDir, StateError};
 
 const FILE: &str = "onboarded.json";
 const PATH: &str = "/api/v1/onboarding";
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Who the fleet manager says we are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +49,8 @@ impl Onboarded {
 pub(crate) fn ask(link: &FleetManager, certificate: &Certificate) -> Result<Onboarded, LinkError> {
     let request = OnboardingRequest { certificate_der: certificate.der.clone() };
     let body = request.to_json().to_string();
-    let answer =
-        link.send("POST", PATH, &certificate.fingerprint(), &[JSON], Some(body.as_bytes()))?;
+    let keyid = certificate.fingerprint();
+    let answer = link.send(Ask::Onboarding, PATH, &keyid, &[], Some(body.as_bytes()))?;
     let OnboardingAnswer { client_id } = serde_json::from_slice(&answer.body)
         .map_err(|error| LinkError::Nonsense(format!("onboarding: {error}")))?;
     // It becomes a part of paths.

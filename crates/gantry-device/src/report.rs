@@ -3,13 +3,14 @@
 use margo_contract::deployment_status::{ComponentStatus, DeploymentStatus, Status, StatusError};
 use uuid::Uuid;
 
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::journal::{Entry, Journal};
 use crate::onboarding::Onboarded;
 use crate::running::Deployment;
 use crate::state_dir::{StateDir, StateError};
 
-const JSON: (&str, &str) = ("content-type", "application/json");
+/// No more reports than this are sent in one turn of the loop, which has other things to do as well.
+const MOST_AT_ONCE: usize = 100;
 /// Ours; servers of another make ignore it (contract §7.4, §16.3).
 const ADOPTED: &str = "gantry-adopted-manifest-version";
 
@@ -48,22 +49,34 @@ pub(crate) fn entry(id: Uuid, deployment: &Deployment) -> Entry {
         },
         components: components.collect(),
     };
-    Entry { deployment: id, adopted: deployment.adopted, status: status.to_json() }
+    Entry {
+        deployment: id,
+        adopted: deployment.adopted,
+        state: deployment.overall().name().to_owned(),
+        document: status.to_json().to_string(),
+    }
 }
 
-/// Delivers the journal. An entry is struck out once the fleet manager took it, or refused it for good.
+/// Delivers the oldest entries of the journal, in order; the rest is for the next time, so that a year
+/// is not told in one breath. An entry is struck out once the fleet manager took it, or refused it for good.
 pub(crate) fn deliver(
     journal: &mut Journal,
     link: &FleetManager,
     client: &Onboarded,
     state: &StateDir,
 ) -> Result<(), ReportError> {
-    while let Some(entry) = journal.oldest() {
+    for _ in 0..MOST_AT_ONCE {
+        let Some(entry) = journal.oldest() else { break };
         let path = client.path(&format!("/deployments/{}/status", entry.deployment));
-        let body = entry.status.to_string();
         let adopted = entry.adopted.to_string();
-        let headers = [JSON, (ADOPTED, adopted.as_str())];
-        match link.send("POST", &path, &client.client_id, &headers, Some(body.as_bytes())) {
+        let headers = [(ADOPTED, adopted.as_str())];
+        match link.send(
+            Ask::Report,
+            &path,
+            &client.client_id,
+            &headers,
+            Some(entry.document.as_bytes()),
+        ) {
             Ok(_) => {}
             // It will never be taken: what follows must not wait for it.
             Err(LinkError::Refused {
@@ -78,4 +91,130 @@ pub(crate) fn deliver(
         journal.strike_out(state)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http_signature::SigningKey;
+    use testkit::certificates::{ALWAYS, Authority};
+    use testkit::meddler::{Meddler, Part, say};
+
+    use super::*;
+
+    struct Stage {
+        _folder: tempfile::TempDir,
+        meddler: Meddler,
+        link: FleetManager,
+        client: Onboarded,
+        state: StateDir,
+        journal: Journal,
+    }
+
+    impl Stage {
+        /// A journal with this many transitions and a fleet manager that is not yet there.
+        fn with(transitions: usize) -> Self {
+            let folder = tempfile::tempdir().expect("a temporary directory can be made");
+            let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
+            let authority = Authority::new();
+            let ca = folder.path().join("ca.pem");
+            std::fs::write(&ca, authority.pem()).expect("writable");
+            let meddler = Meddler::start(0, authority.server("localhost", ALWAYS), None);
+            let pair = rcgen::KeyPair::generate().expect("a key can be made");
+            let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a good key");
+            let server = format!("https://localhost:{}", meddler.port());
+            let link = FleetManager::new(&server, &ca, key).expect("a client");
+            let client =
+                Onboarded { client_id: "me".to_owned(), server, reported_capabilities: None };
+            let mut journal = Journal::load(&state).expect("an empty journal");
+            for number in 0..transitions {
+                let entry = Entry {
+                    deployment: Uuid::nil(),
+                    adopted: 1,
+                    state: "installing".to_owned(),
+                    document: number.to_string(),
+                };
+                journal.append(entry, &state).expect("writable");
+            }
+            Self { _folder: folder, meddler, link, client, state, journal }
+        }
+
+        fn deliver(&mut self) -> Result<(), ReportError> {
+            deliver(&mut self.journal, &self.link, &self.client, &self.state)
+        }
+
+        fn heard(&self) -> Vec<usize> {
+            let asked = self.meddler.asked();
+            let bodies = asked.iter().map(|it| String::from_utf8_lossy(&it.body).into_owned());
+            bodies.map(|it| it.parse().expect("the report of this test")).collect()
+        }
+    }
+
+    #[test]
+    fn reports_go_out_in_order_and_not_all_in_one_breath() {
+        let mut stage = Stage::with(MOST_AT_ONCE + 7);
+        stage.meddler.play(|_| Part::Say(say(200, &[], b"")));
+        stage.deliver().expect("they are taken");
+        assert_eq!(stage.heard(), (0..MOST_AT_ONCE).collect::<Vec<_>>());
+        stage.deliver().expect("they are taken");
+        assert_eq!(stage.heard(), (0..MOST_AT_ONCE + 7).collect::<Vec<_>>());
+        stage.deliver().expect("there is nothing to tell");
+        assert_eq!(stage.journal.len(), 0);
+        assert_eq!(stage.meddler.asked().len(), MOST_AT_ONCE + 7);
+    }
+
+    // margo(§11.3).
+    #[test]
+    fn a_server_that_has_had_enough_is_obeyed_in_the_middle() {
+        let mut stage = Stage::with(5);
+        let left = Arc::new(AtomicUsize::new(2));
+        stage.meddler.play(move |_| match left.fetch_sub(1, Ordering::Relaxed) {
+            1.. => Part::Say(say(200, &[], b"")),
+            0 => Part::Say(say(429, &[("retry-after", "90")], b"")),
+        });
+        let Err(ReportError::Link(error)) = stage.deliver() else { panic!("it was refused") };
+        assert_eq!(error.retry_after().map(|it| it.as_secs()), Some(90));
+        assert_eq!(stage.heard(), [0, 1, 2], "nothing more was asked");
+        assert_eq!(stage.journal.len(), 3, "what was not taken is still there");
+        stage.meddler.play(|_| Part::Say(say(200, &[], b"")));
+        stage.deliver().expect("they are taken");
+        assert_eq!(stage.heard(), [0, 1, 2, 2, 3, 4]);
+    }
+
+    #[test]
+    fn only_the_fleet_managers_own_word_strikes_a_report_out() {
+        let mut stage = Stage::with(2);
+        for answer in [
+            say(200, &[("content-type", "text/html")], b"<html>log in</html>"),
+            say(302, &[("location", "https://login.example/")], b""),
+            say(500, &[], b""),
+            b"HTTP/1.1 2".to_vec(),
+        ] {
+            stage.meddler.play(move |_| Part::Say(answer.clone()));
+            stage.deliver().expect_err("nobody took it");
+            assert_eq!(stage.journal.len(), 2);
+        }
+        // It will never be taken, and what follows must not wait for it.
+        stage
+            .meddler
+            .play(|asked| Part::Say(say(if asked.body == b"0" { 422 } else { 200 }, &[], b"{}")));
+        stage.deliver().expect("the way is open");
+        assert_eq!(stage.journal.len(), 0);
+    }
+
+    #[test]
+    fn a_report_whose_taking_was_forgotten_is_sent_again_as_it_was() {
+        let mut stage = Stage::with(2);
+        let before = std::fs::read(stage.state.join("journal.log")).expect("readable");
+        stage.meddler.play(|_| Part::Say(say(200, &[], b"")));
+        stage.deliver().expect("they are taken");
+        // A power cut took back what was written after the reports.
+        std::fs::write(stage.state.join("journal.log"), before).expect("writable");
+        stage.journal = Journal::load(&stage.state).expect("readable");
+        stage.deliver().expect("they are taken");
+        assert_eq!(stage.heard(), [0, 1, 0, 1]);
+        assert_eq!(Journal::load(&stage.state).expect("readable").len(), 0);
+    }
 }

@@ -5,12 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::clock;
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::onboarding::Onboarded;
 use crate::state_dir::{StateDir, StateError};
 
 const FILE: &str = "security-event.json";
-const JSON: (&str, &str) = ("content-type", "application/json");
 /// The longest text of an event, in characters.
 const LONGEST: usize = 1_000;
 
@@ -86,7 +85,8 @@ impl SecurityEvents {
         let Some(event) = self.newest.clone().filter(|it| !it.told) else { return Ok(()) };
         let body = json!({"at": event.at, "what": event.what}).to_string();
         let path = client.path("/security-events");
-        match link.send("POST", &path, &client.client_id, &[JSON], Some(body.as_bytes())) {
+        let body = Some(body.as_bytes());
+        match link.send(Ask::SecurityEvent, &path, &client.client_id, &[], body) {
             Ok(_) | Err(LinkError::Refused { status: 400 | 404 | 405 | 422, .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -55,6 +55,12 @@ impl Source {
                 Err(GitError::Link(error @ LinkError::Refused { status: 401 | 403, .. })) => {
                     return Err(error.into());
                 }
+                // Who wants to be left alone is not asked by the other way.
+                Err(GitError::Link(error) | GitError::Fetch(error))
+                    if error.retry_after().is_some() =>
+                {
+                    return Err(error.into());
+                }
                 // What Git refuses must not come in by the other way.
                 Err(error) if error.is_refusal() => return Err(SourceError::Refused(error)),
                 // The other way is no way either.

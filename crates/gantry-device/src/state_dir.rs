@@ -92,29 +92,53 @@ impl StateDir {
         self.save_bytes(name, &bytes)
     }
 
-    /// Replaces a file: written beside it, synced, renamed over it, and the folder synced. What is there
-    /// already is not written again: flash wears out.
+    /// Replaces a file with these bytes. What is there already is not written again: flash wears out.
     pub(crate) fn save_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         if self.load_bytes(name).ok().flatten().as_deref() == Some(bytes) {
             return Ok(());
         }
+        let failed = |cause| StateError::Io { what: "write", path: self.join(name), cause };
+        self.save_pieces(name, |file| file.write_all(bytes).map_err(failed))
+    }
+
+    /// Replaces a file with what `write` writes: beside it, synced, renamed over it, and the folder
+    /// synced. When anything fails, the file is as it was and nothing lies beside it.
+    pub(crate) fn save_pieces<E: From<StateError>>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut File) -> Result<(), E>,
+    ) -> Result<(), E> {
         let path = self.join(name);
-        let folder = path.parent().unwrap_or(&self.path).to_owned();
         let temporary = path.with_extension("new");
-        let steps = || -> io::Result<()> {
-            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let failed = |cause| StateError::Io { what: "write", path: path.clone(), cause };
+        let steps = || -> Result<(), E> {
+            let folder = self.folder_of(&path).map_err(failed)?;
             let mut file = OpenOptions::new()
                 .create(true)
                 .write(true)
                 .truncate(true)
                 .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&folder)?.sync_all()
+                .open(&temporary)
+                .map_err(failed)?;
+            write(&mut file)?;
+            file.sync_all().map_err(failed)?;
+            fs::rename(&temporary, &path).map_err(failed)?;
+            Ok(sync(&folder).map_err(failed)?)
         };
-        steps().map_err(|cause| StateError::Io { what: "write", path: path.clone(), cause })
+        steps().inspect_err(|_| {
+            // What was written in vain must not take the room that is wanting.
+            let _ = fs::remove_file(&temporary);
+        })
+    }
+
+    /// The folder of a file; one that is made here is there after a power cut.
+    fn folder_of(&self, path: &Path) -> io::Result<PathBuf> {
+        let folder = path.parent().unwrap_or(&self.path).to_owned();
+        if !folder.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            sync(folder.parent().unwrap_or(&self.path))?;
+        }
+        Ok(folder)
     }
 
     /// Removes a file or a folder, if it is there.
@@ -149,6 +173,10 @@ impl StateDir {
     }
 }
 
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +191,36 @@ mod tests {
         state.remove("deep").expect("removable");
         state.remove("deep").expect("gone already");
         assert_eq!(state.load::<u64>("deep/number.json").expect("readable"), None);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_the_old_document_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = StateDir::open(folder.path()).expect("nobody else has it");
+        state.save("number.json", &7).expect("writable");
+        // Whatever is written there finds no room.
+        std::os::unix::fs::symlink("/dev/full", state.join("number.new")).expect("a link");
+        let error = state.save("number.json", &8).expect_err("no room");
+        let StateError::Io { cause, .. } = &error else { panic!("{error}") };
+        assert_eq!(cause.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(state.load::<u64>("number.json").expect("readable"), Some(7));
+        assert!(state.join("number.new").symlink_metadata().is_err());
+        state.save("number.json", &8).expect("there is room again");
+        assert_eq!(state.load::<u64>("number.json").expect("readable"), Some(8));
+    }
+
+    #[test]
+    fn what_fails_in_the_middle_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let state = StateDir::open(folder.path()).expect("nobody else has it");
+        state.save_bytes("few/bytes", b"old").expect("writable");
+        let failed = state.save_pieces("few/bytes", |file| {
+            file.write_all(b"ne").expect("there is room");
+            Err(StateError::InUse(PathBuf::new()))
+        });
+        assert!(matches!(failed, Err(StateError::InUse(_))));
+        assert_eq!(state.load_bytes("few/bytes").expect("readable").as_deref(), Some(&b"old"[..]));
+        assert_eq!(fs::read_dir(state.join("few")).expect("readable").count(), 1);
     }
 
     #[test]

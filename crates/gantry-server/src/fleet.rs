@@ -3,6 +3,7 @@
 
 mod applications;
 mod clients;
+mod contacts;
 mod deployments;
 mod desired_state;
 mod operators;
@@ -32,7 +33,8 @@ pub(crate) use repository_token::{Reader, RepositoryAccess};
 pub(crate) use rollback::{NewRollback, Rollback, RollbackError};
 pub(crate) use signers::RotateError;
 
-use clients::{GivenRevisions, RecentContacts};
+use clients::GivenRevisions;
+use contacts::UnwrittenContacts;
 use repository_token::TokenKey;
 
 /// The most items in any list that is given out.
@@ -51,7 +53,7 @@ struct Inner {
     options: FleetOptions,
     token_key: TokenKey,
     announced: Notify,
-    contacts: RecentContacts,
+    contacts: UnwrittenContacts,
     given: GivenRevisions,
 }
 
@@ -104,7 +106,7 @@ impl Fleet {
             options,
             token_key,
             announced: Notify::new(),
-            contacts: RecentContacts::default(),
+            contacts: UnwrittenContacts::default(),
             given: GivenRevisions::default(),
         };
         Ok(Self { inner: Arc::new(inner) })

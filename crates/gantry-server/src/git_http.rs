@@ -20,6 +20,7 @@ use git_serve::version::Version;
 use git_serve::{advertisement, pkt_line};
 use serde::Deserialize;
 
+use crate::announcement::announced;
 use crate::clock;
 use crate::extract::{Bytes, LARGEST_BODY, Path, Query};
 use crate::fleet::{Fetched, GitError, PackStream, Reader};
@@ -194,7 +195,8 @@ impl FromRequestParts<Server> for RepositoryReader {
         let (username, token) = basic_credentials(&parts.headers).ok_or_else(|| {
             challenge("Git needs the user name and token of the client's repository")
         })?;
-        let caller = server.fleet.git_caller(&username, &token, clock::now()).await;
+        let now = clock::now();
+        let caller = server.fleet.git_caller(&username, &token, now).await;
         let (caller, reader) = caller
             .map_err(|error| Problem::internal(&error))?
             .ok_or_else(|| challenge("the token is wrong or has expired"))?;
@@ -208,6 +210,13 @@ impl FromRequestParts<Server> for RepositoryReader {
             return Err(Problem::not_found("there is no such repository"));
         }
         tracing::Span::current().record("client", tracing::field::display(caller));
+        match reader {
+            Reader::Client => {
+                server.fleet.note_contact(caller, announced(&parts.headers, now), now);
+            }
+            // Whatever an operator sends, it does not come from the client.
+            Reader::Operator => {}
+        }
         Ok(Self { reader, client: caller })
     }
 }

@@ -16,6 +16,7 @@ use http_signature::{Received, SignatureError, Verified, VerifyingKey, Window};
 use margo_contract::onboarding::OnboardingRequest;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::announcement::announced;
 use crate::clock;
 use crate::extract::{self, LARGEST_BODY};
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
@@ -101,7 +102,8 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
     let client =
         client.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
     check_standing(client.standing)?;
-    server.fleet.note_contact(client.id, clock::now()).await;
+    let now = clock::now();
+    server.fleet.note_contact(client.id, announced(&parts.headers, now), now);
     tracing::Span::current().record("client", tracing::field::display(client.id));
     parts.extensions.insert(VerifiedClient { id: client.id });
     Ok(Request::from_parts(parts, Body::from(body)))

@@ -1,5 +1,6 @@
-//! Does what was put off: jobs that were written in the same transaction as the change that needs
-//! them. A job reads the state itself, so doing one twice or late does no harm.
+//! Does what was put off. Jobs were written in the same transaction as the change that needs them; a job
+//! reads the state itself, so doing one twice or late does no harm. Which clients were heard of is only
+//! remembered, and written down here from time to time.
 
 use std::time::Duration;
 
@@ -22,6 +23,17 @@ pub(crate) async fn run(fleet: Fleet) {
         tokio::select! {
             () = fleet.job_announced() => {}
             () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+/// Writes down for ever, at this interval, which clients were heard of.
+pub(crate) async fn write_contacts_down(fleet: Fleet, interval: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        if let Err(error) = fleet.write_contacts_down().await {
+            let error = problem::chain(&error);
+            tracing::error!(error, "cannot write down which clients were heard of");
         }
     }
 }

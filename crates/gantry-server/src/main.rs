@@ -1,6 +1,7 @@
 //! The Margo workload fleet manager, as a process: configuration, database, certificate, listener and
 //! jobs, from start to stop.
 
+mod announcement;
 mod clock;
 mod config;
 mod data_dir;
@@ -35,6 +36,8 @@ use crate::server::Server;
 use crate::tls::ServerCertificate;
 
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// A server that is killed forgets which clients were heard of in this time.
+const CONTACTS_INTERVAL: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -96,11 +99,18 @@ async fn run(config: Config) -> Result<()> {
         git_enabled: config.git.enabled,
     };
     let jobs = tokio::spawn(jobs::run(fleet.clone()));
+    let contacts = tokio::spawn(jobs::write_contacts_down(fleet.clone(), CONTACTS_INTERVAL));
     let renewal = tokio::spawn(keep_certificate_fresh(certificate));
     listener::serve(listener, tls, routes::router(server), asked_to_stop()?).await?;
     renewal.abort();
-    jobs.abort();
-    let _ = jobs.await;
+    for task in [jobs, contacts] {
+        task.abort();
+        let _ = task.await;
+    }
+    if let Err(error) = fleet.write_contacts_down().await {
+        let error = problem::chain(&error);
+        tracing::error!(error, "which clients were heard of last is not written down");
+    }
     fleet.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -76,7 +76,11 @@ pub(crate) struct Login {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClientCommand {
     /// List clients.
-    List,
+    List {
+        /// Only those that should have called and did not.
+        #[arg(long)]
+        overdue: bool,
+    },
     /// Show a client and its devices.
     Show {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.

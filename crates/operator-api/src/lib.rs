@@ -2,6 +2,7 @@
 //! the server answers and the command line reads. Times are RFC 3339 in UTC.
 
 mod change;
+mod contact;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use change::{ChangeKind, DeploymentChange, OrderRollback, ParameterChange, Rollback};
+pub use contact::{Contact, ContactStanding, Quiet};
 
 /// Where every path of this API begins.
 pub const BASE_PATH: &str = "/operator/v1";
@@ -53,8 +55,7 @@ pub struct Client {
     pub decided_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_contact: Option<String>,
+    pub contact: Contact,
     /// The newest revision of its desired state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,

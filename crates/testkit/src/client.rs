@@ -124,6 +124,11 @@ impl TestClient {
         self.send(&self.signed("GET", path, None, headers))
     }
 
+    /// Asks for its desired state, and says of itself what `contact` holds (`Gantry-Contact`).
+    pub fn announce(&self, contact: &str) -> Answer {
+        self.get(&self.path("/deployments"), &[("gantry-contact", contact)])
+    }
+
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(&self.signed("POST", path, Some(body.to_string().into_bytes()), &[JSON]))
     }

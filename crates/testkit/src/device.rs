@@ -91,6 +91,15 @@ impl TestDevice {
         self.program.take().expect("the client is running").kill();
     }
 
+    /// The most memory that the running client has ever held, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let id = self.program.as_ref().expect("the client is running").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it is running");
+        let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+        let kibibytes = peak.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes.expect("Linux tells it") * 1024
+    }
+
     /// Asks the client to stop and gives its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.program.take().expect("the client is running").stop()

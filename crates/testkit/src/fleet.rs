@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use tempfile::TempDir;
 
-use crate::client::TestClient;
+use crate::client::{self, TestClient};
 use crate::http::Http;
 use crate::operator::Operator;
 use crate::programs::{self, Running};
@@ -156,6 +156,23 @@ impl TestFleet {
         client.onboard().expect(201);
         client.report_capabilities().expect(201);
         client
+    }
+
+    /// Makes an accepted client overdue: it says that it calls again in a second, and does not.
+    pub fn make_overdue(&self, client: &TestClient) {
+        let mut by = 0;
+        wait::until("the client to be overdue", || {
+            let seen = self.operator().get(&format!("/clients/{}", client.id()));
+            if seen["contact"]["standing"] == "overdue" {
+                return Some(());
+            }
+            // On a busy machine what it says may come when it is over already.
+            if client::now() > by + 1 {
+                by = client::now() + 1;
+                client.announce(&format!("next={by}, by={by}, undelivered=0")).expect(200);
+            }
+            None
+        });
     }
 
     /// The command line, signed in as the first administrator.

@@ -2,10 +2,12 @@
 //! device, and an operator. All of them are the real programs and the real protocols; nothing here
 //! looks into a store. A helper that cannot do its part panics and says what it was doing.
 
+pub mod certificates;
 pub mod client;
 pub mod device;
 pub mod fleet;
 pub mod http;
+pub mod meddler;
 pub mod operator;
 pub mod programs;
 pub mod wait;

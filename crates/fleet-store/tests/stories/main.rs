@@ -1,5 +1,6 @@
 //! The story of a fleet, remembered in a real database file.
 
+mod contacts;
 mod repository;
 mod support;
 
@@ -56,14 +57,14 @@ async fn a_fleet_is_remembered_from_onboarding_to_removal() {
     assert_eq!(heard, Ok(Heard::First));
     pumps.heard_at = Some(110);
     done(transaction.save_deployment(&pumps).await);
-    done(transaction.note_contact(press.id, 110).await);
+    done(transaction.save_contact(press.id, &contact(110, Some(170))).await);
     done(transaction.commit().await);
 
     let reopened = fleet.reopen().await;
     let mut snapshot = reopened.read().await;
     let entry = done(snapshot.client_by_fingerprint(&press.fingerprint).await).expect("onboarded");
     assert_eq!(entry.client, press);
-    assert_eq!((entry.onboarded_at, entry.last_contact), (100, Some(110)));
+    assert_eq!((entry.onboarded_at, entry.contact), (100, Some(contact(110, Some(170)))));
     assert_eq!(entry.decision, Some(decision));
     assert_eq!(done(snapshot.count_clients(Standing::Approved).await), 1);
     assert_eq!(done(snapshot.devices(press.id).await), [device]);

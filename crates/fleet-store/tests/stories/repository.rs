@@ -89,12 +89,39 @@ async fn a_commit_is_found_by_its_revision_and_a_revision_by_its_commit() {
     let strangers = (10..50).map(|it| oid(&it.to_string()));
     let named: Vec<ObjectId> = strangers.chain(["c4", "d1", "c1"].map(oid)).collect();
     let known = BTreeMap::from([(oid("c1"), revision(1)), (oid("c4"), revision(4))]);
-    assert_eq!(done(snapshot.revisions_of_commits(press, &named).await), known);
-    assert_eq!(done(snapshot.revisions_of_commits(press, &[]).await), BTreeMap::new());
-
     let lathe = client(99).id;
     assert_eq!(done(snapshot.commit(lathe, revision(1)).await), None);
-    assert_eq!(done(snapshot.revisions_of_commits(lathe, &named).await), BTreeMap::new());
+    let reopened = fleet.reopen().await.store;
+    for (store, from) in [(&fleet.store, "memory"), (&reopened, "disk"), (&reopened, "memory")] {
+        assert_eq!(done(store.revisions_of_commits(press, &named).await), known, "{from}");
+        assert_eq!(done(store.revisions_of_commits(press, &[]).await), BTreeMap::new());
+        assert_eq!(done(store.revisions_of_commits(lathe, &named).await), BTreeMap::new());
+    }
+}
+
+#[tokio::test]
+async fn what_a_revision_added_is_in_memory_once_it_is_committed_just_as_it_is_read() {
+    let fleet = TestStore::new().await;
+    let press = with_four_revisions(&fleet).await;
+    let mut snapshot = fleet.read().await;
+    let added = |number| PackRange { complete_at: None, added: number..=number };
+    for number in 1..=4 {
+        let range = added(number);
+        let mut cursor = PackCursor::start(range.clone());
+        let objects = done(snapshot.pack_objects(press, &mut cursor, 1_000).await);
+        let read: Vec<Vec<u8>> = objects.into_iter().map(|it| it.entry).collect();
+        let kept = fleet.store.recent_pack(press, &range).expect("it was published just now");
+        assert_eq!(&*kept, read.as_slice(), "revision {number}");
+        assert_eq!(fleet.store.recent_pack(client(99).id, &range), None, "others have none of it");
+    }
+    assert_eq!(fleet.store.recent_pack(press, &all_of(4)), None, "nobody has read it yet");
+
+    let mut transaction = fleet.begin().await;
+    let fifth = new_revision(5, DesiredState::default(), &["c5", "d4"]);
+    done(transaction.publish(press, &fifth).await);
+    assert_eq!(fleet.store.recent_pack(press, &added(5)), None, "it is not committed");
+    drop(transaction);
+    assert_eq!(fleet.store.recent_pack(press, &added(5)), None, "it was given up");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use fleet_domain::client::{Client, Standing};
+use fleet_domain::contact::{Announcement, Contact, Quiet};
 use fleet_domain::deployment::{Deployment, Failure, Progress, Report};
 use fleet_domain::desired_state::{
     DesiredState, Document, Order, Ordered, OrderedDeployment, ParameterChange,
@@ -84,6 +85,18 @@ pub(crate) fn client(number: u8) -> Client {
         name: format!("press-{number}"),
         standing: Standing::Waiting,
     }
+}
+
+/// A client that is in its downtime until it calls `next`, or that does not say when it calls.
+pub(crate) fn contact(last: i64, next: Option<i64>) -> Contact {
+    let announcement = next.map(|next| Announcement {
+        next,
+        by: next + 60,
+        quiet: Some(Quiet::Downtime),
+        revision: Some(revision(3)),
+        undelivered: 2,
+    });
+    Contact { last, announcement }
 }
 
 pub(crate) fn application(version: &str, description: &[u8]) -> NewApplication {

@@ -37,6 +37,8 @@ pub(super) struct Contact {
     pub(super) security_events: SecurityEvents,
     pub(super) rate: Rate,
     pub(super) pace: Pace,
+    /// Whether the last thing that was asked went well. A failure closes the way until the next contact.
+    pub(super) is_open: bool,
     pub(super) because: Because,
     /// When the next contact is due as far as the pace goes, on the clock that never jumps.
     pub(super) due: u64,
@@ -73,25 +75,26 @@ impl Contact {
     }
 
     /// Notes how a contact went, and when the next one is due.
-    pub(super) fn note_outcome(&mut self, outcome: Result<(), LinkError>) {
+    pub(super) fn note_outcome(&mut self, outcome: Result<(), &LinkError>) {
         let quiet = self.link.is_quiet();
+        let mut pace = self.pace;
         match outcome {
             Ok(()) => {
-                self.pace = Pace::default();
-                self.last_error = None;
+                (self.is_open, self.last_error) = (true, None);
+                pace = Pace::default();
             }
-            // The owner wants it so: nothing has failed.
+            // The owner wants it so: nothing has failed, and the way is as open as it was.
             Err(LinkError::Quiet(why)) => tracing::info!(%why, "a contact was cut short"),
-            Err(error) if quiet.is_some() => {
-                let error = crate::chain(&error);
-                tracing::info!(
-                    error,
-                    "a contact failed after a downtime had begun; nothing is wrong"
-                );
+            Err(error) if let Some(why) = quiet => {
+                let error = crate::chain(error);
+                tracing::info!(error, %why, "a contact failed while it became quiet; nothing is wrong");
             }
-            Err(error) => self.note_failure(&error),
+            Err(error) => {
+                self.note_failure(error);
+                pace = self.pace;
+            }
         }
-        let (pause, pacing) = self.rate.pause(self.pace, chance());
+        let (pause, pacing) = self.rate.pause(pace, chance());
         self.because = Because::Pace(pacing);
         self.is_due_in(pause);
     }
@@ -105,9 +108,20 @@ impl Contact {
         if matches!(error, LinkError::Refused { status: 401 | 404, .. }) {
             self.onboarded = None;
         }
-        self.last_error = Some(text);
-        self.pace.failures = self.pace.failures.saturating_add(1);
-        self.pace.retry_after = error.retry_after();
+        (self.is_open, self.last_error) = (false, Some(text));
+        self.pace = Pace {
+            failures: self.pace.failures.saturating_add(1),
+            retry_after: error.retry_after(),
+            is_final: !error.is_retryable(),
+        };
+    }
+
+    /// Forgets earlier failures once all of a turn went well. A contact that only begins well does not
+    /// count: what fails each time after it would be tried again after the shortest pause for ever.
+    pub(super) fn end_well(&mut self) {
+        if self.is_open {
+            self.pace = Pace::default();
+        }
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -135,19 +149,14 @@ impl Contact {
         !self.is_due()
     }
 
-    /// Whether reports may be delivered: the last contact went well, and it is a time to talk.
-    fn is_open(&self) -> bool {
-        self.pace.failures == 0 && self.gate.shut(Purpose::Talk).is_none()
-    }
-
-    /// Whether anything may be fetched: beside that, the polling period lasts.
+    /// Whether anything may be fetched: the way is open, and the polling period lasts.
     pub(super) fn may_fetch(&self) -> bool {
-        self.pace.failures == 0 && self.gate.shut(Purpose::Look).is_none()
+        self.is_open && self.gate.shut(Purpose::Look).is_none()
     }
 
     /// Delivers the journal while the way is open. `work` is how long work may take that comes first.
     pub(super) fn deliver(&mut self, revision: Option<u64>, work: Duration) {
-        if self.has_to_tell() && self.is_open() {
+        if self.is_open && self.has_to_tell() && self.gate.shut(Purpose::Talk).is_none() {
             self.announce(false, work, revision);
             self.try_to_deliver();
         }
@@ -156,8 +165,7 @@ impl Contact {
     /// Outside the polling period reports are delivered all the same: an operator has to learn of a failure.
     /// After an error that is tried again when a contact would be due.
     pub(super) fn deliver_again(&mut self, revision: Option<u64>) {
-        let has_failed = self.pace.failures > 0 && self.has_to_tell();
-        if has_failed && self.gate.shut(Purpose::Talk).is_none() {
+        if !self.is_open && self.has_to_tell() && self.gate.shut(Purpose::Talk).is_none() {
             self.announce(true, Duration::ZERO, revision);
             if self.try_to_deliver() {
                 self.note_outcome(Ok(()));
@@ -176,7 +184,7 @@ impl Contact {
             .and_then(|()| self.security_events.deliver(&self.link, &client, &self.state));
         match delivered {
             Ok(()) => return true,
-            Err(ReportError::Link(error)) => self.note_outcome(Err(error)),
+            Err(ReportError::Link(error)) => self.note_outcome(Err(&error)),
             Err(ReportError::State(error)) => {
                 tracing::error!(error = crate::chain(&error), "cannot write the journal");
             }
@@ -212,7 +220,7 @@ impl Contact {
         let at = next.at.map_or(furthest, |it| it.min(furthest));
         let latest = self.rate.longest_stray().saturating_add(GRACE).saturating_add(work);
         let by = at.saturating_add(milliseconds(latest));
-        let by_server = |ms: i64| ms.div_euclid(1000).saturating_add(self.link.skew_seconds());
+        let by_server = |ms: i64| self.link.server_time(ms).div_euclid(1000);
         let announcement = Announcement {
             next: by_server(at),
             by: by_server(by),
@@ -240,3 +248,6 @@ fn chance() -> f64 {
         Err(_) => 0.5,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,7 +99,12 @@ impl Surroundings for Talking<'_> {
         let contact = &self.contact;
         let client = contact.onboarded.as_ref().filter(|_| contact.may_fetch());
         let keyid = client.map(|it| it.client_id.as_str());
-        package::fetch(&component.source, &contact.link, keyid, &contact.state)
+        let fetched = package::fetch(&component.source, &contact.link, keyid, &contact.state);
+        // A fleet manager that fails here is left alone as it would be elsewhere.
+        if let Err(PackageError::NotNow(Some(error))) = &fetched {
+            self.contact.note_outcome(Err(error));
+        }
+        fetched
     }
 
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {

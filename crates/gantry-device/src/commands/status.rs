@@ -43,6 +43,6 @@ fn last_written(config: &Config) -> Result<ClientStatus> {
     let status = ClientStatus::load(&state)?.with_context(|| {
         format!("nothing is known in {} yet; start the client first", config.state_dir.display())
     })?;
-    let undelivered = Journal::load(&state)?.len();
+    let undelivered = Journal::undelivered(&state)?;
     Ok(ClientStatus { next_contact: None, because: None, quiet: None, undelivered, ..status })
 }

@@ -38,6 +38,8 @@ pub(crate) struct Pace {
     pub(crate) failures: u32,
     /// How long the server asked to be left alone.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether the same request would fail again: it waits for the next regular contact.
+    pub(crate) is_final: bool,
 }
 
 /// Why the next contact is not earlier, as far as the pace goes.
@@ -52,12 +54,10 @@ impl Rate {
     /// The pause until the next contact. `chance` is a random number from 0 to 1: it spreads a fleet that
     /// was cut off together.
     pub(crate) fn pause(&self, pace: Pace, chance: f64) -> (Duration, Pacing) {
+        let earliest = self.interval.saturating_sub(self.longest_stray());
+        let regular = earliest.saturating_add(self.longest_stray().mul_f64(2.0 * chance));
         let (pause, pacing) = match pace.failures {
-            0 => {
-                let earliest = self.interval.saturating_sub(self.longest_stray());
-                let stray = self.longest_stray().mul_f64(2.0 * chance);
-                (earliest.saturating_add(stray), Pacing::Interval)
-            }
+            0 => (regular, Pacing::Interval),
             failures => {
                 let doubled = 2_u32.saturating_pow((failures - 1).min(31));
                 let longest = self.first_pause.saturating_mul(doubled).min(self.longest_pause);
@@ -67,6 +67,8 @@ impl Rate {
         let pause = pause.max(self.shortest_pause);
         match pace.retry_after.map(|it| it.min(LONGEST_RETRY_AFTER)) {
             Some(asked_for) if asked_for > pause => (asked_for, Pacing::AskedByServer),
+            // margo(§11.3).
+            None if pace.is_final && regular > pause => (regular, Pacing::Interval),
             _ => (pause, pacing),
         }
     }
@@ -82,7 +84,8 @@ mod tests {
     use super::*;
 
     fn pause(failures: u32, retry_after: Option<u64>, chance: f64) -> (u128, Pacing) {
-        let pace = Pace { failures, retry_after: retry_after.map(Duration::from_secs) };
+        let retry_after = retry_after.map(Duration::from_secs);
+        let pace = Pace { failures, retry_after, is_final: false };
         let (pause, pacing) = Rate::default().pause(pace, chance);
         (pause.as_millis(), pacing)
     }
@@ -106,6 +109,24 @@ mod tests {
         assert_eq!(after(4, 0.5), 8_000);
         assert_eq!(after(50, 1.0), 300_000);
         assert_eq!(after(u32::MAX, 0.0), 1_000);
+    }
+
+    // margo(§11.3).
+    #[test]
+    fn what_would_fail_again_waits_for_the_next_regular_contact() {
+        let pause = |failures, retry_after, chance| {
+            let pace = Pace { failures, retry_after, is_final: true };
+            let (pause, pacing) = Rate::default().pause(pace, chance);
+            (pause.as_secs(), pacing)
+        };
+        assert_eq!(pause(1, None, 0.0), (54, Pacing::Interval));
+        assert_eq!(pause(9, None, 1.0), (300, Pacing::BackOff { failures: 9 }));
+        let asked_for = Some(Duration::from_secs(5));
+        assert_eq!(
+            pause(1, asked_for, 0.0),
+            (5, Pacing::AskedByServer),
+            "while it is not approved"
+        );
     }
 
     #[test]

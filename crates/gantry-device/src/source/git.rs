@@ -3,11 +3,11 @@
 //! be signed by somebody who is trusted.
 
 mod compact;
+mod files;
 mod glance;
 mod transport;
 mod trust;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::{fs, io};
@@ -15,11 +15,10 @@ use std::{fs, io};
 use commit_signature::{SignatureError, Signer};
 use gix::bstr::ByteSlice as _;
 use gix::remote::{Direction, fetch::Shallow};
-use margo_contract::digest::Digest;
 use serde::Deserialize;
 
 use crate::accepted::Fetched;
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::onboarding::Onboarded;
 use crate::state_dir::{StateDir, StateError};
 
@@ -28,8 +27,6 @@ pub(crate) use self::trust::{FirstContact, Trust};
 const FETCHED: &str = "refs/heads/fetched";
 /// A token is renewed when it has less than this left.
 const TOKEN_MARGIN_MS: i64 = 5 * 60 * 1000;
-/// No file of a desired state is larger, in bytes.
-const LARGEST_FILE: usize = 16 << 20;
 /// When fetching fails this often in a row, the local copy may be the cause.
 const MOST_FAILURES: u32 = 3;
 
@@ -69,6 +66,8 @@ impl std::fmt::Debug for RepositoryAccess {
 pub(crate) enum GitError {
     #[error("the fleet manager does not say where the repository is")]
     Link(#[from] LinkError),
+    #[error("the repository cannot be fetched")]
+    Fetch(#[source] LinkError),
     #[error("the repository at `{0}` is not one of the fleet manager")]
     OtherOrigin(String),
     #[error("the local copy of the repository cannot be used")]
@@ -103,7 +102,7 @@ impl GitError {
             | Self::BadSignature { .. }
             | Self::Stranger { .. }
             | Self::NoSigner => true,
-            Self::Link(_) | Self::Local(_) | Self::Git { .. } => false,
+            Self::Link(_) | Self::Fetch(_) | Self::Local(_) | Self::Git { .. } => false,
         }
     }
 }
@@ -127,6 +126,8 @@ impl GitSource {
         has_state: bool,
         now_ms: i64,
     ) -> Result<Option<Fetched>, GitError> {
+        // The token expires by the fleet manager's clock.
+        let now_ms = link.server_time(now_ms);
         let access = match &self.access {
             Some(access) if access.expires_at.as_millisecond() - now_ms > TOKEN_MARGIN_MS => {
                 access.clone()
@@ -146,6 +147,7 @@ impl GitSource {
                     self.failures = 0;
                 }
             }
+            Err(error) if error.is_refusal() => compact::forget_if_grown(&self.folder),
             Err(_) => {}
         }
         fetched
@@ -157,16 +159,17 @@ impl GitSource {
         access: &RepositoryAccess,
         has_state: bool,
     ) -> Result<Option<Fetched>, GitError> {
-        let (username, token) = (&access.username, &access.token);
-        let http =
-            transport::Http::new(link.agent().clone(), username, token, link.gate().cloned());
+        let http = transport::Http::new(link.caller().clone(), &access.username, &access.token);
         let trusted = self.trust.as_ref().filter(|_| has_state).map(|it| it.commit.as_str());
-        if trusted.is_some_and(|it| glance::is_newest(&http, access, it)) {
+        if let Some(trusted) = trusted
+            && glance::is_newest(&http, access, trusted).map_err(GitError::Fetch)?
+        {
             return Ok(None);
         }
         let repository = open(&self.folder)?;
         // Where the local copy was lost, the way from the trusted commit has to be seen.
-        let head = receive(&repository, http, access, self.trust.is_none())?;
+        let head = receive(&repository, http.clone(), access, self.trust.is_none());
+        let head = head.map_err(|error| http.failure().map_or(error, GitError::Fetch))?;
         if trusted == Some(head.to_string().as_str()) {
             return Ok(None);
         }
@@ -175,7 +178,7 @@ impl GitSource {
             trust::follow(&repository, head, self.trust.as_ref(), &self.first_contact, &offered)?;
         let commit = repository.find_commit(head).map_err(failed("reading the commit"))?;
         let tree = commit.tree().map_err(failed("reading the tree"))?;
-        let (manifest, documents) = read(&repository, &tree)?;
+        let (manifest, documents) = files::read(&repository, &tree)?;
         Ok(Some(Fetched { manifest, documents, trust: Some(trust) }))
     }
 
@@ -197,7 +200,8 @@ pub(crate) fn ask_for_access(
     link: &FleetManager,
     client: &Onboarded,
 ) -> Result<RepositoryAccess, GitError> {
-    let answer = link.send("GET", &client.path("/repository"), &client.client_id, &[], None)?;
+    let answer =
+        link.send(Ask::Repository, &client.path("/repository"), &client.client_id, &[], None)?;
     let access: RepositoryAccess = serde_json::from_slice(&answer.body)
         .map_err(|error| LinkError::Nonsense(format!("repository: {error}")))?;
     // The token and the pinned root are for the fleet manager alone.
@@ -217,9 +221,17 @@ fn open(folder: &Path) -> Result<gix::Repository, GitError> {
     for lock in ["shallow.lock", "refs/heads/fetched.lock", "packed-refs.lock", "config.lock"] {
         let _ = fs::remove_file(folder.join(lock));
     }
-    let options = gix::open::Options::isolated()
-        .config_overrides(["user.name=gantry-device", "user.email=gantry-device@gantry.invalid"]);
-    gix::open_opts(folder, options).map_err(failed("opening the local copy"))
+    compact::forget_unfinished_packs(folder);
+    gix::open_opts(folder, options()).map_err(failed("opening the local copy"))
+}
+
+fn options() -> gix::open::Options {
+    gix::open::Options::isolated().config_overrides([
+        "user.name=gantry-device",
+        "user.email=gantry-device@gantry.invalid",
+        // A small pack may claim that a huge object is in it.
+        "gitoxide.objects.allocLimit=32m",
+    ])
 }
 
 fn make(folder: &Path) -> Result<gix::Repository, GitError> {
@@ -229,7 +241,7 @@ fn make(folder: &Path) -> Result<gix::Repository, GitError> {
         folder,
         gix::create::Kind::Bare,
         gix::create::Options::default(),
-        gix::open::Options::isolated(),
+        options(),
     )
     .map_err(failed("making the local copy"))?;
     open(folder)
@@ -277,45 +289,5 @@ fn receive(
     offered.map(ToOwned::to_owned).ok_or(GitError::NoManifest)
 }
 
-/// The manifest, and the documents by digest.
-type Files = (Vec<u8>, BTreeMap<Digest, Vec<u8>>);
-
-/// The files of a desired state; anything else refuses the whole.
-fn read(repository: &gix::Repository, tree: &gix::Tree<'_>) -> Result<Files, GitError> {
-    let (mut manifest, mut documents) = (None, BTreeMap::new());
-    for entry in tree.iter() {
-        let entry = entry.map_err(failed("reading the tree"))?;
-        let name = entry.filename().to_str_lossy().into_owned();
-        match (name.as_str(), entry.mode().kind()) {
-            ("manifest.json", gix::object::tree::EntryKind::Blob) => {
-                manifest = Some(file(repository, entry.oid(), &name)?);
-            }
-            ("deployments", gix::object::tree::EntryKind::Tree) => {
-                let folder =
-                    repository.find_tree(entry.oid()).map_err(failed("reading the tree"))?;
-                for entry in folder.iter() {
-                    let entry = entry.map_err(failed("reading the tree"))?;
-                    let name = entry.filename().to_str_lossy().into_owned();
-                    let id =
-                        name.strip_suffix(".yaml").and_then(|it| uuid::Uuid::try_parse(it).ok());
-                    if id.is_none() || entry.mode().kind() != gix::object::tree::EntryKind::Blob {
-                        return Err(GitError::Unexpected(format!("deployments/{name}")));
-                    }
-                    let bytes = file(repository, entry.oid(), &name)?;
-                    documents.insert(Digest::of(&bytes), bytes);
-                }
-            }
-            _ => return Err(GitError::Unexpected(name)),
-        }
-    }
-    Ok((manifest.ok_or(GitError::NoManifest)?, documents))
-}
-
-fn file(repository: &gix::Repository, id: &gix::oid, name: &str) -> Result<Vec<u8>, GitError> {
-    let header = repository.find_header(id).map_err(failed("reading a file"))?;
-    if header.size() > LARGEST_FILE as u64 {
-        return Err(GitError::Unexpected(format!("{name}, which is too large")));
-    }
-    let mut blob = repository.find_blob(id).map_err(failed("reading a file"))?;
-    Ok(blob.take_data())
-}
+#[cfg(test)]
+mod tests;

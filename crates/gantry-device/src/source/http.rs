@@ -7,7 +7,7 @@ use margo_contract::state_manifest::{DeploymentRef, StateManifest};
 use margo_contract::{bundle, state_manifest};
 
 use crate::accepted::{Accepted, Fetched};
-use crate::fleet_manager::{FleetManager, LinkError};
+use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::onboarding::Onboarded;
 
 /// When more documents than this are new, the bundle is fetched instead of each.
@@ -23,8 +23,8 @@ pub(crate) fn fetch(
     if let Some(etag) = &etag {
         headers.push(("if-none-match", etag));
     }
-    let answer =
-        link.send("GET", &client.path("/deployments"), &client.client_id, &headers, None)?;
+    let path = client.path("/deployments");
+    let answer = link.send(Ask::Manifest, &path, &client.client_id, &headers, None)?;
     if answer.status == 304 {
         return Ok(None);
     }
@@ -51,7 +51,7 @@ fn documents(
     if distinct.len() > MOST_SINGLE_DOCUMENTS
         && let Some(reference) = &manifest.bundle
     {
-        let archive = link.send("GET", &reference.url, &client.client_id, &[], None)?.body;
+        let archive = link.send(Ask::Bundle, &reference.url, &client.client_id, &[], None)?.body;
         if Digest::of(&archive) != reference.digest {
             return Err(LinkError::Nonsense(
                 "the bundle does not have the manifest's digest".to_owned(),
@@ -72,7 +72,7 @@ fn document(
     client: &Onboarded,
     listed: &DeploymentRef,
 ) -> Result<Vec<u8>, LinkError> {
-    let bytes = link.send("GET", &listed.url, &client.client_id, &[], None)?.body;
+    let bytes = link.send(Ask::Document, &listed.url, &client.client_id, &[], None)?.body;
     if Digest::of(&bytes) != listed.digest {
         let detail =
             format!("the document {} does not have the manifest's digest", listed.deployment_id);

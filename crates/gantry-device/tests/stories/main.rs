@@ -6,6 +6,7 @@
 mod command_line;
 mod crashes;
 mod failures;
+mod hostile_servers;
 mod main_job;
 mod offline;
 mod refusals;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use fleet_domain::client::{Client, Outcome, Standing, Verdict, VerdictRefused};
+use fleet_domain::contact::Contact;
 use fleet_domain::desired_state::{Order, Ordered};
 use fleet_domain::ids::{ClientId, DeviceId, OperatorName, RevisionNumber};
 use fleet_store::{
@@ -13,18 +14,11 @@ use uuid::Uuid;
 
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
 use crate::identity::PresentedCertificate;
-use crate::problem;
 
 /// More strangers than this do not wait at a time: each costs room in the store.
 const MOST_WAITING: u64 = 10_000;
-/// How often a client's last contact is written down, in seconds.
-const CONTACT_RESOLUTION: i64 = 10;
-
 /// How often a client's refusals go into the audit log, in seconds.
 const SECURITY_EVENT_RESOLUTION: i64 = 60;
-
-/// When each client was last heard of, as far as it is written down.
-pub(super) type RecentContacts = Mutex<HashMap<ClientId, i64>>;
 
 /// The newest revision that each client was given, as far as it is written down.
 pub(super) type GivenRevisions = Mutex<HashMap<ClientId, RevisionNumber>>;
@@ -122,27 +116,6 @@ impl Fleet {
         Ok(snapshot.client(id).await?.map(|it| it.client))
     }
 
-    /// Writes down that a client was heard of. A failure is no reason to refuse its request.
-    pub(crate) async fn note_contact(&self, id: ClientId, now: i64) {
-        {
-            let mut contacts = self.inner.contacts.lock().unwrap_or_else(PoisonError::into_inner);
-            let last = contacts.insert(id, now);
-            if let Some(last) = last.filter(|last| (0..CONTACT_RESOLUTION).contains(&(now - last)))
-            {
-                contacts.insert(id, last);
-                return;
-            }
-        }
-        let written = async {
-            let mut transaction = self.inner.store.begin().await?;
-            transaction.note_contact(id, now).await?;
-            transaction.commit().await
-        };
-        if let Err(error) = written.await {
-            tracing::warn!(client = %id, error = problem::chain(&error), "the contact is not noted");
-        }
-    }
-
     /// Writes down that a client is about to be given a revision: what is withdrawn before it was given
     /// needs no word from the device.
     pub(super) async fn note_given(
@@ -223,18 +196,21 @@ impl Fleet {
 
     /// All clients, the oldest first.
     pub(crate) async fn clients(&self) -> Result<Vec<ClientView>, FleetError> {
+        let mut unwritten = self.inner.contacts.all();
         let mut snapshot = self.inner.store.read().await?;
         let mut views = Vec::new();
         for entry in snapshot.clients(LONGEST_LIST).await? {
-            views.push(view(&mut snapshot, entry).await?);
+            let contact = unwritten.remove(&entry.client.id);
+            views.push(view(&mut snapshot, entry, contact).await?);
         }
         Ok(views)
     }
 
     pub(crate) async fn client_view(&self, id: ClientId) -> Result<Option<ClientView>, FleetError> {
+        let contact = self.inner.contacts.of(id);
         let mut snapshot = self.inner.store.read().await?;
         match snapshot.client(id).await? {
-            Some(entry) => Ok(Some(view(&mut snapshot, entry).await?)),
+            Some(entry) => Ok(Some(view(&mut snapshot, entry, contact).await?)),
             None => Ok(None),
         }
     }
@@ -275,7 +251,16 @@ impl Fleet {
     }
 }
 
-async fn view(snapshot: &mut Snapshot, entry: ClientEntry) -> Result<ClientView, StoreError> {
+/// What is seen of a client, with the contact that is not written down.
+async fn view(
+    snapshot: &mut Snapshot,
+    mut entry: ClientEntry,
+    unwritten: Option<Contact>,
+) -> Result<ClientView, StoreError> {
+    entry.contact = match (entry.contact.take(), unwritten) {
+        (Some(written), Some(unwritten)) => Some(written.and(unwritten)),
+        (written, unwritten) => written.or(unwritten),
+    };
     let devices = snapshot.devices(entry.client.id).await?;
     let revision = snapshot.newest_revision(entry.client.id).await?.map(|it| it.number);
     Ok(ClientView { entry, devices, revision })

@@ -75,7 +75,12 @@ impl Fleet {
         let heard = if entry.heard_at.is_some() { Heard::Again } else { heard };
         entry.heard_at = Some(now);
         transaction.save_deployment(&entry).await?;
-        transaction.append_event(id, now, &Event::Reported(report)).await?;
+        let event = Event::Reported(report);
+        // A device that never got its answer says the same again: that is no news.
+        let newest = transaction.newest_deployment_event(id).await?;
+        if newest.is_none_or(|newest| newest.event != event) {
+            transaction.append_event(id, now, &event).await?;
+        }
         self.commit(transaction).await?;
         Ok(heard)
     }

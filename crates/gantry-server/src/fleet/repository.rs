@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
-use fleet_store::{GitObject, PackCursor, PackRange, Snapshot};
+use fleet_store::{GitObject, PackCursor, PackRange};
 use git_serve::fetch::{Answer, Fetch};
 use git_serve::pack::{Framing, PackWriter};
 use git_serve::references::ListReferences;
@@ -80,14 +80,14 @@ impl Fleet {
             newest.map(|(it, commit)| (commit, it)).into_iter().collect();
         let others = fetch.commits().into_iter().filter(|it| !revisions.contains_key(it));
         let others = others.map(|it| domain_id(&it)).collect::<Result<Vec<_>, _>>()?;
-        let mut snapshot = self.inner.store.read().await?;
-        for (commit, revision) in snapshot.revisions_of_commits(client, &others).await? {
+        let store = &self.inner.store;
+        for (commit, revision) in store.revisions_of_commits(client, &others).await? {
             revisions.insert(git_id(&commit)?, revision.get());
         }
         let plan = fetch.plan(&revisions)?;
         let boundary = match plan.boundary().and_then(RevisionNumber::new) {
             Some(number) => {
-                let commit = snapshot.commit(client, number).await?;
+                let commit = store.read().await?.commit(client, number).await?;
                 Some(git_id(&commit.ok_or(FleetError::Corrupt("history"))?)?)
             }
             None => None,
@@ -102,31 +102,35 @@ impl Fleet {
                 {
                     self.note_given(client, newest).await?;
                 }
-                Ok(self.pack(&mut snapshot, client, range, framing, before).await?)
+                Ok(self.pack(client, range, framing, before).await?)
             }
         }
     }
 
-    /// An answer that ends with a pack: a small one is read at once, and needs not be counted before.
+    /// An answer that ends with a pack: one that was given or published lately comes from memory, and a
+    /// small one is read at once.
     async fn pack(
         &self,
-        snapshot: &mut Snapshot,
         client: ClientId,
         range: PackRange,
         framing: Framing,
         mut made: Vec<u8>,
     ) -> Result<Fetched, FleetError> {
+        let store = &self.inner.store;
+        if let Some(entries) = store.recent_pack(client, &range) {
+            return Ok(Fetched::Whole(whole(framing, &entries, made)?));
+        }
         let mut cursor = PackCursor::start(range.clone());
-        let first = snapshot.pack_objects(client, &mut cursor, PIECE).await?;
+        let mut snapshot = store.read().await?;
+        let first = entries(snapshot.pack_objects(client, &mut cursor, PIECE).await?);
         if cursor.is_at_end() {
-            let mut writer = PackWriter::begin(framing, first.len() as u64, &mut made)?;
-            writer.entries(&entries(first), &mut made);
-            writer.end(&mut made)?;
-            return Ok(Fetched::Whole(made));
+            let answer = whole(framing, &first, made)?;
+            store.keep_pack(client, range, first.into());
+            return Ok(Fetched::Whole(answer));
         }
         let count = snapshot.count_pack_objects(client, &range).await?;
         let mut writer = PackWriter::begin(framing, count, &mut made)?;
-        writer.entries(&entries(first), &mut made);
+        writer.entries(&first, &mut made);
         let (fleet, writer) = (self.clone(), Some(writer));
         Ok(Fetched::Pack(Box::new(PackStream { fleet, client, cursor, made, writer })))
     }
@@ -172,6 +176,14 @@ impl PackStream {
         }
         piece
     }
+}
+
+/// An answer with a whole pack.
+fn whole(framing: Framing, entries: &[Vec<u8>], mut made: Vec<u8>) -> Result<Vec<u8>, FleetError> {
+    let mut writer = PackWriter::begin(framing, entries.len() as u64, &mut made)?;
+    writer.entries(entries, &mut made);
+    writer.end(&mut made)?;
+    Ok(made)
 }
 
 fn entries(objects: Vec<GitObject>) -> Vec<Vec<u8>> {

@@ -1,9 +1,10 @@
 //! Domain values as operators read them.
 
 use fleet_domain::client::Standing;
+use fleet_domain::contact::{ContactStanding, Quiet};
 use fleet_domain::deployment::{Deployment, Life, Progress, Report};
-use fleet_domain::ids::ClientId;
-use fleet_store::{DeploymentEvent, Event, RevisedDeployment};
+use fleet_domain::ids::{ClientId, RevisionNumber};
+use fleet_store::{ClientEntry, DeploymentEvent, Event, RevisedDeployment};
 use margo_contract::application_description::ApplicationDescription;
 use operator_api as api;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::clock::rfc3339;
 use crate::fleet::{ClientView, DeploymentView, RepositoryAccess, RevisionView, Rollback};
 
-pub(super) fn client(view: &ClientView) -> api::Client {
+pub(super) fn client(view: &ClientView, now: i64) -> api::Client {
     let entry = &view.entry;
     let devices = view.devices.iter().map(|device| api::Device {
         id: device.id.to_string(),
@@ -31,14 +32,45 @@ pub(super) fn client(view: &ClientView) -> api::Client {
         onboarded_at: rfc3339(entry.onboarded_at),
         decided_by: entry.decision.as_ref().map(|it| it.by.to_string()),
         decided_at: entry.decision.as_ref().map(|it| rfc3339(it.at)),
-        last_contact: entry.last_contact.map(rfc3339),
-        revision: view.revision.map(fleet_domain::ids::RevisionNumber::get),
+        contact: contact(entry, now),
+        revision: view.revision.map(RevisionNumber::get),
         security_event: entry
             .security_event
             .as_ref()
             .map(|it| api::SecurityEvent { at: rfc3339(it.at), what: it.what.clone() }),
         devices: devices.collect(),
     }
+}
+
+fn contact(entry: &ClientEntry, now: i64) -> api::Contact {
+    let contact = entry.contact.as_ref();
+    let said = contact.and_then(|it| it.announcement.as_ref());
+    let mut seen = api::Contact {
+        standing: api::ContactStanding::Unknown,
+        last_contact: contact.map(|it| rfc3339(it.last)),
+        next_contact: None,
+        expected_by: None,
+        quiet: None,
+        revision_running: said.and_then(|it| it.revision).map(RevisionNumber::get),
+        undelivered: said.map(|it| it.undelivered),
+    };
+    match ContactStanding::of(entry.client.standing, contact, now) {
+        ContactStanding::Never => seen.standing = api::ContactStanding::Never,
+        ContactStanding::Expected { next, by, quiet } => {
+            seen.standing = api::ContactStanding::Expected;
+            (seen.next_contact, seen.expected_by) = (Some(rfc3339(next)), Some(rfc3339(by)));
+            seen.quiet = quiet.map(|it| match it {
+                Quiet::PollingPeriod => api::Quiet::PollingPeriod,
+                Quiet::Downtime => api::Quiet::Downtime,
+            });
+        }
+        ContactStanding::Overdue { since } => {
+            seen.standing = api::ContactStanding::Overdue;
+            seen.expected_by = Some(rfc3339(since));
+        }
+        ContactStanding::Unknown => {}
+    }
+    seen
 }
 
 pub(super) fn repository(client: ClientId, access: &RepositoryAccess) -> api::RepositoryAccess {
@@ -126,7 +158,7 @@ pub(super) fn deployment(view: &DeploymentView) -> api::Deployment {
         error: report.and_then(|it| error_of(it.overall())),
         components,
         parameters: view.parameters.clone(),
-        revision: entry.deployment.published().map(fleet_domain::ids::RevisionNumber::get),
+        revision: entry.deployment.published().map(RevisionNumber::get),
         ordered_by: entry.ordered_by.to_string(),
         ordered_at: rfc3339(entry.ordered_at),
         heard_at: entry.heard_at.map(rfc3339),

@@ -29,7 +29,8 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Client>>, Problem> {
     operator.permit(Permission::ViewFleet)?;
     let clients = fleet.clients().await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Page { items: clients.iter().map(answers::client).collect() }))
+    let now = clock::now();
+    Ok(Json(Page { items: clients.iter().map(|it| answers::client(it, now)).collect() }))
 }
 
 /// One client with its devices.
@@ -44,7 +45,7 @@ pub(super) async fn show(
     operator.permit(Permission::ViewFleet)?;
     let view =
         fleet.client_view(client_id(&id)?).await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(answers::client(&view.ok_or_else(unknown)?)))
+    Ok(Json(answers::client(&view.ok_or_else(unknown)?, clock::now())))
 }
 
 /// Lets a client in.
@@ -122,8 +123,9 @@ async fn decide(
 ) -> Answer {
     operator.permit(Permission::AdmitClients)?;
     let id = client_id(id)?;
-    match fleet.decide(&operator.name, id, verdict, decision.reason, clock::now()).await {
-        Ok(view) => Ok(Json(answers::client(&view))),
+    let now = clock::now();
+    match fleet.decide(&operator.name, id, verdict, decision.reason, now).await {
+        Ok(view) => Ok(Json(answers::client(&view, now))),
         Err(DecideError::Unknown) => Err(unknown()),
         Err(DecideError::Refused(refused)) => Err(Problem::conflict(refused.to_string())),
         Err(DecideError::Fleet(error)) => Err(Problem::internal(&error)),

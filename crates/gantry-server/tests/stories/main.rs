@@ -3,6 +3,7 @@
 
 mod applications;
 mod capabilities;
+mod contacts;
 mod crashes;
 mod desired_state;
 mod device_api;

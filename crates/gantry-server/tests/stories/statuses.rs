@@ -19,6 +19,22 @@ fn the_operator_sees_how_far_the_device_has_got() {
 }
 
 #[test]
+fn a_report_that_is_sent_again_is_taken_and_is_no_news() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let reported = || {
+        let events = fleet.operator().get(&format!("/deployments/{deployment}/events"));
+        let events = events["items"].as_array().cloned().expect("a list");
+        events.iter().filter(|it| it["what"] == "reported").count()
+    };
+    press.report(&deployment, "installing", &[("web", "installing")]).expect(201);
+    press.report(&deployment, "installing", &[("web", "installing")]).expect(200);
+    assert_eq!(reported(), 1);
+    press.report(&deployment, "installed", &[("web", "installed")]).expect(200);
+    press.report(&deployment, "installing", &[("web", "installing")]).expect(200);
+    assert_eq!(reported(), 3, "what happens again is told again");
+}
+
+#[test]
 fn a_failure_keeps_the_words_of_the_device() {
     let (fleet, press, deployment) = fleet_with_deployment();
     let error = json!({"code": "PULL", "source": "web", "message": "no such image"});

@@ -1,7 +1,9 @@
 //! `gantry client`: which clients there are, and which may talk.
 
 use anyhow::Result;
-use operator_api::{Client, Decision, Page, RepositoryAccess, Standing};
+use operator_api::{
+    Client, Contact, ContactStanding, Decision, Page, Quiet, RepositoryAccess, Standing,
+};
 
 use super::{Context, or_dash};
 use crate::api::segment;
@@ -10,8 +12,11 @@ use crate::{clone, output, resolve, table};
 
 pub(super) fn run(command: &ClientCommand, context: &Context) -> Result<()> {
     match command {
-        ClientCommand::List => {
-            let clients: Page<Client> = context.api.get("/clients")?;
+        ClientCommand::List { overdue } => {
+            let mut clients: Page<Client> = context.api.get("/clients")?;
+            if *overdue {
+                clients.items.retain(|it| it.contact.standing == ContactStanding::Overdue);
+            }
             output::result(context.format, &clients, list)
         }
         ClientCommand::Show { client } => {
@@ -42,11 +47,12 @@ fn decide_on(decide: &Decide, verb: &str, context: &Context) -> Result<()> {
 }
 
 fn list(clients: &Page<Client>) -> String {
-    let rows: Vec<[String; 6]> = clients.items.iter().map(row).collect();
-    table::render(["ID", "NAME", "STANDING", "DEVICES", "REVISION", "LAST CONTACT"], &rows)
+    let rows: Vec<[String; 7]> = clients.items.iter().map(row).collect();
+    let heads = ["ID", "NAME", "STANDING", "DEVICES", "REVISION", "LAST CONTACT", "CONTACT"];
+    table::render(heads, &rows)
 }
 
-fn row(client: &Client) -> [String; 6] {
+fn row(client: &Client) -> [String; 7] {
     let devices: Vec<&str> = client.devices.iter().map(|device| device.id.as_str()).collect();
     [
         client.id.clone(),
@@ -54,7 +60,8 @@ fn row(client: &Client) -> [String; 6] {
         standing(client.standing).to_owned(),
         or_dash(Some(devices.join(",").as_str()).filter(|text| !text.is_empty())),
         or_dash(client.revision.map(|it| it.to_string()).as_deref()),
-        or_dash(client.last_contact.as_deref()),
+        or_dash(client.contact.last_contact.as_deref()),
+        contact(&client.contact),
     ]
 }
 
@@ -67,9 +74,12 @@ fn show(client: &Client) -> String {
         ("Onboarded", Some(client.onboarded_at.clone())),
         ("Decided by", client.decided_by.clone()),
         ("Decided", client.decided_at.clone()),
-        ("Last contact", client.last_contact.clone()),
+        ("Last contact", client.contact.last_contact.clone()),
+        ("Contact", Some(contact(&client.contact))),
         ("Refused", client.security_event.as_ref().map(|it| format!("{} {}", it.at, it.what))),
         ("Revision", client.revision.map(|it| it.to_string())),
+        ("Running", client.contact.revision_running.map(|it| format!("revision {it}"))),
+        ("Undelivered", client.contact.undelivered.map(reports)),
     ]);
     for device in &client.devices {
         let heading = format!("Device {}, reported {}:", device.id, device.reported_at);
@@ -100,5 +110,56 @@ fn standing(standing: Standing) -> &'static str {
         Standing::Approved => "approved",
         Standing::Rejected => "rejected",
         Standing::Revoked => "revoked",
+    }
+}
+
+/// Whether a client's silence is as it should be.
+fn contact(contact: &Contact) -> String {
+    let at = |time: &Option<String>| or_dash(time.as_deref());
+    match (contact.standing, contact.quiet) {
+        (ContactStanding::Never, _) => "never".to_owned(),
+        (ContactStanding::Expected, None) => format!("expected {}", at(&contact.next_contact)),
+        (ContactStanding::Expected, Some(quiet)) => {
+            let reason = match quiet {
+                Quiet::PollingPeriod => "polling period",
+                Quiet::Downtime => "downtime",
+            };
+            format!("quiet as agreed until {} ({reason})", at(&contact.next_contact))
+        }
+        (ContactStanding::Overdue, _) => format!("overdue since {}", at(&contact.expected_by)),
+        (ContactStanding::Unknown, _) => "unknown".to_owned(),
+    }
+}
+
+fn reports(number: u64) -> String {
+    format!("{number} report{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(standing: ContactStanding, quiet: Option<Quiet>) -> String {
+        contact(&Contact {
+            standing,
+            last_contact: Some("2026-11-25T12:00:00Z".to_owned()),
+            next_contact: Some("2026-11-25T22:00:00Z".to_owned()),
+            expected_by: Some("2026-11-25T22:05:00Z".to_owned()),
+            quiet,
+            revision_running: None,
+            undelivered: None,
+        })
+    }
+
+    #[test]
+    fn silence_as_agreed_reads_differently_from_silence_in_trouble() {
+        let expected = ContactStanding::Expected;
+        let quiet = "quiet as agreed until 2026-11-25T22:00:00Z";
+        assert_eq!(said(expected, Some(Quiet::Downtime)), format!("{quiet} (downtime)"));
+        assert_eq!(said(expected, Some(Quiet::PollingPeriod)), format!("{quiet} (polling period)"));
+        assert_eq!(said(expected, None), "expected 2026-11-25T22:00:00Z");
+        assert_eq!(said(ContactStanding::Overdue, None), "overdue since 2026-11-25T22:05:00Z");
+        assert_eq!(said(ContactStanding::Never, None), "never");
+        assert_eq!(said(ContactStanding::Unknown, None), "unknown");
     }
 }

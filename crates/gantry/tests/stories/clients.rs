@@ -3,7 +3,7 @@
 use testkit::client::TestClient;
 use testkit::fleet::TestFleet;
 
-use crate::support::{assert_has, bad, cells, good};
+use crate::support::{announcement, assert_has, bad, cells, good};
 
 /// A client that has asked to be let in, and its id.
 fn waiting(fleet: &TestFleet, name: &str) -> (TestClient, String) {
@@ -20,8 +20,8 @@ fn waiting(fleet: &TestFleet, name: &str) -> (TestClient, String) {
 fn a_waiting_client_is_compared_and_let_in() {
     let fleet = TestFleet::start();
     let (mut press, id) = waiting(&fleet, "press-7");
-    let heads = vec!["ID", "NAME", "STANDING", "DEVICES", "REVISION", "LAST CONTACT"];
-    let row = vec![id.as_str(), "press-7", "waiting", "-", "-", "-"];
+    let heads = vec!["ID", "NAME", "STANDING", "DEVICES", "REVISION", "LAST CONTACT", "CONTACT"];
+    let row = vec![id.as_str(), "press-7", "waiting", "-", "-", "-", "never"];
     assert_eq!(cells(&good(&fleet, &["client", "list"])), [heads, row]);
 
     let fingerprint = fleet.operator().get(&format!("/clients/{id}"))["certificateFingerprint"]
@@ -58,6 +58,30 @@ fn a_client_is_turned_away_and_shut_out() {
     press.get(&press.path("/deployments"), &[]).expect(403);
     let again = ["client", "approve", "press-7"];
     bad(&fleet, &again, 5, &["revoked for good", "a new certificate"]);
+}
+
+#[test]
+fn a_client_that_is_quiet_as_agreed_reads_differently_from_one_that_is_overdue() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let lathe = fleet.accepted_client("lathe-2");
+    fleet.accepted_client("of-another-make");
+    press.announce(&announcement(3600)).expect(200);
+    fleet.make_overdue(&lathe);
+
+    let shown = good(&fleet, &["client", "show", "press-7"]);
+    let said = ["Contact:      quiet as agreed until ", "Z (downtime)\n", "Last contact: "];
+    assert_has(&shown, &said);
+    assert_has(&shown, &["Running:      revision 1\n", "Undelivered:  2 reports\n"]);
+
+    let overdue = good(&fleet, &["client", "list", "--overdue"]);
+    assert_has(&overdue, &["lathe-2", "overdue since "]);
+    assert_eq!(overdue.lines().count(), 2, "{overdue}");
+    let json = good(&fleet, &["client", "list", "--overdue", "-o", "json"]);
+    assert_has(&json, &["lathe-2", "\"standing\": \"overdue\""]);
+    assert!(!json.contains("press-7"), "{json}");
+    let all = good(&fleet, &["client", "list"]);
+    assert_has(&all, &["quiet as agreed until ", "overdue since ", "unknown\n"]);
 }
 
 #[test]

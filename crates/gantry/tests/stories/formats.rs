@@ -7,7 +7,8 @@ use serde_json::Value;
 use testkit::fleet::TestFleet;
 
 use crate::support::{
-    HELLO, argument, fleet_with_press, gantry, good, hello, published, report_failure, run, version,
+    HELLO, announcement, argument, fleet_with_press, gantry, good, hello, published,
+    report_failure, run, version,
 };
 
 const PAGE: &[&str] = &["items"];
@@ -22,9 +23,18 @@ const CLIENT: &[&str] = &[
     "onboardedAt",
     "decidedBy",
     "decidedAt",
-    "lastContact",
+    "contact",
     "revision",
     "devices",
+];
+const CONTACT: &[&str] = &[
+    "standing",
+    "lastContact",
+    "nextContact",
+    "expectedBy",
+    "quiet",
+    "revisionRunning",
+    "undelivered",
 ];
 const DEVICE: &[&str] = &["id", "capabilities", "reportedAt"];
 const APPLICATION: &[&str] = &[
@@ -119,6 +129,7 @@ fn fleet_with_a_failure() -> TestFleet {
     good(&fleet, &["deploy", HELLO, "--to", "press-7", "--set", "greeting=no"]);
     let id = published(&fleet, 2);
     report_failure(&press, &id, "no: such\nimage");
+    press.announce(&announcement(3600)).expect(200);
     fleet
 }
 
@@ -134,6 +145,7 @@ fn what_is_asked_for_is_json_or_yaml_with_stable_fields() {
     assert_eq!(client["items"], Value::Null);
     has_fields(&client, CLIENT);
     has_fields(&client["devices"][0], DEVICE);
+    has_fields(&client["contact"], CONTACT);
     let keys = result(&fleet, &["signing-key", "list"]);
     has_fields(&keys, PAGE);
     has_fields(&keys["items"][0], SIGNING_KEY);

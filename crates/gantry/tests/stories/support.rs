@@ -175,6 +175,12 @@ pub(crate) fn published(fleet: &TestFleet, revision: u64) -> String {
     })
 }
 
+/// What a client says that is in its downtime for so many seconds and has reports to deliver.
+pub(crate) fn announcement(seconds: u64) -> String {
+    let next = testkit::client::now() + seconds;
+    format!("next={next}, by={next}, quiet=downtime, revision=1, undelivered=2")
+}
+
 /// The device says that its one component, and so the deployment, is in this state.
 pub(crate) fn report(client: &TestClient, deployment: &str, state: &str) {
     let answer = client.report(deployment, state, &[("hello", state)]);

@@ -29,6 +29,24 @@ pub(super) fn compact(folder: &Path, commit: gix::ObjectId) -> Result<(), GitErr
     fs::rename(&fresh, folder).map_err(GitError::Local)
 }
 
+/// Lets go of the copy if it has grown by what is refused again and again.
+pub(super) fn forget_if_grown(folder: &Path) {
+    if packs(folder) > MOST_PACKS {
+        // The next fetch makes it anew.
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+/// Removes what interrupted fetches have left.
+pub(super) fn forget_unfinished_packs(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder.join("objects/pack")) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(".tmp") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn packs(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder.join("objects/pack")) else { return 0 };
     let is_pack = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|it| it == "pack");
@@ -58,4 +76,29 @@ fn copy(
         to.write_buf(object.kind, &object.data).map_err(failed("writing an object"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_again_and_again_does_not_fill_the_disk() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let copy = folder.path().join("repository.git");
+        make(&copy).expect("an empty copy");
+        let pack = |name: &str| fs::write(copy.join("objects/pack").join(name), b"x");
+        for number in 0..MOST_PACKS {
+            pack(&format!("pack-{number}.pack")).expect("writable");
+        }
+        pack(".tmpAbCdEf").expect("writable");
+        forget_if_grown(&copy);
+        super::super::open(&copy).expect("a copy");
+        assert_eq!(packs(&copy), MOST_PACKS);
+        assert!(!copy.join("objects/pack/.tmpAbCdEf").exists(), "it was left by an interruption");
+        pack("pack-more.pack").expect("writable");
+        forget_if_grown(&copy);
+        assert!(!copy.exists());
+        forget_if_grown(&copy);
+    }
 }

@@ -5,6 +5,7 @@ use gix::bstr::ByteSlice as _;
 
 use super::RepositoryAccess;
 use super::transport::Http;
+use crate::fleet_manager::{Ask, Incoming, LinkError};
 
 /// What is asked: the reference of one branch, in protocol version 2.
 fn question(branch: &str) -> Vec<u8> {
@@ -24,16 +25,26 @@ fn newest(answer: &[u8], branch: &str) -> Option<String> {
     (name == format!("refs/heads/{branch}") && commit.len() == 40).then(|| commit.to_owned())
 }
 
-/// Whether the newest commit is still this one.
-pub(super) fn is_newest(http: &Http, access: &RepositoryAccess, commit: &str) -> bool {
+/// Whether the newest commit is still this one. An error means that nobody is there to be asked more.
+pub(super) fn is_newest(
+    http: &Http,
+    access: &RepositoryAccess,
+    commit: &str,
+) -> Result<bool, LinkError> {
     let url = format!("{}/git-upload-pack", access.url);
     let headers = [
         "content-type: application/x-git-upload-pack-request".to_owned(),
         "accept: application/x-git-upload-pack-result".to_owned(),
         "git-protocol: version=2".to_owned(),
     ];
-    let answer = http.send("POST", &url, &headers, Some(&question(&access.branch)));
-    answer.ok().and_then(|(_, body)| newest(&body, &access.branch)).as_deref() == Some(commit)
+    let question = question(&access.branch);
+    let answer = http.open(Ask::GitGlance, &url, &headers, Some(&question));
+    match answer.and_then(Incoming::read) {
+        Ok(answer) => Ok(newest(&answer.body, &access.branch).as_deref() == Some(commit)),
+        Err(error @ (LinkError::Unreachable(_) | LinkError::Quiet(_))) => Err(error),
+        Err(error) if error.retry_after().is_some() => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 #[cfg(test)]

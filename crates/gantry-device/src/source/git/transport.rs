@@ -7,72 +7,50 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gix_transport::client::blocking_io::http::{self, GetResponse, PostBodyDataKind, PostResponse};
 
-use crate::announcement;
-use crate::gate::Gate;
+use crate::fleet_manager::{Ask, Caller, Incoming, LinkError};
 
-/// The largest answer of a fetch, in bytes.
-const LARGEST_ANSWER: u64 = 256 << 20;
+/// How much of an answer is brought at once, in bytes.
+const PIECE: usize = 16 << 10;
 
-/// HTTPS with the token of one repository.
+/// HTTPS with the token of one repository. Answers are read piece by piece: a large one is never in
+/// memory as a whole.
+#[derive(Clone)]
 pub(super) struct Http {
-    agent: ureq::Agent,
+    caller: Caller,
     authorization: String,
-    gate: Option<Arc<Gate>>,
+    /// Why the last request failed, in our own words: gitoxide hands on text only.
+    failure: Arc<Mutex<Option<LinkError>>>,
 }
 
 impl Http {
-    pub(super) fn new(
-        agent: ureq::Agent,
-        username: &str,
-        token: &str,
-        gate: Option<Arc<Gate>>,
-    ) -> Self {
+    pub(super) fn new(caller: Caller, username: &str, token: &str) -> Self {
         let authorization = format!("Basic {}", STANDARD.encode(format!("{username}:{token}")));
-        Self { agent, authorization, gate }
+        Self { caller, authorization, failure: Arc::default() }
     }
 
-    pub(super) fn send(
+    pub(super) fn open(
         &self,
-        method: &str,
+        ask: Ask,
         url: &str,
         headers: &[String],
         body: Option<&[u8]>,
-    ) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let permit = self.gate.as_ref().map(|it| it.permit(&format!("{method} {url}"))).transpose();
-        let _permit = permit.map_err(io::Error::other)?;
-        let mut request = ureq::http::Request::builder().method(method).uri(url);
-        if let Some(value) = self.gate.as_ref().and_then(|it| it.announcement()) {
-            request = request.header(announcement::HEADER, value);
-        }
-        for header in headers {
-            if let Some((name, value)) = header.split_once(':') {
-                request = request.header(name.trim(), value.trim());
-            }
-        }
-        request = request.header("authorization", &self.authorization);
-        let answer = match body {
-            Some(body) => self.agent.run(request.body(body).map_err(io::Error::other)?),
-            None => self.agent.run(request.body(()).map_err(io::Error::other)?),
+    ) -> Result<Incoming, LinkError> {
+        self.caller.git(ask, url, headers, &self.authorization, body)
+    }
+
+    /// Why the last request failed, if one did.
+    pub(super) fn failure(&self) -> Option<LinkError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn fail(&self, error: LinkError) -> io::Error {
+        let kind = match &error {
+            LinkError::Refused { status: 401 | 403, .. } => io::ErrorKind::PermissionDenied,
+            _ => io::ErrorKind::Other,
         };
-        let (parts, mut body) = answer.map_err(io::Error::other)?.into_parts();
-        let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec();
-        let body = body.map_err(io::Error::other)?;
-        match parts.status.as_u16() {
-            200 => {}
-            status @ (401 | 403) => {
-                let text = format!("the fleet manager answers {status}");
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-            }
-            status => return Err(io::Error::other(format!("the fleet manager answers {status}"))),
-        }
-        let mut lines = Vec::new();
-        for (name, value) in &parts.headers {
-            lines.extend_from_slice(name.as_str().as_bytes());
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value.as_bytes());
-            lines.push(b'\n');
-        }
-        Ok((lines, body))
+        let text = crate::chain(&error);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        io::Error::new(kind, text)
     }
 }
 
@@ -88,9 +66,15 @@ impl http::Http for Http {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<GetResponse<Self::Headers, Self::ResponseBody>> {
         let headers: Vec<String> = headers.into_iter().map(|it| it.as_ref().to_owned()).collect();
-        let (lines, body) =
-            self.send("GET", url, &headers, None).map_err(gix::Error::from_error)?;
-        Ok(GetResponse { headers: Cursor::new(lines), body: Later::ready(body) })
+        let incoming = self.open(Ask::GitReferences, url, &headers, None);
+        let incoming = incoming.map_err(|error| gix::Error::from_error(self.fail(error)))?;
+        let mut lines = Vec::new();
+        for (name, value) in incoming.headers() {
+            lines.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes()].concat());
+            lines.push(b'\n');
+        }
+        let body = Later::arrived(self.clone(), incoming);
+        Ok(GetResponse { headers: Cursor::new(lines), body })
     }
 
     fn post(
@@ -101,24 +85,17 @@ impl http::Http for Http {
         _body: PostBodyDataKind,
     ) -> gix::Result<PostResponse<Self::Headers, Self::ResponseBody, Self::PostBody>> {
         let outgoing = Outgoing(Arc::default());
-        let later = Later {
-            request: Some(Request {
-                http: Self {
-                    agent: self.agent.clone(),
-                    authorization: self.authorization.clone(),
-                    gate: self.gate.clone(),
-                },
-                url: url.to_owned(),
-                headers: headers.into_iter().map(|it| it.as_ref().to_owned()).collect(),
-                body: Arc::clone(&outgoing.0),
-            }),
-            body: Cursor::default(),
+        let request = Request {
+            url: url.to_owned(),
+            headers: headers.into_iter().map(|it| it.as_ref().to_owned()).collect(),
+            body: Arc::clone(&outgoing.0),
         };
         // gitoxide checks the type of an answer by its headers, which come with the body here: they
         // are the type that it asked for, or the request fails when it is sent.
         let asked_for = "content-type: application/x-git-upload-pack-result\n";
         let headers = Cursor::new(asked_for.as_bytes().to_vec());
-        Ok(PostResponse { post_body: outgoing, headers, body: later })
+        let body = Later::awaited(self.clone(), request);
+        Ok(PostResponse { post_body: outgoing, headers, body })
     }
 
     fn configure(&mut self, _config: &dyn std::any::Any) -> gix::Result {
@@ -140,52 +117,76 @@ impl Write for Outgoing {
     }
 }
 
-/// The body of an answer, whose request is sent when the first byte of it is read: then the request
-/// is complete.
+/// The body of an answer. The request is sent when the first byte of it is read: then the request is
+/// complete.
 pub(super) struct Later {
-    request: Option<Request>,
-    body: Cursor<Vec<u8>>,
+    http: Http,
+    state: LaterState,
+    piece: Vec<u8>,
+    /// What of the piece was read.
+    read: usize,
+}
+
+enum LaterState {
+    Awaited(Request),
+    Arrived(Incoming),
+    Failed,
 }
 
 struct Request {
-    http: Http,
     url: String,
     headers: Vec<String>,
     body: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Later {
-    fn ready(body: Vec<u8>) -> Self {
-        Self { request: None, body: Cursor::new(body) }
+    fn arrived(http: Http, incoming: Incoming) -> Self {
+        Self { http, state: LaterState::Arrived(incoming), piece: Vec::new(), read: 0 }
     }
 
-    fn arrived(&mut self) -> io::Result<&mut Cursor<Vec<u8>>> {
-        if let Some(request) = self.request.take() {
-            let body = request.body.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let (lines, answer) =
-                request.http.send("POST", &request.url, &request.headers, Some(&body))?;
-            let lines = String::from_utf8_lossy(&lines).to_ascii_lowercase();
-            if !lines.contains("application/x-git-upload-pack-result") {
-                return Err(io::Error::other("the answer is not one of Git"));
+    fn awaited(http: Http, request: Request) -> Self {
+        Self { http, state: LaterState::Awaited(request), piece: Vec::new(), read: 0 }
+    }
+
+    /// Brings the next piece, when the one before was read.
+    fn bring(&mut self) -> Result<(), LinkError> {
+        let mut incoming = match std::mem::replace(&mut self.state, LaterState::Failed) {
+            LaterState::Awaited(request) => {
+                let body = request.body.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                self.http.open(Ask::GitObjects, &request.url, &request.headers, Some(&body))?
             }
-            self.body = Cursor::new(answer);
-        }
-        Ok(&mut self.body)
+            LaterState::Arrived(incoming) => incoming,
+            LaterState::Failed => {
+                return Err(LinkError::Nonsense("it was given up before".to_owned()));
+            }
+        };
+        self.piece.resize(PIECE, 0);
+        let length = incoming.read_piece(&mut self.piece);
+        self.piece.truncate(*length.as_ref().unwrap_or(&0));
+        self.read = 0;
+        length?;
+        self.state = LaterState::Arrived(incoming);
+        Ok(())
     }
 }
 
 impl Read for Later {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.arrived()?.read(bytes)
+        let length = self.fill_buf()?.read(bytes)?;
+        self.consume(length);
+        Ok(length)
     }
 }
 
 impl BufRead for Later {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.arrived()?.fill_buf()
+        if self.read == self.piece.len() {
+            self.bring().map_err(|error| self.http.fail(error))?;
+        }
+        Ok(&self.piece[self.read..])
     }
 
     fn consume(&mut self, amount: usize) {
-        self.body.consume(amount);
+        self.read = (self.read + amount).min(self.piece.len());
     }
 }

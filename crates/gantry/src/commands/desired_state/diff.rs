@@ -114,6 +114,7 @@ mod tests {
         serde_json::from_value(json!({
             "id": "c", "name": "press-7", "standing": "approved", "certificateFingerprint": "f",
             "onboardedAt": "t", "revision": revision, "devices": [],
+            "contact": {"standing": "never"},
         }))
         .expect("a client")
     }

@@ -1,0 +1,64 @@
+//! When clients were heard of, and what they said of themselves.
+
+use fleet_domain::contact::{Announcement, Contact, Quiet};
+use fleet_domain::ids::ClientId;
+
+use crate::columns::{Columns, count_column, revision_column};
+use crate::{StoreError, Transaction};
+
+impl Transaction {
+    /// Remembers when a client was heard of, unless it was heard of later. What it said before stays
+    /// where it says nothing now.
+    pub async fn save_contact(
+        &mut self,
+        client: ClientId,
+        contact: &Contact,
+    ) -> Result<(), StoreError> {
+        let said = contact.announcement.as_ref();
+        sqlx::query(
+            "INSERT INTO contacts (client_id, last_contact, next_contact, expected_by, quiet, \
+             running, undelivered) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT (client_id) DO UPDATE SET last_contact = excluded.last_contact, \
+             next_contact = COALESCE(excluded.next_contact, contacts.next_contact), \
+             expected_by = COALESCE(excluded.expected_by, contacts.expected_by), \
+             quiet = CASE WHEN excluded.next_contact IS NULL \
+             THEN contacts.quiet ELSE excluded.quiet END, \
+             running = CASE WHEN excluded.next_contact IS NULL \
+             THEN contacts.running ELSE excluded.running END, \
+             undelivered = COALESCE(excluded.undelivered, contacts.undelivered) \
+             WHERE excluded.last_contact >= contacts.last_contact",
+        )
+        .bind(client.to_string())
+        .bind(contact.last)
+        .bind(said.map(|it| it.next))
+        .bind(said.map(|it| it.by))
+        .bind(said.and_then(|it| it.quiet).map(Quiet::name))
+        .bind(said.and_then(|it| it.revision).map(revision_column))
+        .bind(said.map(|it| count_column(it.undelivered)))
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
+
+/// The contact in a row of `clients` that is joined with `contacts`.
+pub(crate) fn optional_contact(row: &Columns<'_>) -> Result<Option<Contact>, StoreError> {
+    let Some(last) = row.optional_integer("last_contact")? else { return Ok(None) };
+    let announcement = match row.optional_integer("next_contact")? {
+        Some(next) => Some(Announcement {
+            next,
+            by: row.integer("expected_by")?,
+            quiet: optional_quiet(row)?,
+            revision: row.optional_revision("running")?,
+            undelivered: row.count("undelivered")?,
+        }),
+        None => None,
+    };
+    Ok(Some(Contact { last, announcement }))
+}
+
+fn optional_quiet(row: &Columns<'_>) -> Result<Option<Quiet>, StoreError> {
+    let Some(name) = row.optional_text("quiet")? else { return Ok(None) };
+    let quiet = Quiet::ALL.into_iter().find(|it| it.name() == name);
+    quiet.map(Some).ok_or_else(|| row.corrupt("quiet", "no such reason"))
+}
