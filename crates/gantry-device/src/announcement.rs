@@ -18,7 +18,7 @@ pub(crate) struct Announcement {
     pub(crate) quiet: Option<&'static str>,
     /// The manifest version in force.
     pub(crate) revision: Option<u64>,
-    /// Entries of the journal that have yet to be delivered.
+    /// Entries of the journal that have yet to be delivered when this has been heard.
     pub(crate) undelivered: usize,
 }
 

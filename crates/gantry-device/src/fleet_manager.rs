@@ -85,6 +85,13 @@ impl FleetManager {
         self.caller.gate.as_ref()?.shut(Purpose::Talk).map(|it| it.why)
     }
 
+    /// Lets each request say that so many reports are left when it has been heard.
+    pub(crate) fn announce_undelivered(&self, undelivered: usize) {
+        if let Some(gate) = &self.caller.gate {
+            gate.announce_undelivered(undelivered);
+        }
+    }
+
     /// Signs with another key from now on.
     pub(crate) fn replace_key(&mut self, key: SigningKey) {
         self.key = key;
@@ -217,7 +224,7 @@ impl Caller {
         body: Option<&[u8]>,
     ) -> Result<Arrived, LinkError> {
         let announced = self.gate.as_ref().and_then(|it| it.announcement());
-        if let Some(value) = announced.and_then(|it| HeaderValue::try_from(it).ok()) {
+        if let Some(value) = announced.and_then(|it| HeaderValue::try_from(it.to_string()).ok()) {
             request.headers_mut().insert(announcement::HEADER, value);
         }
         let sent_ms = self.times.machine_now();

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::announcement::Announcement;
 use crate::clock::{self, Clock};
 use crate::downtimes::{StartError, Started, StartedDowntimes};
 use crate::schedule::{Closed, Hours, Opening, Purpose};
@@ -43,7 +44,7 @@ struct Inner {
     /// Requests that are under way.
     under_way: usize,
     /// What each request says about the contacts to come.
-    announcement: Option<String>,
+    announcement: Option<Announcement>,
     found: Found,
 }
 
@@ -227,12 +228,20 @@ impl Gate {
         self.lock().started.in_force(now, monotonic).cloned().collect()
     }
 
-    pub(crate) fn announce(&self, announcement: String) {
+    /// Lets each request say this from now on.
+    pub(crate) fn announce(&self, announcement: Announcement) {
         self.lock().announcement = Some(announcement);
     }
 
-    /// The value of the header `Gantry-Contact`.
-    pub(crate) fn announcement(&self) -> Option<String> {
+    /// Lets each request say that so many entries of the journal have yet to be delivered.
+    pub(crate) fn announce_undelivered(&self, undelivered: usize) {
+        if let Some(announcement) = &mut self.lock().announcement {
+            announcement.undelivered = undelivered;
+        }
+    }
+
+    /// What each request says about the contacts to come.
+    pub(crate) fn announcement(&self) -> Option<Announcement> {
         self.lock().announcement.clone()
     }
 }

@@ -231,7 +231,7 @@ impl Contact {
             revision,
             undelivered: self.journal.len(),
         };
-        self.gate.announce(announcement.to_string());
+        self.gate.announce(announcement);
     }
 }
 

@@ -67,10 +67,7 @@ fn every_request_tells_when_the_next_contact_comes_and_why_it_is_late() {
     let mut late = 0;
     for pair in looks.windows(2) {
         let [now, next] = pair else { panic!("windows of two") };
-        let told = |key: &str| {
-            let fields = now.contact.split(", ").filter_map(|it| it.split_once('='));
-            fields.filter(|(it, _)| *it == key).map(|(_, it)| it.to_owned()).next()
-        };
+        let told = |key: &str| now.told(key);
         let number = |key| told(key).expect("it is told").parse::<i64>().expect("a number");
         let came = next.at / 1000;
         assert!(number("by") >= came, "{now:?} {next:?}");
@@ -86,6 +83,29 @@ fn every_request_tells_when_the_next_contact_comes_and_why_it_is_late() {
         assert_eq!(told("undelivered").as_deref(), Some("0"));
     }
     assert!(late >= 3, "{looks:?}");
+}
+
+#[test]
+fn every_report_tells_how_many_are_left_when_it_has_been_heard() {
+    let bench = Bench::at("2026-06-01T12:00:00Z", "1m", "");
+    bench.server.offer_a_workload();
+    bench.run_for(10 * MINUTE);
+    let seen = bench.requests().len();
+    bench.provider.degraded.store(true, Ordering::Relaxed);
+    bench.server.hang_up.store(true, Ordering::Relaxed);
+    bench.run_for(10 * MINUTE);
+    bench.server.hang_up.store(false, Ordering::Relaxed);
+    bench.run_for(10 * MINUTE);
+    let left = |moments: &[Moment]| -> Vec<String> {
+        let reports = moments.iter().filter(|it| it.path.ends_with("/status"));
+        reports.filter_map(|it| it.told("undelivered")).collect()
+    };
+    let asked = bench.requests();
+    assert_eq!(left(&asked[..seen]), ["0", "0", "0"], "each is told at once");
+    let later = left(&asked[seen..]);
+    let (last, others) = later.split_last().expect("the repair is told");
+    assert!(last == "0" && !others.is_empty() && others.iter().all(|it| it == "1"), "{later:?}");
+    assert_eq!(asked.last().and_then(|it| it.told("undelivered")).as_deref(), Some("0"));
 }
 
 #[test]

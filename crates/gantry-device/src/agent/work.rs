@@ -111,6 +111,7 @@ impl Surroundings for Talking<'_> {
         // The journal first: what is done is told even if the power fails before the next line.
         if let Some(deployment) = running.get(&id) {
             self.contact.journal.append(report::entry(id, deployment), &self.contact.state)?;
+            self.contact.gate.announce_undelivered(self.contact.journal.len());
         }
         running::save(running, &self.contact.state)?;
         self.contact.deliver(self.revision, self.work);

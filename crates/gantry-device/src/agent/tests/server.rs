@@ -28,6 +28,14 @@ pub(super) struct Moment {
     pub(super) contact: String,
 }
 
+impl Moment {
+    /// One field of what it said about the contacts to come.
+    pub(super) fn told(&self, key: &str) -> Option<String> {
+        let mut fields = self.contact.split(", ").filter_map(|it| it.split_once('='));
+        fields.find(|(it, _)| *it == key).map(|(_, it)| it.to_owned())
+    }
+}
+
 type Hook = Box<dyn Fn(&Server, &str) + Send>;
 
 /// A fleet manager that lets everybody in.
