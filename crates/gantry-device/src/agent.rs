@@ -160,6 +160,11 @@ impl<'a> Agent<'a> {
         Ok(agent)
     }
 
+    /// The way to the fleet manager, for whoever has to break it off.
+    pub(crate) fn link(&self) -> FleetManager {
+        self.contact.link.clone()
+    }
+
     /// Works until it is told to stop. Trouble with the disk is logged and does not end the client:
     /// the workloads run on, and it goes on when there is room again.
     pub(crate) fn run(&mut self, wake: &Receiver<Wake>) {

@@ -36,12 +36,12 @@ use self::times::Times;
 /// The longest header of an answer, in bytes.
 const LARGEST_HEADER: usize = 64 << 10;
 
-/// Speaks to one fleet manager.
-#[derive(Debug)]
+/// Speaks to one fleet manager. Clones share their connections.
+#[derive(Debug, Clone)]
 pub(crate) struct FleetManager {
     caller: Caller,
     origin: String,
-    key: SigningKey,
+    key: Arc<SigningKey>,
 }
 
 /// What sends requests, signed or not: connections, patience, the time, and the gate.
@@ -71,7 +71,7 @@ impl FleetManager {
         let times = Arc::new(Times::new(machine));
         let agent = agent(roots(ca)?, &patience, Arc::clone(&times))?;
         let caller = Caller { agent, patience, times, gate: None };
-        Ok(Self { caller, origin: origin.to_owned(), key })
+        Ok(Self { caller, origin: origin.to_owned(), key: Arc::new(key) })
     }
 
     /// Lets each request pass a gate from now on.
@@ -94,7 +94,7 @@ impl FleetManager {
 
     /// Signs with another key from now on.
     pub(crate) fn replace_key(&mut self, key: SigningKey) {
-        self.key = key;
+        self.key = Arc::new(key);
     }
 
     pub(crate) fn origin(&self) -> &str {
@@ -104,6 +104,11 @@ impl FleetManager {
     /// For whoever speaks another protocol to the same server.
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Breaks off every request that is under way; none is sent any more.
+    pub(crate) fn hang_up(&self) {
+        self.caller.agent.clone().shutdown();
     }
 
     /// The fleet manager's time when the machine's clock says `now_ms`.

@@ -43,6 +43,8 @@ struct Inner {
     quiet_hours: u64,
     /// Requests that are under way.
     under_way: usize,
+    /// The client is being stopped: nothing more is asked.
+    is_ending: bool,
     /// What each request says about the contacts to come.
     announcement: Option<Announcement>,
     found: Found,
@@ -87,6 +89,8 @@ pub(crate) enum Why {
     Closed(Closed),
     #[error("the clock of this device is wrong, so nobody knows whether a downtime is in force")]
     WrongClock,
+    #[error("the client is being stopped")]
+    Ending,
 }
 
 /// A request that is under way, until it is dropped.
@@ -99,8 +103,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.gate.lock().under_way -= 1;
         if let Some(shut) = self.gate.shut(Purpose::Talk) {
-            let why = shut.why;
-            tracing::info!(self.request, %why, "a request ended after it had become quiet");
+            let (request, why) = (&self.request, shut.why);
+            tracing::info!(request, %why, "a request ended after it had become quiet");
         }
     }
 }
@@ -120,6 +124,7 @@ impl Gate {
             pass: Pass::None,
             wrong_since: None,
             under_way: 0,
+            is_ending: false,
             announcement: None,
             found: Found::default(),
         };
@@ -150,6 +155,11 @@ impl Gate {
     /// Whether a request is under way.
     pub(crate) fn is_busy(&self) -> bool {
         self.lock().under_way > 0
+    }
+
+    /// Lets nothing through any more: the client is being stopped.
+    pub(crate) fn end(&self) {
+        self.lock().is_ending = true;
     }
 
     /// The first time to look for changes from `from_ms` on, and what keeps it from being earlier.
@@ -277,6 +287,9 @@ impl Inner {
     }
 
     fn shut(&mut self, purpose: Purpose, now_ms: i64, monotonic_ms: u64) -> Option<Shut> {
+        if self.is_ending {
+            return Some(Shut { why: Why::Ending, remaining: Duration::MAX });
+        }
         let purpose = match self.pass {
             Pass::All => return None,
             Pass::PollingPeriod => Purpose::Talk,

@@ -137,7 +137,7 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
         wake: waker.clone(),
     };
     let stop = Arc::new(AtomicBool::new(false));
-    heed_signals(Arc::clone(&stop), waker)?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("listening for signals")?;
     let provider = |compose: &ComposeConfig| -> Box<dyn Provider> {
         let commands =
             Commands { compose: compose.command.clone(), engine: compose.engine.clone() };
@@ -153,10 +153,18 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
         state,
         identity,
         clock,
-        gate,
+        gate: Arc::clone(&gate),
         live,
     };
     let mut agent = Agent::resume(parts)?;
+    let (link, stop) = (agent.link(), Arc::clone(&stop));
+    let end = move || {
+        stop.store(true, Ordering::Relaxed);
+        gate.end();
+        // A server that hangs is not waited for.
+        link.hang_up();
+    };
+    heed(signals, end, waker);
     // The workloads matter more than that somebody can ask how they are.
     if let Err(error) = control.listen(&listening) {
         tracing::error!(error = chain(&error), "nobody can speak to this client");
@@ -165,14 +173,14 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn heed_signals(stop: Arc<AtomicBool>, waker: Sender<Wake>) -> Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("listening for signals")?;
+/// Lets a signal end the client, or read its configuration again.
+fn heed(mut signals: Signals, end: impl Fn() + Send + 'static, waker: Sender<Wake>) {
     thread::spawn(move || {
         for signal in signals.forever() {
             let wake = match signal {
                 SIGHUP => Wake::Reload,
                 _ => {
-                    stop.store(true, Ordering::Relaxed);
+                    end();
                     Wake::Look
                 }
             };
@@ -180,7 +188,6 @@ fn heed_signals(stop: Arc<AtomicBool>, waker: Sender<Wake>) -> Result<()> {
             let _ = waker.send(wake);
         }
     });
-    Ok(())
 }
 
 /// The way to the fleet manager, beside the running client.
