@@ -27,10 +27,10 @@ use crate::fleet_manager::{Ask, FleetManager, LinkError, Patience};
 use crate::gate::{Gate, Why};
 use crate::identity::{Certificate, Identity, IdentityFiles};
 use crate::journal::Journal;
-use crate::live::Live;
+use crate::live::{Live, Voice};
 use crate::onboarding::{self, Onboarded};
 use crate::running::{self, Running};
-use crate::schedule::{Because, Pace, Purpose};
+use crate::schedule::{Because, Opening, Pace, Purpose};
 use crate::security_event::SecurityEvents;
 use crate::source::{Source, SourceError};
 use crate::state_dir::{StateDir, StateError};
@@ -153,6 +153,7 @@ impl<'a> Agent<'a> {
             contact,
             config,
         };
+        agent.contact.announce(true, Duration::ZERO, agent.revision());
         // Whoever asks gets an answer from the first moment on. A full disk does not end the client.
         if let Err(error) = agent.tell_status() {
             tracing::error!(error = crate::chain(&error), "cannot write down how the client is");
@@ -339,7 +340,10 @@ impl<'a> Agent<'a> {
             certificate_fingerprint: self.fingerprint.clone(),
             standing: if contact.onboarded.is_some() { "onboarded" } else { "waiting" }.to_owned(),
             last_contact: contact.last_at.map(clock::rfc3339),
-            next_contact: next.at.map(clock::rfc3339),
+            next_contact: match next.at {
+                Opening::At(at) => Some(clock::rfc3339(at)),
+                Opening::NotBefore(_) => None,
+            },
             because: Some(next.because.to_string()),
             quiet: self.gate.shut(Purpose::Talk).map(|it| it.why.to_string()),
             last_error: contact.last_error.clone(),
@@ -349,7 +353,12 @@ impl<'a> Agent<'a> {
             deployments: status::deployments(&self.running),
         };
         let is_new = self.written.as_ref().is_none_or(|it| it.lasting() != status.lasting());
-        self.live.set(status.clone());
+        let voice = contact.onboarded.clone().map(|client| Voice {
+            link: contact.link.clone(),
+            client,
+            in_force: self.accepted.as_ref().map(|it| it.manifest_digest),
+        });
+        self.live.set(status.clone(), voice);
         if is_new {
             status.save(&self.contact.state)?;
             self.written = Some(status);

@@ -4,8 +4,14 @@
 
 use std::fmt;
 
+use ureq::http::{HeaderMap, HeaderValue};
+
+use crate::schedule::Opening;
+
+/// No contact is promised for later than this, in milliseconds from now.
+const FURTHEST_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 /// The name of the header.
-pub(crate) const HEADER: &str = "gantry-contact";
+const HEADER: &str = "gantry-contact";
 
 /// The contacts to come. Times are seconds since 1970, by the server's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +26,32 @@ pub(crate) struct Announcement {
     pub(crate) revision: Option<u64>,
     /// Entries of the journal that have yet to be delivered when this has been heard.
     pub(crate) undelivered: usize,
+}
+
+impl Announcement {
+    /// Lets a request say it.
+    pub(crate) fn put_into(&self, headers: &mut HeaderMap) {
+        // It is made of numbers and names, so it always can be one.
+        if let Ok(value) = HeaderValue::try_from(self.to_string()) {
+            headers.insert(HEADER, value);
+        }
+    }
+
+    /// The same, with another next contact.
+    pub(crate) fn until(self, next: i64, quiet: Option<&'static str>) -> Self {
+        let latest = self.by.saturating_sub(self.next);
+        Self { next, by: next.saturating_add(latest), quiet, ..self }
+    }
+}
+
+/// The contact to promise, in milliseconds since 1970. Where none is in sight, or further away than a
+/// year, nothing is promised for so long.
+pub(crate) fn promised(opening: Opening, now_ms: i64) -> i64 {
+    let furthest = now_ms.saturating_add(FURTHEST_MS);
+    match opening {
+        Opening::At(at) => at.min(furthest),
+        Opening::NotBefore(_) => furthest,
+    }
 }
 
 impl fmt::Display for Announcement {

@@ -84,7 +84,7 @@ pub(crate) struct Schedule {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Downtime {
-    /// Begin one now; it outlives restarts and power cuts
+    /// Begin one now, and tell the fleet manager right before; it outlives restarts and power cuts
     #[command(group = clap::ArgGroup::new("length").required(true))]
     Start {
         /// How long it lasts: a number and s, m, h or d
@@ -96,6 +96,9 @@ pub(crate) enum Downtime {
         /// Why, for whoever wonders
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// At once: the fleet manager is not told before, and will find the client overdue
+        #[arg(long)]
+        now: bool,
     },
     /// End all that were started this way; those of the configuration stay
     Stop,

@@ -2,6 +2,7 @@
 //! may open the socket may use it; its mode and group say who that is.
 
 mod client;
+mod last_word;
 mod server;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::downtimes::Started;
+use crate::fleet_manager::LAST_WORD;
 use crate::status::ClientStatus;
 
 pub(crate) use self::client::{AskError, ask};
@@ -31,6 +33,9 @@ pub(crate) enum Question {
         #[serde(flatten)]
         length: Length,
         reason: String,
+        /// At once, without telling the fleet manager.
+        #[serde(default)]
+        now: bool,
     },
     DowntimeStop,
     DowntimeList,
@@ -38,6 +43,16 @@ pub(crate) enum Question {
         force: bool,
     },
     Reload,
+}
+
+impl Question {
+    /// How long the answer may take.
+    fn patience(&self) -> Duration {
+        match self {
+            Self::DowntimeStart { now: false, .. } => PATIENCE * 2 + LAST_WORD,
+            _ => PATIENCE * 2,
+        }
+    }
 }
 
 /// How long a downtime lasts.

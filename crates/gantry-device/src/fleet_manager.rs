@@ -3,6 +3,7 @@
 
 mod answer;
 mod ask;
+mod caller;
 mod failure;
 mod retry_after;
 mod times;
@@ -11,30 +12,26 @@ mod tls;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use http_signature::{Message, SigningKey};
-use rustls::RootCertStore;
-use ureq::http::{HeaderValue, Request};
-use ureq::tls::PemItem;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector as _, TcpConnector};
+use margo_contract::digest::Digest;
+use margo_contract::state_manifest;
+use ureq::http::Request;
 
-use crate::announcement;
+use crate::announcement::Announcement;
 use crate::clock;
 use crate::gate::{Gate, Permit, Why};
+use crate::onboarding::Onboarded;
 use crate::schedule::Purpose;
-use crate::skew::{KnownTime, http_date};
+use crate::skew::KnownTime;
 use crate::state_dir::{StateDir, StateError};
 
-use self::answer::Arrived;
 pub(crate) use self::answer::{Answer, Incoming};
-pub(crate) use self::ask::{Ask, Patience};
+pub(crate) use self::ask::{Ask, LAST_WORD, Patience};
+pub(crate) use self::caller::Caller;
 pub(crate) use self::failure::LinkError;
 pub(crate) use self::times::MachineClock;
 use self::times::Times;
-
-/// The longest header of an answer, in bytes.
-const LARGEST_HEADER: usize = 64 << 10;
 
 /// Speaks to one fleet manager. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -42,16 +39,6 @@ pub(crate) struct FleetManager {
     caller: Caller,
     origin: String,
     key: Arc<SigningKey>,
-}
-
-/// What sends requests, signed or not: connections, patience, the time, and the gate.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    agent: ureq::Agent,
-    patience: Patience,
-    times: Arc<Times>,
-    /// What each request of the running client has to pass; a command of its owner passes none.
-    gate: Option<Arc<Gate>>,
 }
 
 impl FleetManager {
@@ -69,8 +56,7 @@ impl FleetManager {
         patience: Patience,
     ) -> Result<Self> {
         let times = Arc::new(Times::new(machine));
-        let agent = agent(roots(ca)?, &patience, Arc::clone(&times))?;
-        let caller = Caller { agent, patience, times, gate: None };
+        let caller = Caller::new(ca, patience, times)?;
         Ok(Self { caller, origin: origin.to_owned(), key: Arc::new(key) })
     }
 
@@ -108,7 +94,7 @@ impl FleetManager {
 
     /// Breaks off every request that is under way; none is sent any more.
     pub(crate) fn hang_up(&self) {
-        self.caller.agent.clone().shutdown();
+        self.caller.hang_up();
     }
 
     /// The fleet manager's time when the machine's clock says `now_ms`.
@@ -162,6 +148,24 @@ impl FleetManager {
         Incoming::of(ask, answer, self.caller.times.server_now())
     }
 
+    /// Says a last word, by a permit that was given before it became quiet. Nobody takes up the answer.
+    pub(crate) fn say_last(
+        &self,
+        client: &Onboarded,
+        in_force: Option<Digest>,
+        announcement: &Announcement,
+        permit: Permit,
+    ) -> Result<(), LinkError> {
+        let etag = in_force.map(|it| it.etag());
+        let mut headers = vec![("accept", state_manifest::MEDIA_TYPE)];
+        headers.extend(etag.iter().map(|it| ("if-none-match", it.as_str())));
+        let (ask, path) = (Ask::LastWord, client.path("/deployments"));
+        let mut request = self.signed(ask, &path, &client.client_id, &headers, None)?;
+        announcement.put_into(request.headers_mut());
+        let answer = self.caller.run_with(Some(permit), ask, request, None)?;
+        Incoming::of(ask, answer, self.caller.times.server_now()).map(drop)
+    }
+
     /// Opens a file on another https server that the pinned root vouches for, unsigned.
     pub(crate) fn open_elsewhere(&self, url: &str) -> Result<Incoming, LinkError> {
         let request = Request::get(url).body(()).map_err(malformed)?;
@@ -201,118 +205,8 @@ impl FleetManager {
     }
 }
 
-impl Caller {
-    /// Sends a request of Git's protocol to the fleet manager and opens its successful answer. Headers
-    /// are lines.
-    pub(crate) fn git(
-        &self,
-        ask: Ask,
-        url: &str,
-        headers: &[String],
-        authorization: &str,
-        body: Option<&[u8]>,
-    ) -> Result<Incoming, LinkError> {
-        let mut request = Request::builder().method(ask.method()).uri(url);
-        for (name, value) in headers.iter().filter_map(|it| it.split_once(':')) {
-            request = request.header(name.trim(), value.trim());
-        }
-        let request = request.header("authorization", authorization).body(()).map_err(malformed)?;
-        let answer = self.exchange(ask, request, body)?;
-        Incoming::of(ask, answer, self.times.server_now())
-    }
-
-    /// Sends a request to the fleet manager, and learns the time from its answer, whatever that is.
-    fn exchange(
-        &self,
-        ask: Ask,
-        mut request: Request<()>,
-        body: Option<&[u8]>,
-    ) -> Result<Arrived, LinkError> {
-        let announced = self.gate.as_ref().and_then(|it| it.announcement());
-        if let Some(value) = announced.and_then(|it| HeaderValue::try_from(it.to_string()).ok()) {
-            request.headers_mut().insert(announcement::HEADER, value);
-        }
-        let sent_ms = self.times.machine_now();
-        let answer = self.run(ask, request, body)?;
-        if let Some(date_ms) = answer.header("date").and_then(http_date) {
-            self.times.hear(sent_ms, date_ms);
-        }
-        Ok(answer)
-    }
-
-    /// Sends a request if it is a time for it.
-    fn run(
-        &self,
-        ask: Ask,
-        request: Request<()>,
-        body: Option<&[u8]>,
-    ) -> Result<Arrived, LinkError> {
-        let named = || format!("{} {}", request.method(), request.uri());
-        let permit = self.gate.as_ref().map(|it| it.permit(&named())).transpose()?;
-        self.run_with(permit, ask, request, body)
-    }
-
-    fn run_with(
-        &self,
-        permit: Option<Permit>,
-        ask: Ask,
-        request: Request<()>,
-        body: Option<&[u8]>,
-    ) -> Result<Arrived, LinkError> {
-        let whole = Some(ask.patience(&self.patience));
-        let answer = match body {
-            Some(body) => {
-                let request = self.agent.configure_request(request.map(|()| body));
-                self.agent.run(request.timeout_global(whole).build())
-            }
-            None => {
-                let request = self.agent.configure_request(request);
-                self.agent.run(request.timeout_global(whole).build())
-            }
-        };
-        Ok(Arrived { answer: answer?, permit })
-    }
-}
-
 fn malformed(error: ureq::http::Error) -> LinkError {
     ureq::Error::from(error).into()
-}
-
-fn roots(ca: &Path) -> Result<RootCertStore> {
-    let pem = std::fs::read(ca)
-        .with_context(|| format!("reading the root certificate {}", ca.display()))?;
-    let mut roots = RootCertStore::empty();
-    for item in ureq::tls::parse_pem(&pem) {
-        let reading = || format!("reading the root certificate {}", ca.display());
-        if let PemItem::Certificate(root) = item.with_context(reading)? {
-            roots.add(root.der().to_vec().into()).with_context(reading)?;
-        }
-    }
-    if roots.is_empty() {
-        bail!("{} has no certificate in PEM", ca.display());
-    }
-    Ok(roots)
-}
-
-fn agent(roots: RootCertStore, patience: &Patience, times: Arc<Times>) -> Result<ureq::Agent> {
-    let config = ureq::Agent::config_builder()
-        .https_only(true)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .max_response_header_size(LARGEST_HEADER)
-        .proxy(None)
-        .user_agent(concat!("gantry-device/", env!("CARGO_PKG_VERSION")))
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_recv_response(Some(patience.first_byte))
-        .timeout_per_read(Some(patience.between_bytes))
-        .timeout_per_write(Some(patience.between_bytes))
-        .timeout_global(Some(patience.whole))
-        .build();
-    let tls = tls::Tls::new(roots, times).context("preparing TLS")?;
-    let connector = ().chain(TcpConnector::default()).chain(tls);
-    Ok(ureq::Agent::with_parts(config, connector, DefaultResolver::default()))
 }
 
 #[cfg(test)]

@@ -143,7 +143,17 @@ impl Gate {
     /// Lets one request through, which is named for the log, if it is a time to talk.
     pub(crate) fn permit(self: &Arc<Self>, request: &str) -> Result<Permit, Why> {
         let mut inner = self.lock();
-        match inner.shut(Purpose::Talk, self.clock.now_ms(), self.clock.monotonic_ms()) {
+        let shut = inner.shut(Purpose::Talk, self.clock.now_ms(), self.clock.monotonic_ms());
+        self.permit_unless(shut, &mut inner, request)
+    }
+
+    fn permit_unless(
+        self: &Arc<Self>,
+        shut: Option<Shut>,
+        inner: &mut Inner,
+        request: &str,
+    ) -> Result<Permit, Why> {
+        match shut {
             Some(shut) => Err(shut.why),
             None => {
                 inner.under_way += 1;
@@ -225,6 +235,22 @@ impl Gate {
         let mut inner = self.lock();
         inner.pass = Pass::None;
         inner.started.start(end, reason, now, monotonic, &self.state)
+    }
+
+    /// As [`Gate::start_downtime`], and lets one last request through before it, which is named for the
+    /// log; or says why it was no time to talk before.
+    pub(crate) fn start_downtime_after(
+        self: &Arc<Self>,
+        request: &str,
+        end: i64,
+        reason: &str,
+    ) -> Result<(Started, Result<Permit, Why>), StartError> {
+        let (now, monotonic) = (self.clock.now_ms(), self.clock.monotonic_ms());
+        let mut inner = self.lock();
+        inner.pass = Pass::None;
+        let shut = inner.shut(Purpose::Talk, now, monotonic);
+        let started = inner.started.start(end, reason, now, monotonic, &self.state)?;
+        Ok((started, self.permit_unless(shut, &mut inner, request)))
     }
 
     pub(crate) fn stop_downtimes(&self) -> Result<usize, StateError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::announcement::Announcement;
+use crate::announcement::{self, Announcement};
 use crate::clock::Clock;
 use crate::fleet_manager::{FleetManager, LinkError};
 use crate::gate::Gate;
@@ -17,14 +17,12 @@ use crate::journal::Journal;
 use crate::onboarding::Onboarded;
 use crate::report::{self, ReportError};
 use crate::schedule::forecast::Because;
-use crate::schedule::{Closed, Pace, Pacing, Purpose, Rate};
+use crate::schedule::{Closed, Expected, Pace, Pacing, Purpose, Rate};
 use crate::security_event::SecurityEvents;
 use crate::state_dir::StateDir;
 
 /// What a contact may take longer than expected when nothing is wrong.
 const GRACE: Duration = Duration::from_secs(90);
-/// No contact is promised for later than this.
-const FURTHEST_PROMISE_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
 /// All that talking needs, apart from what carrying out changes meanwhile.
 pub(super) struct Contact {
@@ -47,13 +45,6 @@ pub(super) struct Contact {
     /// Milliseconds since 1970.
     pub(super) last_at: Option<i64>,
     pub(super) last_error: Option<String>,
-}
-
-/// A contact that is expected.
-pub(super) struct Next {
-    /// Milliseconds since 1970; nothing where none is in sight.
-    pub(super) at: Option<i64>,
-    pub(super) because: Because,
 }
 
 impl Contact {
@@ -193,14 +184,10 @@ impl Contact {
     }
 
     /// The next contact, if all goes well until then.
-    pub(super) fn next(&self, due_in: Duration, because: Because) -> Next {
+    pub(super) fn next(&self, due_in: Duration, because: Because) -> Expected {
         let due = self.clock.now_ms().saturating_add(milliseconds(due_in));
-        let (opening, closed) = self.gate.opening(due);
-        let at = match opening {
-            crate::schedule::Opening::At(at) => Some(at),
-            crate::schedule::Opening::NotBefore(_) => None,
-        };
-        Next { at, because: closed.map_or(because, Because::Closed) }
+        let (at, closed) = self.gate.opening(due);
+        Expected { at, because: closed.map_or(because, Because::Closed) }
     }
 
     /// How long it takes until the next contact is due as far as the pace goes.
@@ -215,9 +202,7 @@ impl Contact {
             true => self.next(self.rate.interval, Because::Pace(Pacing::Interval)),
             false => self.next(self.due_in(), self.because.clone()),
         };
-        // None in sight, or further away than a year: then nothing is promised for so long.
-        let furthest = self.clock.now_ms().saturating_add(FURTHEST_PROMISE_MS);
-        let at = next.at.map_or(furthest, |it| it.min(furthest));
+        let at = announcement::promised(next.at, self.clock.now_ms());
         let latest = self.rate.longest_stray().saturating_add(GRACE).saturating_add(work);
         let by = at.saturating_add(milliseconds(latest));
         let by_server = |ms: i64| self.link.server_time(ms).div_euclid(1000);

@@ -172,7 +172,7 @@ fn a_request_that_fails_because_downtime_begins_is_no_error() {
         let asked = bench.requests();
         assert!(asked.last().is_some_and(|it| it.path.ends_with(last)), "the last: {asked:?}");
         assert!(asked.iter().all(|it| it.at < ms("2026-06-01T12:01:00Z")), "{asked:?}");
-        let status = bench.live.get().expect("it is told");
+        let status = bench.live.status().expect("it is told");
         assert_eq!((status.last_error, bench.warnings()), (None, String::new()));
         assert!(status.quiet.is_some_and(|it| it.contains("press moved")));
 
@@ -195,13 +195,13 @@ fn in_downtime_no_package_is_fetched_and_what_runs_is_repaired_all_the_same() {
     bench.provider.degraded.store(true, Ordering::Relaxed);
     bench.run_for(HOUR);
     assert!(!bench.provider.degraded.load(Ordering::Relaxed), "it was installed again");
-    let status = bench.live.get().expect("told");
+    let status = bench.live.status().expect("told");
     assert!(status.undelivered > 0 && status.deployments[0].state == "installed");
     assert_eq!(bench.requests().len(), before);
     bench.gate.stop_downtimes().expect("they can be stopped");
     bench.wake(Wake::Look);
     bench.run_for(10 * MINUTE);
-    assert_eq!(bench.live.get().expect("told").undelivered, 0);
+    assert_eq!(bench.live.status().expect("told").undelivered, 0);
 }
 
 #[test]
@@ -209,17 +209,17 @@ fn without_news_nothing_is_written() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1m", "");
     bench.server.offer_a_workload();
     bench.run_for(10 * MINUTE);
-    assert_eq!(bench.live.get().expect("told").deployments[0].state, "installed");
+    assert_eq!(bench.live.status().expect("told").deployments[0].state, "installed");
     let before = bench.files();
     assert!(before.len() > 4, "{before:?}");
-    let contact = bench.live.get().expect("told").last_contact;
+    let contact = bench.live.status().expect("told").last_contact;
     bench.run_for(2 * HOUR);
-    assert_ne!(bench.live.get().expect("told").last_contact, contact);
+    assert_ne!(bench.live.status().expect("told").last_contact, contact);
     assert_eq!(bench.files(), before);
     // Nor by contacts that fail.
     bench.server.hang_up.store(true, Ordering::Relaxed);
     bench.run_for(2 * HOUR);
-    assert!(bench.live.get().expect("told").last_error.is_some());
+    assert!(bench.live.status().expect("told").last_error.is_some());
     assert_eq!(bench.files(), before);
 }
 
@@ -239,7 +239,7 @@ fn outside_the_polling_period_reports_are_delivered_and_nothing_is_fetched() {
     bench.run_for(30 * MINUTE);
     let later = &bench.requests()[seen..];
     assert!(later.iter().all(|it| it.path.ends_with("/status")), "{later:?}");
-    assert_eq!(bench.live.get().expect("told").undelivered, 0, "{later:?}");
+    assert_eq!(bench.live.status().expect("told").undelivered, 0, "{later:?}");
     assert!(later.len() >= 2, "{later:?}");
 }
 
@@ -274,7 +274,7 @@ fn a_configuration_is_taken_over_while_the_client_runs_and_a_bad_one_is_not() {
 fn another_key_and_certificate_are_taken_over_before_a_contact() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1m", "");
     bench.run_for(10 * MINUTE);
-    let former = bench.live.get().expect("told").certificate_fingerprint;
+    let former = bench.live.status().expect("told").certificate_fingerprint;
     let other = tempfile::tempdir().expect("a temporary directory can be made");
     let other = StateDir::open(other.path()).expect("nobody else has it");
     let identity = Identity::open_or_make(&other, "press-7").expect("a key can be made");
@@ -284,11 +284,11 @@ fn another_key_and_certificate_are_taken_over_before_a_contact() {
     };
     put("client.key");
     bench.run_for(10 * MINUTE);
-    assert_eq!(bench.live.get().expect("told").certificate_fingerprint, former);
+    assert_eq!(bench.live.status().expect("told").certificate_fingerprint, former);
     put("client.der");
     let before = bench.requests().len();
     bench.run_for(10 * MINUTE);
-    let status = bench.live.get().expect("told");
+    let status = bench.live.status().expect("told");
     assert_eq!(status.certificate_fingerprint, identity.certificate.fingerprint());
     assert!(bench.requests()[before..].iter().any(|it| it.path.ends_with("/onboarding")));
 }

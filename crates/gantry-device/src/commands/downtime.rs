@@ -14,9 +14,10 @@ use crate::state_dir::StateDir;
 
 pub(crate) fn perform(config: &Config, command: &Downtime) -> Result<()> {
     let question = match command {
-        Downtime::Start { lasting, until, reason } => Question::DowntimeStart {
+        Downtime::Start { lasting, until, reason, now } => Question::DowntimeStart {
             length: length(config, lasting.as_deref(), until.as_deref())?,
             reason: reason.clone(),
+            now: *now,
         },
         Downtime::Stop => Question::DowntimeStop,
         Downtime::List { output } => {
@@ -56,7 +57,7 @@ fn write_down(config: &Config, question: &Question) -> Result<()> {
     let mut downtimes = StartedDowntimes::load(&state)?;
     let (now, monotonic) = (SystemClock.now_ms(), SystemClock.monotonic_ms());
     let done = match question {
-        Question::DowntimeStart { length, reason } => {
+        Question::DowntimeStart { length, reason, .. } => {
             let started = downtimes.start(length.end(now), reason, now, monotonic, &state)?;
             format!("downtime until {}", clock::rfc3339(started.end))
         }

@@ -31,7 +31,7 @@ pub(crate) fn ask(socket: &Path, question: &Question) -> Result<Answer, AskError
     line.push(b'\n');
     let mut answer = Vec::new();
     let mut steps = || -> io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE * 2))?;
+        stream.set_read_timeout(Some(question.patience()))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.write_all(&line)?;
         BufReader::new((&stream).take(LONGEST_ANSWER)).read_until(b'\n', &mut answer)?;

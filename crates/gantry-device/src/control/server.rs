@@ -15,10 +15,12 @@ use std::time::Instant;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::{Answer, LONGEST_QUESTION, PATIENCE, Question};
+use super::last_word::{LastWord, Untold};
+use super::{Answer, LONGEST_QUESTION, Length, PATIENCE, Question};
 use crate::agent::Wake;
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::downtimes::{StartError, Started};
 use crate::gate::{Gate, Pass};
 use crate::live::Live;
 
@@ -28,6 +30,13 @@ pub(crate) struct Control {
     pub(crate) live: Arc<Live>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake: Sender<Wake>,
+}
+
+/// What becomes of a question.
+enum Reply {
+    Now(Answer),
+    /// It takes a while, and others do not wait for it.
+    Later(Box<dyn FnOnce() -> Answer + Send>),
 }
 
 /// Why nobody can speak to the running client.
@@ -51,47 +60,42 @@ impl Control {
     pub(crate) fn listen(self, config: &Config) -> Result<(), ControlError> {
         let path = config.control_socket();
         let listener = bind(&path, config.control.group.as_deref())?;
+        let control = Arc::new(self);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 // Whoever asked has gone, which is none of ours.
-                let _ = stream.and_then(|it| self.serve(it));
+                let _ = stream.and_then(|it| control.serve(it));
             }
         });
         Ok(())
     }
 
-    fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+    fn serve(self: &Arc<Self>, mut stream: UnixStream) -> io::Result<()> {
         stream.set_write_timeout(Some(PATIENCE))?;
-        let answer = match serde_json::from_slice(&read_line(&mut stream)?) {
-            Ok(question) => self.answer(&question),
-            Err(error) => Answer::Refused(format!("the question makes no sense: {error}")),
+        let reply = match serde_json::from_slice(&read_line(&mut stream)?) {
+            Ok(question) => self.reply(&question),
+            Err(error) => {
+                Reply::Now(Answer::Refused(format!("the question makes no sense: {error}")))
+            }
         };
-        let mut line = serde_json::to_vec(&answer)?;
-        line.push(b'\n');
-        stream.write_all(&line)
+        match reply {
+            Reply::Now(answer) => write_line(&mut stream, &answer),
+            Reply::Later(answer) => {
+                thread::spawn(move || write_line(&mut stream, &answer()));
+                Ok(())
+            }
+        }
     }
 
-    fn answer(&self, question: &Question) -> Answer {
-        match question {
-            Question::Status => match self.live.get() {
+    fn reply(self: &Arc<Self>, question: &Question) -> Reply {
+        Reply::Now(match question {
+            Question::DowntimeStart { length, reason, now } => {
+                return self.start_downtime(*length, reason, *now);
+            }
+            Question::Status => match self.live.status() {
                 Some(status) => Answer::Status(Box::new(status)),
                 None => Answer::Refused("the client has only just begun".to_owned()),
             },
-            Question::DowntimeStart { length, reason } => {
-                match self.gate.start_downtime(length.end(self.clock.now_ms()), reason) {
-                    Ok(started) => {
-                        tracing::info!(
-                            until = clock::rfc3339(started.end),
-                            reason,
-                            "downtime started"
-                        );
-                        self.wake(Wake::Look);
-                        let until = clock::rfc3339(started.end);
-                        Answer::Done(format!("downtime until {until}{}", self.under_way()))
-                    }
-                    Err(error) => Answer::Refused(crate::chain(&error)),
-                }
-            }
             Question::DowntimeStop => match self.gate.stop_downtimes() {
                 Ok(stopped) => {
                     tracing::info!(stopped, "downtime stopped");
@@ -123,6 +127,58 @@ impl Control {
                     "the client reads its configuration; its log says what came of it".into(),
                 )
             }
+        })
+    }
+
+    /// Starts a downtime, and answers when the fleet manager was told, if it can be told. There is no
+    /// second one to be told of meanwhile: it is quiet already.
+    fn start_downtime(self: &Arc<Self>, length: Length, reason: &str, now: bool) -> Reply {
+        let end = length.end(self.clock.now_ms());
+        let (started, last_word) = match self.started(end, reason, now) {
+            Ok(it) => it,
+            Err(error) => return Reply::Now(Answer::Refused(crate::chain(&error))),
+        };
+        let until = clock::rfc3339(started.end);
+        tracing::info!(until, reason, "downtime started");
+        self.wake(Wake::Look);
+        let control = Arc::clone(self);
+        let answer = move |told: Result<(), Untold>| {
+            let told = match told {
+                Ok(()) => "the fleet manager was told".to_owned(),
+                Err(why) => format!("the fleet manager was not told: {}", crate::chain(&why)),
+            };
+            tracing::info!("{told}");
+            Answer::Done(format!("downtime until {until}; {told}{}", control.under_way()))
+        };
+        match last_word {
+            Ok(last_word) => {
+                let control = Arc::clone(self);
+                let say = move || answer(last_word.say(&control.gate, &*control.clock));
+                Reply::Later(Box::new(say))
+            }
+            Err(why) => Reply::Now(answer(Err(why))),
+        }
+    }
+
+    fn started(
+        &self,
+        end: i64,
+        reason: &str,
+        now: bool,
+    ) -> Result<(Started, Result<LastWord, Untold>), StartError> {
+        let voice = match (now, self.live.voice()) {
+            (true, _) => Err(Untold::AsAsked),
+            (false, None) => Err(Untold::Stranger),
+            (false, Some(voice)) => Ok(voice),
+        };
+        match voice {
+            Ok(voice) => {
+                let request = "the last word before a downtime";
+                let (started, permit) = self.gate.start_downtime_after(request, end, reason)?;
+                let last_word = permit.map(|permit| LastWord { voice, permit });
+                Ok((started, last_word.map_err(Untold::Quiet)))
+            }
+            Err(why) => Ok((self.gate.start_downtime(end, reason)?, Err(why))),
         }
     }
 
@@ -139,6 +195,12 @@ impl Control {
         // The agent may have ended already.
         let _ = self.wake.send(wake);
     }
+}
+
+fn write_line(stream: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    stream.write_all(&line)
 }
 
 /// A line, without its end; at most so long and so slow.
@@ -199,139 +261,4 @@ fn group_id(group: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::control::{AskError, Length, ask};
-    use crate::schedule::{Hours, Purpose};
-    use crate::state_dir::StateDir;
-
-    struct Bench {
-        folder: tempfile::TempDir,
-        config: Config,
-        gate: Arc<Gate>,
-        woken: mpsc::Receiver<Wake>,
-    }
-
-    fn bench(more: &str) -> Bench {
-        let folder = tempfile::tempdir().expect("a temporary directory can be made");
-        let example = include_str!("../../gantry-device.example.toml");
-        let state_dir = folder.path().join("state").display().to_string();
-        let text = example.replace("/var/lib/gantry-device", &state_dir);
-        let config = Config::parse(&format!("{text}\n{more}")).expect("valid");
-        let state = Arc::new(StateDir::open(&config.state_dir).expect("nobody else has it"));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let hours = Hours { ..config.hours.clone() };
-        let gate = Arc::new(Gate::new(Arc::clone(&clock), hours, state).expect("readable"));
-        let (wake, woken) = mpsc::channel();
-        let live = Arc::default();
-        let control = Control { gate: Arc::clone(&gate), live, clock, wake };
-        control.listen(&config).expect("it can listen");
-        Bench { folder, config, gate, woken }
-    }
-
-    impl Bench {
-        fn ask(&self, question: &Question) -> Answer {
-            ask(&self.config.control_socket(), question).expect("an answer")
-        }
-    }
-
-    #[test]
-    fn a_downtime_is_in_force_as_soon_as_it_is_answered_and_a_contact_has_to_be_forced_in_it() {
-        let bench = bench("");
-        let start = Question::DowntimeStart {
-            length: Length::ForSeconds(3600),
-            reason: "press moved".to_owned(),
-        };
-        let Answer::Done(text) = bench.ask(&start) else { panic!("it is started") };
-        assert!(text.starts_with("downtime until "), "{text}");
-        assert!(bench.gate.permit("GET /").is_err());
-        assert_eq!(bench.woken.recv().expect("told"), Wake::Look);
-        let Answer::Downtimes(listed) = bench.ask(&Question::DowntimeList) else {
-            panic!("a list")
-        };
-        assert_eq!(listed[0].reason, "press moved");
-
-        let Answer::Refused(why) = bench.ask(&Question::PollNow { force: false }) else {
-            panic!("it is refused")
-        };
-        assert!(why.contains("downtime: press moved") && why.contains("--force"), "{why}");
-        assert!(matches!(bench.ask(&Question::PollNow { force: true }), Answer::Done(_)));
-        assert_eq!(bench.woken.recv().expect("told"), Wake::Poll);
-        assert!(bench.gate.permit("GET /").is_ok());
-        bench.gate.contact_is_over();
-        assert!(bench.gate.permit("GET /").is_err());
-
-        assert!(matches!(bench.ask(&Question::DowntimeStop), Answer::Done(_)));
-        assert!(bench.gate.permit("GET /").is_ok());
-    }
-
-    #[test]
-    fn the_answer_says_whether_a_request_is_still_under_way() {
-        let bench = bench("");
-        let permit = bench.gate.permit("GET /").expect("it is a time to talk");
-        let length = Length::ForSeconds(60);
-        let start = Question::DowntimeStart { length, reason: String::new() };
-        let Answer::Done(text) = bench.ask(&start) else { panic!("it is started") };
-        assert!(text.contains("a request is under way"), "{text}");
-        drop(permit);
-        let Answer::Done(text) = bench.ask(&start) else { panic!("it is started") };
-        assert!(!text.contains("under way"), "{text}");
-    }
-
-    #[test]
-    fn outside_the_polling_period_the_owner_may_ask_for_a_contact() {
-        let bench = bench("[[polling.period]]\ndates = [\"2001-01-01\"]\n");
-        assert!(bench.gate.shut(Purpose::Look).is_some());
-        assert!(matches!(bench.ask(&Question::PollNow { force: false }), Answer::Done(_)));
-        assert!(bench.gate.shut(Purpose::Look).is_none());
-    }
-
-    #[test]
-    fn the_socket_is_private_and_what_makes_no_sense_is_answered_in_words() {
-        let bench = bench("");
-        let socket = bench.config.control_socket();
-        let mode = fs::metadata(&socket).expect("it is there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let mut stream = UnixStream::connect(&socket).expect("it listens");
-        stream.write_all(b"dance\n").expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        assert!(answer.contains("makes no sense"), "{answer}");
-        let mut stream = UnixStream::connect(&socket).expect("it listens");
-        let _ = stream.write_all(&vec![b' '; 64 << 10]);
-        assert!(matches!(bench.ask(&Question::DowntimeList), Answer::Downtimes(_)), "it goes on");
-
-        let nowhere = bench.folder.path().join("nowhere.sock");
-        let asked = ask(&nowhere, &Question::Status);
-        assert!(matches!(asked, Err(AskError::NotRunning)));
-    }
-
-    #[test]
-    fn a_group_gets_the_socket_and_what_is_in_its_way_is_named() {
-        let folder = tempfile::tempdir().expect("a temporary directory can be made");
-        let path = folder.path().join("run/control.sock");
-        // The one group that every user of a machine may give files to is its own.
-        let own = rustix::process::getgid().as_raw().to_string();
-        for _ in 0..2 {
-            let _listener =
-                bind(&path, Some(&own)).expect("also over the socket of a killed client");
-            let mode = fs::metadata(&path).expect("it is there").permissions().mode();
-            assert_eq!(mode & 0o777, 0o660);
-        }
-        assert!(matches!(bind(&path, Some("no such group")), Err(ControlError::NoGroup(_))));
-        let file = folder.path().join("file");
-        fs::write(&file, "").expect("writable");
-        assert!(matches!(bind(&file, None), Err(ControlError::InTheWay(_))));
-        assert!(file.is_file());
-    }
-
-    #[test]
-    fn groups_are_known_by_name_and_number() {
-        assert_eq!(group_id("root"), Some(0));
-        assert_eq!(group_id("4711"), Some(4711));
-        assert_eq!(group_id("no such group"), None);
-    }
-}
+mod tests;

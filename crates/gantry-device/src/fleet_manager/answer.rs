@@ -58,7 +58,7 @@ impl Incoming {
         let (status, headers) = (parts.status.as_u16(), parts.headers);
         match status {
             200..=299 => check_form(ask, &headers)?,
-            304 if ask == Ask::Manifest => {}
+            304 if matches!(ask, Ask::Manifest | Ask::LastWord) => {}
             300..=399 => return Err(redirect(&headers)),
             _ => return Err(refusal(status, &headers, body, server_ms)),
         }
