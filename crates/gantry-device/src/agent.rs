@@ -123,6 +123,7 @@ impl<'a> Agent<'a> {
             clock: Arc::clone(&clock),
             rate: config.polling,
             pace: Pace::default(),
+            chance: 0.5,
             is_open: true,
             because: Because::Nothing,
             due: 0,
@@ -153,7 +154,7 @@ impl<'a> Agent<'a> {
             contact,
             config,
         };
-        agent.contact.announce(true, Duration::ZERO, agent.revision());
+        agent.contact.announce_contact(agent.revision());
         // Whoever asks gets an answer from the first moment on. A full disk does not end the client.
         if let Err(error) = agent.tell_status() {
             tracing::error!(error = crate::chain(&error), "cannot write down how the client is");
@@ -222,7 +223,7 @@ impl<'a> Agent<'a> {
             false
         } else {
             self.take_over_identity();
-            self.contact.announce(true, Duration::ZERO, self.revision());
+            self.contact.announce_contact(self.revision());
             let outcome = self.talk();
             self.contact.note_outcome(outcome.as_ref().copied());
             // First of all: what is fetched for the work to come may close the way.

@@ -9,7 +9,7 @@ mod window;
 
 pub(crate) use forecast::{Because, Expected};
 pub(crate) use hours::{Closed, Downtime, Hours, Opening, Purpose, When};
-pub(crate) use pace::{Pace, Pacing, Rate};
+pub(crate) use pace::{Pace, Rate};
 pub(crate) use span::{Edge, Span, instant};
 pub(crate) use window::Window;
 

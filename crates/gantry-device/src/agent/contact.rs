@@ -17,12 +17,14 @@ use crate::journal::Journal;
 use crate::onboarding::Onboarded;
 use crate::report::{self, ReportError};
 use crate::schedule::forecast::Because;
-use crate::schedule::{Closed, Expected, Pace, Pacing, Purpose, Rate};
+use crate::schedule::{Closed, Expected, Pace, Purpose, Rate};
 use crate::security_event::SecurityEvents;
 use crate::state_dir::StateDir;
 
 /// What a contact may take longer than expected when nothing is wrong.
 const GRACE: Duration = Duration::from_secs(90);
+/// How long a contact takes when nothing is wrong: the pause after it begins when it ends.
+const LONGEST_CONTACT: Duration = Duration::from_secs(5);
 
 /// All that talking needs, apart from what carrying out changes meanwhile.
 pub(super) struct Contact {
@@ -35,6 +37,8 @@ pub(super) struct Contact {
     pub(super) security_events: SecurityEvents,
     pub(super) rate: Rate,
     pub(super) pace: Pace,
+    /// The random number from 0 to 1 by which the next contact strays: what is announced is what is kept.
+    pub(super) chance: f64,
     /// Whether the last thing that was asked went well. A failure closes the way until the next contact.
     pub(super) is_open: bool,
     pub(super) because: Because,
@@ -85,7 +89,7 @@ impl Contact {
                 pace = self.pace;
             }
         }
-        let (pause, pacing) = self.rate.pause(pace, chance());
+        let (pause, pacing) = self.rate.pause(pace, self.chance);
         self.because = Because::Pace(pacing);
         self.is_due_in(pause);
     }
@@ -148,7 +152,7 @@ impl Contact {
     /// Delivers the journal while the way is open. `work` is how long work may take that comes first.
     pub(super) fn deliver(&mut self, revision: Option<u64>, work: Duration) {
         if self.is_open && self.has_to_tell() && self.gate.shut(Purpose::Talk).is_none() {
-            self.announce(false, work, revision);
+            self.announce(self.due_in(), self.because.clone(), work, revision);
             self.try_to_deliver();
         }
     }
@@ -157,7 +161,7 @@ impl Contact {
     /// After an error that is tried again when a contact would be due.
     pub(super) fn deliver_again(&mut self, revision: Option<u64>) {
         if !self.is_open && self.has_to_tell() && self.gate.shut(Purpose::Talk).is_none() {
-            self.announce(true, Duration::ZERO, revision);
+            self.announce_contact(revision);
             if self.try_to_deliver() {
                 self.note_outcome(Ok(()));
             }
@@ -195,12 +199,20 @@ impl Contact {
         Duration::from_millis(self.due.saturating_sub(self.clock.monotonic_ms()))
     }
 
-    /// Says with each request from now on what is to be expected. During a contact the one after it counts,
-    /// and work that is to be done before may take its time.
-    pub(super) fn announce(&self, in_contact: bool, work: Duration, revision: Option<u64>) {
-        let next = match in_contact {
-            true => self.next(self.rate.interval, Because::Pace(Pacing::Interval)),
-            false => self.next(self.due_in(), self.because.clone()),
+    /// A contact begins: says with each request what is to be expected after it, if all goes well.
+    pub(super) fn announce_contact(&mut self, revision: Option<u64>) {
+        self.chance = chance();
+        let (pause, pacing) = self.rate.pause(Pace::default(), self.chance);
+        self.announce(pause, Because::Pace(pacing), Duration::ZERO, revision);
+    }
+
+    /// Says with each request from now on what is to be expected. Work that is to be done before the next
+    /// contact may take its time; where it becomes quiet meanwhile, the contact after that is promised.
+    fn announce(&self, due_in: Duration, because: Because, work: Duration, revision: Option<u64>) {
+        let late = due_in.saturating_add(work).saturating_add(LONGEST_CONTACT);
+        let next = match self.next(late, because.clone()) {
+            quiet @ Expected { because: Because::Closed(_), .. } => quiet,
+            _ => self.next(due_in, because),
         };
         let at = announcement::promised(next.at, self.clock.now_ms());
         let latest = self.rate.longest_stray().saturating_add(GRACE).saturating_add(work);

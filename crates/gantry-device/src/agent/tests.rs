@@ -86,6 +86,24 @@ fn every_request_tells_when_the_next_contact_comes_and_why_it_is_late() {
 }
 
 #[test]
+fn whatever_the_jitter_no_client_is_overdue_because_it_became_quiet() {
+    for _ in 0..10 {
+        // It begins while a contact may have come already or may yet come.
+        let bench = Bench::at(
+            "2026-06-01T12:00:00Z",
+            "1m",
+            "jitter_percent = 50\n[[downtime]]\nstart = \"2026-06-01T12:10:00Z\"\n\
+             end = \"2026-06-01T15:00:00Z\"\n",
+        );
+        bench.run_for(HOUR);
+        let last = bench.requests().pop().expect("it asked");
+        assert_eq!(last.told("quiet").as_deref(), Some("downtime"), "{last:?}");
+        let next: i64 = last.told("next").expect("told").parse().expect("a number");
+        assert_eq!(next, ms("2026-06-01T15:00:00Z") / 1000);
+    }
+}
+
+#[test]
 fn every_report_tells_how_many_are_left_when_it_has_been_heard() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1m", "");
     bench.server.offer_a_workload();

@@ -5,6 +5,7 @@ use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
+use super::pace::Pacing;
 use super::*;
 
 const MINUTE_MS: i64 = 60_000;

@@ -26,6 +26,7 @@ fn contact(folder: &std::path::Path) -> Contact {
         clock,
         rate: Rate::default(),
         pace: Pace::default(),
+        chance: 0.5,
         is_open: true,
         because: Because::Nothing,
         due: 0,
