@@ -1,6 +1,12 @@
 //! The loop of the client: talk when it is time, plan, carry out, report, wait. What it accepted is on
 //! disk, so the loop works without a network as it does with one.
 
+mod contact;
+mod reload;
+#[cfg(test)]
+mod tests;
+mod work;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,42 +14,75 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use device_providers::Provider;
-use margo_contract::component::Component;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::digest::Digest;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use uuid::Uuid;
 
 use crate::accepted::{self, Acceptance, Accepted, Fetched};
-use crate::carry_out::{CarryOut, Surroundings};
-use crate::clock;
-use crate::config::Config;
-use crate::fleet_manager::{Ask, FleetManager, LinkError};
-use crate::identity::Certificate;
+use crate::clock::{self, Clock};
+use crate::config::{ComposeConfig, Config};
+use crate::fleet_manager::{Ask, FleetManager, LinkError, Patience};
+use crate::gate::{Gate, Why};
+use crate::identity::{Certificate, Identity, IdentityFiles};
 use crate::journal::Journal;
+use crate::live::{Live, Voice};
 use crate::onboarding::{self, Onboarded};
-use crate::package::{self, PackageError};
-use crate::plan::{Step, plan, unheard_orders};
-use crate::report::{self, ReportError};
 use crate::running::{self, Running};
-use crate::schedule::{self, Pace};
+use crate::schedule::{Because, Opening, Pace, Purpose};
 use crate::security_event::SecurityEvents;
 use crate::source::{Source, SourceError};
 use crate::state_dir::{StateDir, StateError};
 use crate::status::{self, ClientStatus};
 
-/// How often running workloads are looked at.
-const INSPECTION_INTERVAL_MS: i64 = 60 * 1000;
-/// The longest sleep: failed work and inspections have times of their own.
+use self::contact::Contact;
+
+/// The longest sleep with workloads: failed work and inspections have times of their own.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The longest sleep without any: the clock may be set meanwhile, so that the owner's hours begin.
+const LONGEST_IDLE_SLEEP: Duration = Duration::from_secs(5 * 60);
+
+/// What ends a wait of the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Something has changed: look what is due.
+    Look,
+    /// The owner wants a contact now.
+    Poll,
+    /// Read the configuration and the identity again.
+    Reload,
+}
+
+/// What the agent works with.
+pub(crate) struct Parts<'a> {
+    pub(crate) config: Config,
+    pub(crate) config_file: PathBuf,
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) identity: Identity,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Makes the provider that a configuration asks for.
+    pub(crate) provider: &'a dyn Fn(&ComposeConfig) -> Box<dyn Provider>,
+    /// Sets the level of the log.
+    pub(crate) log_level: &'a dyn Fn(&str) -> Result<()>,
+}
 
 /// The client at work.
 pub(crate) struct Agent<'a> {
-    config: &'a Config,
-    certificate: &'a Certificate,
-    provider: &'a dyn Provider,
+    config: Config,
+    config_file: PathBuf,
+    certificate: Certificate,
+    fingerprint: String,
+    identity_files: IdentityFiles,
+    provider: Box<dyn Provider>,
+    provider_of: &'a dyn Fn(&ComposeConfig) -> Box<dyn Provider>,
+    log_level: &'a dyn Fn(&str) -> Result<()>,
+    clock: Arc<dyn Clock>,
+    gate: Arc<Gate>,
+    live: Arc<Live>,
     stop: Arc<AtomicBool>,
     source: Source,
     accepted: Option<Accepted>,
@@ -52,92 +91,162 @@ pub(crate) struct Agent<'a> {
     capabilities: DeviceCapabilities,
     /// The document of the capabilities.
     capabilities_json: String,
-    contact: Contact<'a>,
-}
-
-/// All that talking needs, apart from what carrying out changes meanwhile.
-struct Contact<'a> {
-    link: &'a FleetManager,
-    state: &'a StateDir,
-    onboarded: Option<Onboarded>,
-    journal: Journal,
-    security_events: SecurityEvents,
-    pace: Pace,
-    /// Whether the last thing that was asked went well. A failure closes the way until the next contact.
-    is_open: bool,
-    next_at: i64,
-    last_at: Option<i64>,
-    last_error: Option<String>,
+    contact: Contact,
+    /// What keeps the client from looking for changes, as the log was told.
+    told_shut: Option<Why>,
+    /// What is on disk of the status.
+    written: Option<ClientStatus>,
 }
 
 impl<'a> Agent<'a> {
     /// Takes up the work where the state directory says it was left.
-    pub(crate) fn resume(
-        config: &'a Config,
-        state: &'a StateDir,
-        certificate: &'a Certificate,
-        link: &'a FleetManager,
-        provider: &'a dyn Provider,
-        stop: Arc<AtomicBool>,
-    ) -> Result<Self> {
-        let capabilities_json = crate::machine::hosting_device(config).to_json().to_string();
-        let capabilities = DeviceCapabilities::parse(capabilities_json.as_bytes()).context(
-            "the capabilities of this device cannot be reported; see [device] and [capabilities]",
+    pub(crate) fn resume(parts: Parts<'a>) -> Result<Self> {
+        let Parts { config, state, gate, clock, .. } = parts;
+        let (capabilities, capabilities_json) = capabilities_of(&config)?;
+        let Identity { key, certificate } = parts.identity;
+        let machine = Arc::clone(&clock);
+        let link = FleetManager::with(
+            &config.server.url,
+            &config.server.ca,
+            key,
+            Arc::new(move || machine.now_ms()),
+            Patience::default(),
         )?;
-        link.recall_time(state);
+        link.recall_time(&state);
         let contact = Contact {
-            link,
-            state,
-            onboarded: Onboarded::load(state, link.origin())?,
-            journal: Journal::load(state)?,
-            security_events: SecurityEvents::load(state)?,
+            onboarded: Onboarded::load(&state, link.origin())?,
+            link: link.behind(Arc::clone(&gate)),
+            journal: Journal::load(&state)?,
+            security_events: SecurityEvents::load(&state)?,
+            state: Arc::clone(&state),
+            gate: Arc::clone(&gate),
+            clock: Arc::clone(&clock),
+            rate: config.polling,
             pace: Pace::default(),
+            chance: 0.5,
             is_open: true,
-            next_at: 0,
+            because: Because::Nothing,
+            due: 0,
+            was_kept: false,
             last_at: None,
             last_error: None,
         };
-        Ok(Self {
-            config,
-            certificate,
-            provider,
-            stop,
-            source: Source::new(&config.desired_state, state)?,
-            accepted: Accepted::load(state)?,
-            running: running::load(state)?,
+        let mut agent = Self {
+            source: Source::new(&config.desired_state, &state)?,
+            accepted: Accepted::load(&state)?,
+            running: running::load(&state)?,
+            written: ClientStatus::load(&state)?,
+            identity_files: IdentityFiles::seen(&state),
+            provider: (parts.provider)(&config.compose),
+            provider_of: parts.provider,
+            log_level: parts.log_level,
+            config_file: parts.config_file,
+            live: parts.live,
+            stop: parts.stop,
             inspected_at: BTreeMap::new(),
+            told_shut: None,
+            fingerprint: certificate.fingerprint(),
+            certificate,
+            clock,
+            gate,
             capabilities,
             capabilities_json,
             contact,
-        })
+            config,
+        };
+        agent.contact.announce_contact(agent.revision());
+        // Whoever asks gets an answer from the first moment on. A full disk does not end the client.
+        if let Err(error) = agent.tell_status() {
+            tracing::error!(error = crate::chain(&error), "cannot write down how the client is");
+        }
+        Ok(agent)
+    }
+
+    /// The way to the fleet manager, for whoever has to break it off.
+    pub(crate) fn link(&self) -> FleetManager {
+        self.contact.link.clone()
     }
 
     /// Works until it is told to stop. Trouble with the disk is logged and does not end the client:
     /// the workloads run on, and it goes on when there is room again.
-    pub(crate) fn run(&mut self, wake: &Receiver<()>) {
+    pub(crate) fn run(&mut self, wake: &Receiver<Wake>) {
         while !self.stop.load(Ordering::Relaxed) {
             if let Err(error) = self.turn() {
                 tracing::error!(error = crate::chain(&error), "cannot write down what is done");
             }
-            let wait = schedule::wait(clock::now_ms(), self.contact.next_at, &self.config.polling);
-            // Whatever ends the wait, the next turn sees what is due.
-            let _ = wake.recv_timeout(wait.min(LONGEST_SLEEP));
+            match Arc::clone(&self.clock).wait(wake, self.longest_wait()) {
+                Some(Wake::Poll) => (self.contact.due, self.contact.was_kept) = (0, false),
+                Some(Wake::Reload) => self.reload(),
+                // Whatever ends the wait, the next turn sees what is due.
+                Some(Wake::Look) | None => {}
+            }
         }
         tracing::info!("stopped");
     }
 
+    /// Until something may be due.
+    fn longest_wait(&self) -> Duration {
+        let due_in = self.contact.due_in();
+        let wait = match self.gate.shut(Purpose::Look) {
+            // Never in no time at all: a clock may stand still.
+            Some(shut) => due_in.max(shut.remaining).max(Duration::from_millis(1)),
+            None => due_in,
+        };
+        let is_idle = self.running.is_empty()
+            && self.accepted.as_ref().is_none_or(|it| it.deployments.is_empty());
+        wait.min(if is_idle { LONGEST_IDLE_SLEEP } else { LONGEST_SLEEP })
+    }
+
     fn turn(&mut self) -> Result<(), StateError> {
-        if self.contact.next_at <= clock::now_ms() {
-            let outcome = self.talk();
-            self.contact.note_outcome(outcome.as_ref().copied(), self.config);
-            // First of all: what is fetched for the work below may close the way.
-            self.contact.deliver(self.config);
-            self.save_status()?;
+        self.tell_hours();
+        let in_contact = self.contact.is_due() && self.begin_contact();
+        if in_contact {
+            // What it brought may take its time.
+            self.tell_status()?;
         }
-        self.work()?;
-        self.contact.deliver(self.config);
+        let worked = self.work();
+        self.contact.deliver(self.revision(), Duration::ZERO);
         self.contact.end_well();
-        self.save_status()
+        if in_contact {
+            self.gate.contact_is_over();
+        }
+        self.tell_status().and(self.gate.count_quiet_hours()).and(worked)
+    }
+
+    /// A contact is due: it is made if the owner's hours let it, which is what is given back.
+    fn begin_contact(&mut self) -> bool {
+        if self.gate.shut(Purpose::Look).is_some() {
+            self.contact.was_kept = true;
+            self.contact.deliver_again(self.revision());
+            false
+        } else if self.contact.is_spread() {
+            false
+        } else {
+            self.take_over_identity();
+            self.contact.announce_contact(self.revision());
+            let outcome = self.talk();
+            self.contact.note_outcome(outcome.as_ref().copied());
+            // First of all: what is fetched for the work to come may close the way.
+            self.contact.deliver(self.revision(), self.config.compose.timeout);
+            true
+        }
+    }
+
+    /// The manifest version in force.
+    fn revision(&self) -> Option<u64> {
+        self.accepted.as_ref().map(|it| it.manifest_version)
+    }
+
+    /// Tells the log when the owner's hours begin and end.
+    fn tell_hours(&mut self) {
+        let shut = self.gate.shut(Purpose::Look).map(|it| it.why);
+        if shut != self.told_shut {
+            match &shut {
+                Some(why) => tracing::info!(%why, "the client does not look for changes now"),
+                None => tracing::info!("the client looks for changes again"),
+            }
+            self.told_shut = shut;
+        }
     }
 
     fn talk(&mut self) -> Result<(), LinkError> {
@@ -145,7 +254,7 @@ impl<'a> Agent<'a> {
         let client = match &contact.onboarded {
             Some(client) => client.clone(),
             None => {
-                let client = onboarding::ask(contact.link, self.certificate)?;
+                let client = onboarding::ask(&contact.link, &self.certificate)?;
                 tracing::info!(client = client.client_id, "onboarded");
                 contact.keep(client.clone());
                 client
@@ -153,8 +262,8 @@ impl<'a> Agent<'a> {
         };
         self.report_capabilities(client.clone())?;
         let contact = &mut self.contact;
-        let fetched =
-            self.source.fetch(contact.link, &client, self.accepted.as_ref(), clock::now_ms());
+        let now = self.clock.now_ms();
+        let fetched = self.source.fetch(&contact.link, &client, self.accepted.as_ref(), now);
         let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(SourceError::Link(error)) => return Err(error),
@@ -166,7 +275,7 @@ impl<'a> Agent<'a> {
                 return Ok(());
             }
         };
-        contact.last_at = Some(clock::now_ms());
+        contact.last_at = Some(self.clock.now_ms());
         if let Some(fetched) = fetched {
             self.take(fetched);
         }
@@ -177,23 +286,23 @@ impl<'a> Agent<'a> {
     fn take(&mut self, fetched: Fetched) {
         let contact = &mut self.contact;
         let device = &self.config.device.id;
-        let kept = match Accepted::take(&fetched, self.accepted.as_ref(), device, contact.state) {
+        let kept = match Accepted::take(&fetched, self.accepted.as_ref(), device, &contact.state) {
             // margo(§6.6 step 3): the previous state stays in force.
             Err(refusal) => {
                 contact.note_refusal(&refusal);
                 return;
             }
-            Ok(Acceptance::Unchanged) => contact.security_events.end(contact.state),
+            Ok(Acceptance::Unchanged) => contact.security_events.end(&contact.state),
             Ok(Acceptance::Accepted(accepted)) => {
                 tracing::info!(revision = accepted.manifest_version, "accepted a desired state");
-                let tidied = accepted::tidy(&accepted, contact.state)
-                    .and_then(|()| contact.link.keep_time(contact.state));
+                let tidied = accepted::tidy(&accepted, &contact.state)
+                    .and_then(|()| contact.link.keep_time(&contact.state));
                 self.accepted = Some(accepted);
-                tidied.and_then(|()| contact.security_events.end(contact.state))
+                tidied.and_then(|()| contact.security_events.end(&contact.state))
             }
         };
         let kept = kept.and_then(|()| match fetched.trust {
-            Some(trust) => self.source.keep(trust, contact.state),
+            Some(trust) => self.source.keep(trust, &contact.state),
             None => Ok(()),
         });
         if let Err(error) = kept {
@@ -218,246 +327,52 @@ impl<'a> Agent<'a> {
         Ok(())
     }
 
-    fn work(&mut self) -> Result<(), StateError> {
-        let Some(accepted) = self.accepted.clone() else { return Ok(()) };
-        for id in unheard_orders(&accepted, &self.running) {
-            if let Some(deployment) = self.running.get_mut(&id) {
-                deployment.adopted = accepted.manifest_version;
-            }
-            let mut surroundings = Talking { contact: &mut self.contact, config: self.config };
-            surroundings.note(id, &self.running)?;
-        }
-        for step in plan(&accepted.deployments, &self.running, clock::now_ms()) {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            let carry_out = CarryOut {
-                state: self.contact.state,
-                provider: self.provider,
-                capabilities: &self.capabilities,
-                default_timeout: self.config.compose.timeout,
-            };
-            let mut surroundings = Talking { contact: &mut self.contact, config: self.config };
-            let now = clock::now_ms();
-            match step {
-                Step::Remove(id) => {
-                    carry_out.remove(id, &mut self.running, &mut surroundings, now)?;
-                    self.inspected_at.remove(&id);
-                }
-                Step::Install(id) => {
-                    carry_out.install(id, &accepted, &mut self.running, &mut surroundings, now)?;
-                    self.inspected_at.insert(id, clock::now_ms());
-                }
-                Step::Inspect(id) => {
-                    let last = self.inspected_at.get(&id).copied();
-                    if last.is_some_and(|it| (0..INSPECTION_INTERVAL_MS).contains(&(now - it))) {
-                        continue;
-                    }
-                    self.inspected_at.insert(id, now);
-                    let Some(deployment) = self.running.get(&id) else { continue };
-                    if let Some(amiss) = carry_out.inspect(id, deployment) {
-                        tracing::warn!(deployment = deployment.name, amiss, "repairing");
-                        carry_out.install(
-                            id,
-                            &accepted,
-                            &mut self.running,
-                            &mut surroundings,
-                            now,
-                        )?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn save_status(&self) -> Result<(), StateError> {
+    /// Tells whoever asks how the client is. On disk goes only what is of lasting interest, when it has
+    /// changed: a contact that brings nothing new writes nothing.
+    fn tell_status(&mut self) -> Result<(), StateError> {
         let contact = &self.contact;
+        let next = contact.next(contact.due_in(), contact.because.clone());
+        let event = contact.security_events.newest();
+        let now = self.clock.now_ms();
         let status = ClientStatus {
+            as_of: Some(clock::rfc3339(now)),
             server: contact.link.origin().to_owned(),
             client_id: contact.onboarded.as_ref().map(|it| it.client_id.clone()),
-            certificate_fingerprint: self.certificate.fingerprint(),
+            certificate_fingerprint: self.fingerprint.clone(),
             standing: if contact.onboarded.is_some() { "onboarded" } else { "waiting" }.to_owned(),
             last_contact: contact.last_at.map(clock::rfc3339),
-            next_contact: Some(clock::rfc3339(contact.next_at)),
+            next_contact: match next.at {
+                Opening::At(at) => Some(clock::rfc3339(at)),
+                Opening::NotBefore(_) => None,
+            },
+            because: Some(next.because.to_string()),
+            quiet: self.gate.shut(Purpose::Talk).map(|it| it.why.to_string()),
             last_error: contact.last_error.clone(),
-            revision: self.accepted.as_ref().map(|it| it.manifest_version),
+            revision: self.revision(),
             undelivered: contact.journal.len(),
-            security_event: contact
-                .security_events
-                .newest()
-                .map(|it| format!("{} {}", it.at, it.what)),
+            security_event: event.map(|it| format!("{} {}", it.at, it.what)),
             deployments: status::deployments(&self.running),
         };
-        if ClientStatus::load(contact.state).ok().flatten().as_ref() == Some(&status) {
-            return Ok(());
+        let is_new = self.written.as_ref().is_none_or(|it| it.lasting() != status.lasting());
+        let voice = contact.onboarded.clone().map(|client| Voice {
+            link: contact.link.clone(),
+            client,
+            in_force: self.accepted.as_ref().map(|it| it.manifest_digest),
+        });
+        self.live.set(status.clone(), voice);
+        if is_new {
+            status.save(&self.contact.state)?;
+            self.written = Some(status);
         }
-        status.save(contact.state)
-    }
-}
-
-impl Contact<'_> {
-    /// Remembers who the fleet manager says we are. If that cannot be written down, it is asked again
-    /// after a restart.
-    fn keep(&mut self, client: Onboarded) {
-        if let Err(error) = client.save(self.state) {
-            tracing::error!(error = crate::chain(&error), "cannot keep the client id");
-        }
-        self.onboarded = Some(client);
-    }
-
-    fn note_refusal(&mut self, refusal: &dyn std::error::Error) {
-        let (what, now) = (crate::chain(refusal), clock::now_ms());
-        self.last_at = Some(now);
-        if let Err(error) = self.security_events.note(&what, now, self.state) {
-            tracing::error!(error = crate::chain(&error), "cannot write down a refusal");
-        }
-    }
-
-    fn note_outcome(&mut self, outcome: Result<(), &LinkError>, config: &Config) {
-        self.is_open = outcome.is_ok();
-        let pace = match outcome {
-            Ok(()) => {
-                self.last_error = None;
-                Pace::default()
-            }
-            Err(error) => {
-                self.note_failure(error, config);
-                self.pace
-            }
-        };
-        self.next_at = schedule::next_contact(clock::now_ms(), pace, &config.polling, chance());
-    }
-
-    fn note_failure(&mut self, error: &LinkError, config: &Config) {
-        let text = crate::chain(error);
-        if self.last_error.as_ref() != Some(&text) {
-            tracing::warn!(error = text, "cannot talk to the fleet manager");
-        }
-        // Who we are is asked anew when the fleet manager does not know us: the id may be another one.
-        if matches!(error, LinkError::Refused { status: 401 | 404, .. }) {
-            self.onboarded = None;
-        }
-        self.last_error = Some(text);
-        self.pace.failures = self.pace.failures.saturating_add(1);
-        // margo(§11.3): what is not retryable waits for the next regular contact.
-        let regular = (!error.is_retryable()).then_some(config.polling.interval);
-        self.pace.retry_after = error.retry_after().or(regular);
-    }
-
-    /// Forgets earlier failures once all of a turn went well. A contact that only begins well does not
-    /// count: what fails each time after it would be tried again after the shortest pause for ever.
-    fn end_well(&mut self) {
-        if self.is_open {
-            self.pace = Pace::default();
-        }
-    }
-
-    /// Delivers the journal while the way is open.
-    fn deliver(&mut self, config: &Config) {
-        let Some(client) = self.onboarded.clone().filter(|_| self.is_open) else {
-            return;
-        };
-        let delivered = report::deliver(&mut self.journal, self.link, &client, self.state)
-            .and_then(|()| self.security_events.deliver(self.link, &client, self.state));
-        match delivered {
-            Ok(()) => {}
-            Err(ReportError::Link(error)) => self.note_outcome(Err(&error), config),
-            Err(ReportError::State(error)) => {
-                tracing::error!(error = crate::chain(&error), "cannot write the journal");
-            }
-        }
-    }
-}
-
-/// Carrying out, with the way to the fleet manager.
-struct Talking<'a, 'b> {
-    contact: &'a mut Contact<'b>,
-    config: &'a Config,
-}
-
-impl Surroundings for Talking<'_, '_> {
-    fn package(&mut self, component: &Component) -> Result<PathBuf, PackageError> {
-        let contact = &self.contact;
-        let client = contact.onboarded.as_ref().filter(|_| contact.is_open);
-        let keyid = client.map(|it| it.client_id.as_str());
-        let fetched = package::fetch(&component.source, contact.link, keyid, contact.state);
-        // A fleet manager that fails here is left alone as it would be elsewhere.
-        if let Err(PackageError::FleetManagerAway(Some(error))) = &fetched {
-            self.contact.note_outcome(Err(error), self.config);
-        }
-        fetched
-    }
-
-    fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {
-        // The journal first: what is done is told even if the power fails before the next line.
-        if let Some(deployment) = running.get(&id) {
-            self.contact.journal.append(report::entry(id, deployment), self.contact.state)?;
-        }
-        running::save(running, self.contact.state)?;
-        self.contact.deliver(self.config);
         Ok(())
     }
 }
 
-/// A random number from 0 to 1.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    match SystemRandom::new().fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX),
-        // Without randomness the fleet does not spread, and works all the same.
-        Err(_) => 0.5,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_until_all_of_a_contact_goes_well_and_what_is_final_waits_its_turn() {
-        let folder = tempfile::tempdir().expect("a temporary directory can be made");
-        let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
-        let ca = folder.path().join("ca.pem");
-        std::fs::write(&ca, testkit::certificates::Authority::new().pem()).expect("writable");
-        let key = crate::identity::Identity::open_or_make(&state, "me").expect("a key").key;
-        let link = FleetManager::new("https://localhost", &ca, key).expect("a client");
-        let config = include_str!("../gantry-device.example.toml");
-        let config: Config = toml::from_str(config).expect("the example is good");
-        let mut contact = Contact {
-            link: &link,
-            state: &state,
-            onboarded: None,
-            journal: Journal::load(&state).expect("an empty journal"),
-            security_events: SecurityEvents::load(&state).expect("none"),
-            pace: Pace::default(),
-            is_open: true,
-            next_at: 0,
-            last_at: None,
-            last_error: None,
-        };
-        let error = LinkError::Nonsense("half a package".to_owned());
-        for failures in 1..9 {
-            contact.note_outcome(Ok(()), &config);
-            assert!(contact.is_open);
-            contact.note_outcome(Err(&error), &config);
-            contact.end_well();
-            assert_eq!((contact.is_open, contact.pace.failures), (false, failures));
-        }
-        contact.note_outcome(Ok(()), &config);
-        contact.end_well();
-        assert_eq!(contact.pace, Pace::default());
-
-        // margo(§11.3): what is not retryable waits for the next regular contact.
-        let mut refused = |retry_after, retryable| {
-            let detail = String::new();
-            let error = LinkError::Refused { status: 403, detail, retry_after, retryable };
-            contact.note_outcome(Err(&error), &config);
-            contact.pace.retry_after
-        };
-        assert_eq!(refused(None, false), Some(config.polling.interval));
-        assert_eq!(refused(None, true), None);
-        let five = Some(Duration::from_secs(5));
-        assert_eq!(refused(five, false), five, "while a client waits for approval");
-    }
+/// The capabilities, and their document.
+fn capabilities_of(config: &Config) -> Result<(DeviceCapabilities, String)> {
+    let json = crate::machine::hosting_device(config).to_json().to_string();
+    let capabilities = DeviceCapabilities::parse(json.as_bytes()).context(
+        "the capabilities of this device cannot be reported; see [device] and [capabilities]",
+    )?;
+    Ok((capabilities, json))
 }

@@ -75,7 +75,10 @@ impl CarryOut<'_> {
             match archive(&document, component, surroundings) {
                 Ok(archive) => archives.push(archive),
                 Err(NoArchive::NotNow(why)) => {
-                    tracing::info!(deployment = document.name, why, "waiting for a package");
+                    // Told once: it may be a long night.
+                    if former.as_ref().is_none_or(|it| it.digest != *digest) {
+                        tracing::info!(deployment = document.name, why, "waiting for a package");
+                    }
                     return crate::running::save(running, self.state);
                 }
                 Err(NoArchive::Never(code, why)) => {
@@ -225,7 +228,7 @@ fn archive(
         return Err(NoArchive::Never("unsupported-type", why));
     }
     surroundings.package(component).map_err(|error| match error {
-        PackageError::FleetManagerAway(_) => NoArchive::NotNow(crate::chain(&error)),
+        PackageError::NotNow(_) => NoArchive::NotNow(crate::chain(&error)),
         _ => NoArchive::Never("package-unavailable", crate::chain(&error)),
     })
 }

@@ -1,37 +1,51 @@
-//! How the client is configured: one TOML file, written by the device's owner.
+//! How the client is configured: one TOML file, written by the device's owner. It is read field by field,
+//! and every mistake in it is told, not only the first.
+
+mod hours;
+mod mistake;
+mod read;
+mod section;
+mod value;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
 use commit_signature::Signer;
-use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use toml::de::DeTable;
+
+pub(crate) use self::hours::parse_moment;
+pub(crate) use self::mistake::Mistake;
+pub(crate) use self::value::parse_duration;
+
+use self::mistake::Mistakes;
+use self::section::Section;
+use crate::schedule::{Hours, Rate};
+
+/// The largest configuration file, in bytes.
+const LARGEST_FILE: u64 = 1 << 20;
 
 /// The configuration file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// Where the client keeps its key, what it has accepted, and what it has yet to report.
-    #[serde(default = "default_state_dir")]
     pub(crate) state_dir: PathBuf,
     pub(crate) server: ServerConfig,
     pub(crate) device: DeviceConfig,
-    #[serde(default)]
     pub(crate) capabilities: CapabilitiesConfig,
-    #[serde(default)]
-    pub(crate) polling: PollingConfig,
-    #[serde(default)]
+    /// How often the client looks for changes.
+    pub(crate) polling: Rate,
+    /// When it looks, and when it says nothing.
+    pub(crate) hours: Hours,
     pub(crate) desired_state: DesiredStateConfig,
-    #[serde(default)]
     pub(crate) compose: ComposeConfig,
-    #[serde(default)]
+    pub(crate) control: ControlConfig,
     pub(crate) log: LogConfig,
 }
 
 /// The fleet manager.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerConfig {
     /// Scheme, host and port: `https://fleet.example`.
     pub(crate) url: String,
@@ -40,20 +54,17 @@ pub(crate) struct ServerConfig {
 }
 
 /// What the device is.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DeviceConfig {
     pub(crate) id: String,
     pub(crate) vendor: String,
     pub(crate) model_number: String,
     pub(crate) serial_number: String,
-    #[serde(default)]
     pub(crate) labels: Map<String, Value>,
 }
 
 /// What is set aside for workloads; what is absent is asked of the machine.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CapabilitiesConfig {
     pub(crate) cores: Option<f64>,
     pub(crate) architecture: Option<String>,
@@ -65,50 +76,18 @@ pub(crate) struct CapabilitiesConfig {
     pub(crate) interfaces: Option<Vec<String>>,
 }
 
-/// When the client looks for changes.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct PollingConfig {
-    #[serde(deserialize_with = "duration")]
-    pub(crate) interval: Duration,
-    /// How far an interval may stray, in percent of it.
-    pub(crate) jitter_percent: u8,
-    /// The longest pause after errors.
-    #[serde(deserialize_with = "duration")]
-    pub(crate) longest_pause: Duration,
-}
-
-impl Default for PollingConfig {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(60),
-            jitter_percent: 10,
-            longest_pause: Duration::from_secs(300),
-        }
-    }
-}
-
 /// Where the desired state is fetched from.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct DesiredStateConfig {
     pub(crate) source: SourceKind,
     /// Whose commits are taken, as in `ssh-ed25519 AAAA…`; without any those whom the fleet manager names
     /// at first contact.
-    pub(crate) signers: Vec<String>,
+    pub(crate) signers: Vec<Signer>,
     /// Refuses unsigned commits in any case, and never falls back to HTTP, which has no signatures.
     pub(crate) require_signatures: bool,
 }
 
-impl DesiredStateConfig {
-    /// The signers; their form was checked when the configuration was read.
-    pub(crate) fn signers(&self) -> Vec<Signer> {
-        self.signers.iter().filter_map(|it| it.parse().ok()).collect()
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     #[default]
     Git,
@@ -116,14 +95,12 @@ pub(crate) enum SourceKind {
 }
 
 /// How Compose components are run.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ComposeConfig {
     pub(crate) command: Vec<String>,
     /// The engine behind it, to look at containers.
     pub(crate) engine: Vec<String>,
     /// For components that name no timeout.
-    #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Duration,
 }
 
@@ -137,8 +114,16 @@ impl Default for ComposeConfig {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// Who may speak to the running client, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ControlConfig {
+    /// The socket; without it, one in the state directory.
+    pub(crate) socket: Option<PathBuf>,
+    /// Whose members may use it, beside root and the client's own user.
+    pub(crate) group: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogConfig {
     pub(crate) format: LogFormat,
     pub(crate) level: String,
@@ -150,8 +135,7 @@ impl Default for LogConfig {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Text,
     Json,
@@ -166,74 +150,50 @@ pub(crate) enum ConfigError {
         #[source]
         cause: io::Error,
     },
-    #[error("the configuration file {} is not valid", file.display())]
-    Invalid {
-        file: PathBuf,
-        #[source]
-        cause: Box<toml::de::Error>,
-    },
-    #[error("the configuration file {}: {field} is `{value}`; {rule}", file.display())]
-    Field { file: PathBuf, field: &'static str, value: String, rule: &'static str },
+    #[error("the configuration file {} is larger than 1 MiB", .0.display())]
+    TooLarge(PathBuf),
+    #[error("the configuration file {} is not valid:{}", file.display(), lines(mistakes))]
+    Invalid { file: PathBuf, mistakes: Vec<Mistake> },
+}
+
+fn lines(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(|it| format!("\n  {it}")).collect()
 }
 
 impl Config {
-    /// Reads and checks a configuration file.
-    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(file)
-            .map_err(|cause| ConfigError::Read { file: file.to_owned(), cause })?;
-        let mut config: Self = toml::from_str(&text).map_err(|cause| ConfigError::Invalid {
-            file: file.to_owned(),
-            cause: Box::new(cause),
-        })?;
-        config.server.url = config.server.url.trim_end_matches('/').to_ascii_lowercase();
-        match config.first_mistake() {
-            None => Ok(config),
-            Some((field, value, rule)) => {
-                Err(ConfigError::Field { file: file.to_owned(), field, value, rule })
-            }
-        }
+    /// Where the running client listens for its owner.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.control.socket.clone().unwrap_or_else(|| self.state_dir.join("control.sock"))
     }
 
-    fn first_mistake(&self) -> Option<(&'static str, String, &'static str)> {
-        let authority = self.server.url.strip_prefix("https://").unwrap_or_default();
-        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
-            let rule = "it has to look like https://fleet.example or https://fleet.example:8443";
-            return Some(("server.url", self.server.url.clone(), rule));
+    /// Reads and checks a configuration file.
+    pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
+        let cannot_read = |cause| ConfigError::Read { file: file.to_owned(), cause };
+        if fs::metadata(file).map_err(cannot_read)?.len() > LARGEST_FILE {
+            return Err(ConfigError::TooLarge(file.to_owned()));
         }
-        for (field, amount) in [
-            ("capabilities.memory", &self.capabilities.memory),
-            ("capabilities.storage", &self.capabilities.storage),
-        ] {
-            if let Some(text) = amount
-                && margo_contract::quantity::parse(text).is_none()
-            {
-                return Some((field, text.clone(), "it has to look like 4Gi or 512Mi"));
-            }
+        let text = fs::read_to_string(file).map_err(cannot_read)?;
+        Self::parse(&text)
+            .map_err(|mistakes| ConfigError::Invalid { file: file.to_owned(), mistakes })
+    }
+
+    /// Reads the text of a configuration file; all mistakes of it otherwise.
+    pub(crate) fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        let mistakes = Mistakes::in_file(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let place = error.span().map_or(0, |it| it.start);
+            mistakes.note(place, String::new(), error.message().to_owned(), None);
         }
-        if let Some(bad) =
-            self.desired_state.signers.iter().find(|it| it.parse::<Signer>().is_err())
-        {
-            let rule =
-                "it has to look like ssh-ed25519 AAAA…, as `gantry signing-key list` shows it";
-            return Some(("desired_state.signers", bad.clone(), rule));
+        if !errors.is_empty() {
+            // What could be read of it says little about the rest.
+            return Err(mistakes.into_sorted());
         }
-        if self.desired_state.require_signatures && self.desired_state.source == SourceKind::Http {
-            let rule = "only source = \"git\" has signatures";
-            return Some(("desired_state.require_signatures", "true".to_owned(), rule));
+        let config = read::file(Section::of_file(table.get_ref(), &mistakes));
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes.into_sorted()),
         }
-        if self.polling.interval < Duration::from_secs(1) {
-            let value = format!("{:?}", self.polling.interval);
-            return Some(("polling.interval", value, "1s is the least"));
-        }
-        if self.polling.jitter_percent > 100 {
-            let value = self.polling.jitter_percent.to_string();
-            return Some(("polling.jitter_percent", value, "it has to be 0 to 100"));
-        }
-        if self.compose.command.is_empty() || self.compose.engine.is_empty() {
-            let rule = "it has to be a list such as [\"docker\", \"compose\"]";
-            return Some(("compose.command", String::new(), rule));
-        }
-        None
     }
 }
 
@@ -241,68 +201,5 @@ fn default_state_dir() -> PathBuf {
     "/var/lib/gantry-device".into()
 }
 
-/// Reads a duration such as `90s`, `5m` or `1h`.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let seconds = text.find(|it: char| !it.is_ascii_digit()).and_then(|place| {
-        let (number, unit) = text.split_at(place);
-        let factor = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 60 * 60,
-            "d" => 24 * 60 * 60,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(factor)
-    });
-    let longest = 366 * 24 * 60 * 60;
-    match seconds.filter(|it| *it <= longest) {
-        Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => Err(serde::de::Error::custom(format!(
-            "`{text}` is not a duration; write a number and s, m, h or d, such as 90s, a year at most"
-        ))),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXAMPLE: &str = include_str!("../gantry-device.example.toml");
-
-    fn read(text: &str) -> Result<Config, ConfigError> {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-        fs::write(file.path(), text).expect("it can be written");
-        Config::read(file.path())
-    }
-
-    #[test]
-    fn the_example_shows_the_defaults() {
-        let example = read(EXAMPLE).expect("the example is valid");
-        assert_eq!(example.state_dir, default_state_dir());
-        assert_eq!(example.polling.interval, PollingConfig::default().interval);
-        assert_eq!(example.polling.longest_pause, PollingConfig::default().longest_pause);
-        assert_eq!(example.desired_state.source, SourceKind::Git);
-        assert_eq!(example.compose.command, ComposeConfig::default().command);
-    }
-
-    #[test]
-    fn a_mistake_is_named_with_its_field() {
-        for (from, to, named) in [
-            ("https://fleet.example", "http://fleet.example", "server.url"),
-            ("interval = \"60s\"", "interval = \"soon\"", "soon"),
-            ("interval = \"60s\"", "interval = \"0s\"", "polling.interval"),
-            ("[polling]", "[poling]", "poling"),
-            ("serial_number = \"0007\"\n", "", "serial_number"),
-            ("source = \"git\"", "source = \"ftp\"", "ftp"),
-            ("source = \"git\"", "signers = [\"ssh-rsa x\"]", "desired_state.signers"),
-            ("source = \"git\"", "source = \"http\"\nrequire_signatures = true", "signatures"),
-        ] {
-            assert!(EXAMPLE.contains(from), "{from}");
-            let error = read(&EXAMPLE.replacen(from, to, 1)).expect_err(named);
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let text = format!("{error} {}", cause.unwrap_or_default());
-            assert!(text.contains(named), "{named}: {text}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 mod answer;
 mod ask;
+mod caller;
 mod failure;
 mod retry_after;
 mod times;
@@ -11,43 +12,33 @@ mod tls;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use http_signature::{Message, SigningKey};
-use rustls::RootCertStore;
-use ureq::http::{Request, Response};
-use ureq::tls::PemItem;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector as _, TcpConnector};
+use margo_contract::digest::Digest;
+use margo_contract::state_manifest;
+use ureq::http::Request;
 
+use crate::announcement::Announcement;
 use crate::clock;
-use crate::skew::{KnownTime, http_date};
+use crate::gate::{Gate, Permit, Why};
+use crate::onboarding::Onboarded;
+use crate::schedule::Purpose;
+use crate::skew::KnownTime;
 use crate::state_dir::{StateDir, StateError};
 
 pub(crate) use self::answer::{Answer, Incoming};
-pub(crate) use self::ask::{Ask, Patience};
+pub(crate) use self::ask::{Ask, LAST_WORD, Patience};
+pub(crate) use self::caller::Caller;
 pub(crate) use self::failure::LinkError;
 pub(crate) use self::times::MachineClock;
 use self::times::Times;
 
-/// Each connection holds four of these, in bytes, for as long as it is kept; ureq's own are 128 KiB.
-const BUFFER: usize = 16 << 10;
-/// The longest header of an answer, in bytes. ureq waits for one that does not fit into its buffer.
-const LARGEST_HEADER: usize = BUFFER / 2;
-
-/// Speaks to one fleet manager.
-#[derive(Debug)]
+/// Speaks to one fleet manager. Clones share their connections.
+#[derive(Debug, Clone)]
 pub(crate) struct FleetManager {
     caller: Caller,
     origin: String,
-    key: SigningKey,
-}
-
-/// What sends requests, signed or not: connections, patience, and the time.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    agent: ureq::Agent,
-    patience: Patience,
-    times: Arc<Times>,
+    key: Arc<SigningKey>,
 }
 
 impl FleetManager {
@@ -65,9 +56,31 @@ impl FleetManager {
         patience: Patience,
     ) -> Result<Self> {
         let times = Arc::new(Times::new(machine));
-        let agent = agent(roots(ca)?, &patience, Arc::clone(&times))?;
-        let caller = Caller { agent, patience, times };
-        Ok(Self { caller, origin: origin.to_owned(), key })
+        let caller = Caller::new(ca, patience, times)?;
+        Ok(Self { caller, origin: origin.to_owned(), key: Arc::new(key) })
+    }
+
+    /// Lets each request pass a gate from now on.
+    pub(crate) fn behind(mut self, gate: Arc<Gate>) -> Self {
+        self.caller.gate = Some(gate);
+        self
+    }
+
+    /// Why nothing is to be said now, if so.
+    pub(crate) fn is_quiet(&self) -> Option<Why> {
+        self.caller.gate.as_ref()?.shut(Purpose::Talk).map(|it| it.why)
+    }
+
+    /// Lets each request say that so many reports are left when it has been heard.
+    pub(crate) fn announce_undelivered(&self, undelivered: usize) {
+        if let Some(gate) = &self.caller.gate {
+            gate.announce_undelivered(undelivered);
+        }
+    }
+
+    /// Signs with another key from now on.
+    pub(crate) fn replace_key(&mut self, key: SigningKey) {
+        self.key = Arc::new(key);
     }
 
     pub(crate) fn origin(&self) -> &str {
@@ -77,6 +90,11 @@ impl FleetManager {
     /// For whoever speaks another protocol to the same server.
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Breaks off every request that is under way; none is sent any more.
+    pub(crate) fn hang_up(&self) {
+        self.caller.hang_up();
     }
 
     /// The fleet manager's time when the machine's clock says `now_ms`.
@@ -123,11 +141,29 @@ impl FleetManager {
         let before = self.server_time(0);
         let answer = attempt()?;
         // The signature was made by a wrong clock, which is known now: a right one is another request.
-        let answer = match answer.status().as_u16() {
+        let answer = match answer.status() {
             401 if self.server_time(0) != before => attempt()?,
             _ => answer,
         };
         Incoming::of(ask, answer, self.caller.times.server_now())
+    }
+
+    /// Says a last word, by a permit that was given before it became quiet. Nobody takes up the answer.
+    pub(crate) fn say_last(
+        &self,
+        client: &Onboarded,
+        in_force: Option<Digest>,
+        announcement: &Announcement,
+        permit: Permit,
+    ) -> Result<(), LinkError> {
+        let etag = in_force.map(|it| it.etag());
+        let mut headers = vec![("accept", state_manifest::MEDIA_TYPE)];
+        headers.extend(etag.iter().map(|it| ("if-none-match", it.as_str())));
+        let (ask, path) = (Ask::LastWord, client.path("/deployments"));
+        let mut request = self.signed(ask, &path, &client.client_id, &headers, None)?;
+        announcement.put_into(request.headers_mut());
+        let answer = self.caller.run_with(Some(permit), ask, request, None)?;
+        Incoming::of(ask, answer, self.caller.times.server_now()).map(drop)
     }
 
     /// Opens a file on another https server that the pinned root vouches for, unsigned.
@@ -169,104 +205,8 @@ impl FleetManager {
     }
 }
 
-impl Caller {
-    /// Sends a request of Git's protocol to the fleet manager and opens its successful answer. Headers
-    /// are lines.
-    pub(crate) fn git(
-        &self,
-        ask: Ask,
-        url: &str,
-        headers: &[String],
-        authorization: &str,
-        body: Option<&[u8]>,
-    ) -> Result<Incoming, LinkError> {
-        let mut request = Request::builder().method(ask.method()).uri(url);
-        for (name, value) in headers.iter().filter_map(|it| it.split_once(':')) {
-            request = request.header(name.trim(), value.trim());
-        }
-        let request = request.header("authorization", authorization).body(()).map_err(malformed)?;
-        let answer = self.exchange(ask, request, body)?;
-        Incoming::of(ask, answer, self.times.server_now())
-    }
-
-    /// Sends a request to the fleet manager, and learns the time from its answer, whatever that is.
-    fn exchange(
-        &self,
-        ask: Ask,
-        request: Request<()>,
-        body: Option<&[u8]>,
-    ) -> Result<Response<ureq::Body>, LinkError> {
-        let sent_ms = self.times.machine_now();
-        let answer = self.run(ask, request, body)?;
-        let date = answer.headers().get("date").and_then(|it| it.to_str().ok());
-        if let Some(date_ms) = date.and_then(http_date) {
-            self.times.hear(sent_ms, date_ms);
-        }
-        Ok(answer)
-    }
-
-    fn run(
-        &self,
-        ask: Ask,
-        request: Request<()>,
-        body: Option<&[u8]>,
-    ) -> Result<Response<ureq::Body>, LinkError> {
-        let whole = Some(ask.patience(&self.patience));
-        let answer = match body {
-            Some(body) => {
-                let request = self.agent.configure_request(request.map(|()| body));
-                self.agent.run(request.timeout_global(whole).build())
-            }
-            None => {
-                let request = self.agent.configure_request(request);
-                self.agent.run(request.timeout_global(whole).build())
-            }
-        };
-        Ok(answer?)
-    }
-}
-
 fn malformed(error: ureq::http::Error) -> LinkError {
     ureq::Error::from(error).into()
-}
-
-fn roots(ca: &Path) -> Result<RootCertStore> {
-    let pem = std::fs::read(ca)
-        .with_context(|| format!("reading the root certificate {}", ca.display()))?;
-    let mut roots = RootCertStore::empty();
-    for item in ureq::tls::parse_pem(&pem) {
-        let reading = || format!("reading the root certificate {}", ca.display());
-        if let PemItem::Certificate(root) = item.with_context(reading)? {
-            roots.add(root.der().to_vec().into()).with_context(reading)?;
-        }
-    }
-    if roots.is_empty() {
-        bail!("{} has no certificate in PEM", ca.display());
-    }
-    Ok(roots)
-}
-
-fn agent(roots: RootCertStore, patience: &Patience, times: Arc<Times>) -> Result<ureq::Agent> {
-    let config = ureq::Agent::config_builder()
-        .https_only(true)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .max_response_header_size(LARGEST_HEADER)
-        .input_buffer_size(BUFFER)
-        .output_buffer_size(BUFFER)
-        .proxy(None)
-        .user_agent(concat!("gantry-device/", env!("CARGO_PKG_VERSION")))
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_recv_response(Some(patience.first_byte))
-        .timeout_per_read(Some(patience.between_bytes))
-        .timeout_per_write(Some(patience.between_bytes))
-        .timeout_global(Some(patience.whole))
-        .build();
-    let tls = tls::Tls::new(roots, times).context("preparing TLS")?;
-    let connector = ().chain(TcpConnector::default()).chain(tls);
-    Ok(ureq::Agent::with_parts(config, connector, DefaultResolver::default()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Who this client is: a key that never leaves the device, and the certificate that goes with it.
 
-use anyhow::{Context, Result};
+use std::os::unix::fs::MetadataExt as _;
+
+use anyhow::{Context, Result, bail};
 use http_signature::SigningKey;
 use margo_contract::digest::Digest;
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData as _};
 
 use crate::state_dir::StateDir;
 
@@ -18,7 +20,7 @@ pub(crate) struct Identity {
 }
 
 /// What of it others may see.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
     pub(crate) der: Vec<u8>,
 }
@@ -27,31 +29,67 @@ impl Identity {
     /// Takes the key and the certificate from the state directory, or makes them there on the first
     /// start. `name` becomes the certificate's common name.
     pub(crate) fn open_or_make(state: &StateDir, name: &str) -> Result<Self> {
-        let pair = match state.load_bytes(KEY)? {
-            Some(pem) => {
-                let pem = String::from_utf8(pem).context("reading the client's key")?;
-                KeyPair::from_pem(&pem).context("reading the client's key")?
-            }
+        let pair = match load_pair(state)? {
+            Some(pair) => pair,
             None => {
                 let pair = KeyPair::generate().context("making the client's key")?;
                 state.save_bytes(KEY, pair.serialize_pem().as_bytes())?;
                 pair
             }
         };
-        let der = match state.load_bytes(CERTIFICATE)? {
-            Some(der) => der,
-            None => {
-                let mut params = CertificateParams::default();
-                params.distinguished_name.push(DnType::CommonName, name);
-                let certificate =
-                    params.self_signed(&pair).context("making the client's certificate")?;
-                state.save_bytes(CERTIFICATE, certificate.der())?;
-                certificate.der().to_vec()
-            }
-        };
+        if state.load_bytes(CERTIFICATE)?.is_none() {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, name);
+            let certificate =
+                params.self_signed(&pair).context("making the client's certificate")?;
+            state.save_bytes(CERTIFICATE, certificate.der())?;
+        }
+        Self::load(state)
+    }
+
+    /// Takes the key and the certificate that are there, if they go together.
+    pub(crate) fn load(state: &StateDir) -> Result<Self> {
+        let Some(pair) = load_pair(state)? else { bail!("there is no {KEY}") };
+        let Some(der) = state.load_bytes(CERTIFICATE)? else { bail!("there is no {CERTIFICATE}") };
+        // A certificate holds its public key as it is. One of another key would let nobody in.
+        let public_key = pair.subject_public_key_info();
+        if !der.windows(public_key.len()).any(|it| it == public_key) {
+            bail!("the certificate {CERTIFICATE} belongs to another key than {KEY}");
+        }
         let key =
             SigningKey::from_pkcs8_der(pair.serialized_der()).context("using the client's key")?;
         Ok(Self { key, certificate: Certificate { der } })
+    }
+}
+
+fn load_pair(state: &StateDir) -> Result<Option<KeyPair>> {
+    let Some(pem) = state.load_bytes(KEY)? else { return Ok(None) };
+    let pem = String::from_utf8(pem).context("reading the client's key")?;
+    KeyPair::from_pem(&pem).map(Some).context("reading the client's key")
+}
+
+/// Notices that somebody has put another key or certificate in place.
+#[derive(Debug)]
+pub(crate) struct IdentityFiles {
+    seen: [Option<(u64, i64, i64, u64)>; 2],
+}
+
+impl IdentityFiles {
+    /// Takes what is there now as seen.
+    pub(crate) fn seen(state: &StateDir) -> Self {
+        let of = |name| {
+            let it = std::fs::metadata(state.join(name)).ok()?;
+            Some((it.ino(), it.mtime(), it.mtime_nsec(), it.size()))
+        };
+        Self { seen: [of(KEY), of(CERTIFICATE)] }
+    }
+
+    /// Whether the files are others than when they were seen; from then on these are.
+    pub(crate) fn have_changed(&mut self, state: &StateDir) -> bool {
+        let now = Self::seen(state);
+        let changed = now.seen != self.seen;
+        *self = now;
+        changed
     }
 }
 
@@ -78,6 +116,31 @@ mod tests {
         let first = Identity::open_or_make(&state, "press-7").expect("a key can be made");
         let again = Identity::open_or_make(&state, "other").expect("a key can be read");
         assert_eq!(first.certificate.fingerprint(), again.certificate.fingerprint());
+    }
+
+    #[test]
+    fn a_certificate_of_another_key_is_refused_and_a_pair_that_is_put_in_place_is_noticed() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let open = |name| StateDir::open(&folder.path().join(name)).expect("nobody else has it");
+        let (state, other) = (open("one"), open("other"));
+        let first = Identity::open_or_make(&state, "press-7").expect("a key can be made");
+        let second = Identity::open_or_make(&other, "press-7").expect("a key can be made");
+        let mut files = IdentityFiles::seen(&state);
+        assert!(!files.have_changed(&state));
+
+        let put = |name| {
+            let bytes = other.load_bytes(name).expect("readable").expect("it is there");
+            state.save_bytes(name, &bytes).expect("writable");
+        };
+        put(KEY);
+        assert!(files.have_changed(&state) && !files.have_changed(&state));
+        let error = Identity::open_or_make(&state, "press-7").expect_err("they do not go together");
+        assert!(error.to_string().contains("belongs to another key"), "{error}");
+        put(CERTIFICATE);
+        assert!(files.have_changed(&state));
+        let now = Identity::open_or_make(&state, "press-7").expect("they go together");
+        assert_eq!(now.certificate, second.certificate);
+        assert_ne!(now.certificate, first.certificate);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 mod log_file;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -102,6 +102,22 @@ impl Journal {
             journal.rewrite(state)?;
         }
         Ok(journal)
+    }
+
+    /// How many transitions have yet to be reported, by the file of a client that does not run. Nothing is
+    /// written: one may be about to start.
+    pub(crate) fn undelivered(state: &StateDir) -> Result<usize, StateError> {
+        let mut numbers = BTreeSet::new();
+        for line in LogFile::look(FILE, state)? {
+            match line {
+                Line::Noted(noted) => {
+                    numbers.retain(|it| !noted.instead_of.contains(it));
+                    numbers.insert(noted.number);
+                }
+                Line::TakenUpTo(number) => numbers = numbers.split_off(&number.saturating_add(1)),
+            }
+        }
+        Ok(numbers.len())
     }
 
     pub(crate) fn len(&self) -> usize {

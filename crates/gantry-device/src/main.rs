@@ -3,13 +3,20 @@
 
 mod accepted;
 mod agent;
+mod announcement;
+mod arguments;
 mod carry_out;
 mod clock;
+mod commands;
 mod config;
+mod control;
+mod downtimes;
 mod fleet_manager;
+mod gate;
 mod git_credential;
 mod identity;
 mod journal;
+mod live;
 mod machine;
 mod onboarding;
 mod package;
@@ -24,78 +31,34 @@ mod state_dir;
 mod status;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::Parser as _;
 use device_providers::compose::Commands;
-use device_providers::{ComposeProvider, chain};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use device_providers::{ComposeProvider, Provider, chain};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::agent::Agent;
-use crate::config::{Config, LogFormat};
+use crate::agent::{Agent, Parts, Wake};
+use crate::arguments::{Arguments, Command, ConfigCommand};
+use crate::clock::SystemClock;
+use crate::config::{ComposeConfig, Config, LogFormat};
+use crate::control::{Control, Question};
 use crate::fleet_manager::FleetManager;
+use crate::gate::Gate;
 use crate::identity::{Certificate, Identity};
 use crate::onboarding::Onboarded;
 use crate::state_dir::StateDir;
-use crate::status::ClientStatus;
-
-/// The Margo device client.
-///
-/// Exit status: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    /// The configuration file (TOML).
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "GANTRY_DEVICE_CONFIG",
-        default_value = "/etc/gantry/device.toml"
-    )]
-    config: PathBuf,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Work until told to stop (what happens without a command)
-    Run,
-    /// Show what the client knows: server, contacts, revision, deployments
-    Status {
-        /// How to show it
-        #[arg(short, long, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
-    /// Show the SHA-256 of the client's certificate, to compare it before the client is approved
-    Fingerprint,
-    /// Show where the desired state can be fetched with Git, and how
-    Repository,
-    /// A credential helper for Git: gives it a fresh token for the client's repository
-    GitCredential {
-        /// What Git asks for: get, store or erase
-        operation: String,
-    },
-    /// Check the configuration file
-    CheckConfig,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    Text,
-    Json,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -109,10 +72,13 @@ fn main() -> ExitCode {
 }
 
 fn perform(arguments: &Arguments) -> Result<()> {
+    if let Some(Command::Config(ConfigCommand::Check { file })) = &arguments.command {
+        return commands::config::check(file.as_ref().unwrap_or(&arguments.config));
+    }
     let config = Config::read(&arguments.config)?;
     match arguments.command.as_ref().unwrap_or(&Command::Run) {
-        Command::Run => run(&config),
-        Command::Status { output } => show_status(&config, *output),
+        Command::Run => run(config, &arguments.config),
+        Command::Status { output } => commands::status::show(&config, *output),
         Command::Fingerprint => {
             let certificate = match Certificate::look(&StateDir::look(&config.state_dir))? {
                 Some(certificate) => certificate,
@@ -141,49 +107,88 @@ fn perform(arguments: &Arguments) -> Result<()> {
                 None => Ok(()),
             }
         }
-        Command::CheckConfig => print(&format!("{} is valid", arguments.config.display())),
+        Command::Schedule(asked) => commands::schedule::show(&config, asked),
+        Command::Downtime(command) => commands::downtime::perform(&config, command),
+        Command::PollNow { force } => {
+            commands::running::ask(&config, &Question::PollNow { force: *force })
+        }
+        Command::Reload => commands::running::ask(&config, &Question::Reload),
+        Command::Config(_) => Ok(()),
     }
 }
 
-fn run(config: &Config) -> Result<()> {
-    start_log(config)?;
-    let state = StateDir::open(&config.state_dir)?;
-    let Identity { key, certificate } = Identity::open_or_make(&state, &config.device.id)?;
+fn run(config: Config, config_file: &Path) -> Result<()> {
+    let set_level = start_log(&config)?;
+    let state = Arc::new(StateDir::open(&config.state_dir)?);
+    let identity = Identity::open_or_make(&state, &config.device.id)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         server = config.server.url,
-        fingerprint = certificate.fingerprint(),
+        fingerprint = identity.certificate.fingerprint(),
         "started"
     );
-    let link = FleetManager::new(&config.server.url, &config.server.ca, key)?;
-
-    let stop = Arc::new(AtomicBool::new(false));
+    let clock: Arc<dyn clock::Clock> = Arc::new(SystemClock);
+    let gate = Gate::new(Arc::clone(&clock), config.hours.clone(), Arc::clone(&state))?;
+    let (gate, live) = (Arc::new(gate), Arc::default());
     let (waker, wake) = mpsc::channel();
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("listening for signals")?;
-    let stopping = Arc::clone(&stop);
-    thread::spawn(move || {
-        for _ in signals.forever() {
-            stopping.store(true, Ordering::Relaxed);
-            // The agent may have ended already.
-            let _ = waker.send(());
-        }
-    });
-    let commands =
-        Commands { compose: config.compose.command.clone(), engine: config.compose.engine.clone() };
-    let provider = ComposeProvider::new(commands, Arc::clone(&stop));
-    Agent::resume(config, &state, &certificate, &link, &provider, stop)?.run(&wake);
+    let control = Control {
+        gate: Arc::clone(&gate),
+        live: Arc::clone(&live),
+        clock: Arc::clone(&clock),
+        wake: waker.clone(),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("listening for signals")?;
+    let provider = |compose: &ComposeConfig| -> Box<dyn Provider> {
+        let commands =
+            Commands { compose: compose.command.clone(), engine: compose.engine.clone() };
+        Box::new(ComposeProvider::new(commands, Arc::clone(&stop)))
+    };
+    let listening = config.clone();
+    let parts = Parts {
+        config_file: config_file.to_owned(),
+        stop: Arc::clone(&stop),
+        provider: &provider,
+        log_level: &set_level,
+        config,
+        state,
+        identity,
+        clock,
+        gate: Arc::clone(&gate),
+        live,
+    };
+    let mut agent = Agent::resume(parts)?;
+    let (link, stop) = (agent.link(), Arc::clone(&stop));
+    let end = move || {
+        stop.store(true, Ordering::Relaxed);
+        gate.end();
+        // A server that hangs is not waited for.
+        link.hang_up();
+    };
+    heed(signals, end, waker);
+    // The workloads matter more than that somebody can ask how they are.
+    if let Err(error) = control.listen(&listening) {
+        tracing::error!(error = chain(&error), "nobody can speak to this client");
+    }
+    agent.run(&wake);
     Ok(())
 }
 
-fn show_status(config: &Config, output: Output) -> Result<()> {
-    let state = StateDir::look(&config.state_dir);
-    let status = ClientStatus::load(&state)?.with_context(|| {
-        format!("nothing is known in {} yet; start the client first", config.state_dir.display())
-    })?;
-    match output {
-        Output::Text => print(&status.to_text()),
-        Output::Json => print(&serde_json::to_string_pretty(&status)?),
-    }
+/// Lets a signal end the client, or read its configuration again.
+fn heed(mut signals: Signals, end: impl Fn() + Send + 'static, waker: Sender<Wake>) {
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let wake = match signal {
+                SIGHUP => Wake::Reload,
+                _ => {
+                    end();
+                    Wake::Look
+                }
+            };
+            // The agent may have ended already.
+            let _ = waker.send(wake);
+        }
+    });
 }
 
 /// The way to the fleet manager, beside the running client.
@@ -198,19 +203,19 @@ fn connect(config: &Config) -> Result<(FleetManager, Onboarded)> {
     Ok((link, client))
 }
 
-fn start_log(config: &Config) -> Result<()> {
+/// Starts the log, and gives what sets its level later on.
+fn start_log(config: &Config) -> Result<impl Fn(&str) -> Result<()> + use<>> {
     // Not `EnvFilter`, which brings an engine for regular expressions along.
-    let filter: Targets = config
-        .log
-        .level
-        .parse()
-        .with_context(|| format!("[log] level is `{}`", config.log.level))?;
-    let log = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(io::stderr);
+    let filter =
+        |level: &str| level.parse::<Targets>().with_context(|| format!("[log] level is `{level}`"));
+    let (layer, handle) = reload::Layer::new(filter(&config.log.level)?);
+    let log = tracing_subscriber::registry().with(layer);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match config.log.format {
-        LogFormat::Text => log.with_ansi(false).finish().with(filter).init(),
-        LogFormat::Json => log.json().finish().with(filter).init(),
+        LogFormat::Text => log.with(lines.with_ansi(false)).init(),
+        LogFormat::Json => log.with(lines.json()).init(),
     }
-    Ok(())
+    Ok(move |level: &str| handle.reload(filter(level)?).context("setting the level of the log"))
 }
 
 fn print(text: &str) -> Result<()> {

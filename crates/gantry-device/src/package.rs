@@ -27,9 +27,9 @@ pub(crate) enum PackageError {
     Signed(String),
     #[error("the package location `{0}` is not an https URL")]
     NotHttps(String),
-    /// No fault of the package: it is fetched when the fleet manager is there again.
-    #[error("the fleet manager, which has the package, cannot be reached now")]
-    FleetManagerAway(#[source] Option<LinkError>),
+    /// No fault of the package: it is fetched when it is a time for it, and the fleet manager is there.
+    #[error("the package cannot be fetched now")]
+    NotNow(#[source] Option<LinkError>),
     #[error("the package cannot be fetched")]
     Fetch(#[source] LinkError),
     #[error("the package does not have the digest {0} that its location names")]
@@ -39,7 +39,7 @@ pub(crate) enum PackageError {
 }
 
 /// The file of a component's package; it is fetched unless it is there. Without a `keyid` it is not a
-/// time to talk to the fleet manager.
+/// time to fetch anything.
 pub(crate) fn fetch(
     source: &Source,
     link: &FleetManager,
@@ -61,15 +61,16 @@ pub(crate) fn fetch(
     if is_kept(&state.join(&file), promised)? {
         return Ok(state.join(&file));
     }
+    let keyid = keyid.ok_or(PackageError::NotNow(None))?;
     let own = location.strip_prefix(link.origin()).filter(|it| it.starts_with('/'));
     let mut incoming = match own {
-        Some(path) => {
-            let keyid = keyid.ok_or(PackageError::FleetManagerAway(None))?;
-            link.open(Ask::Package, path, keyid, &[], None).map_err(of_fleet_manager)?
-        }
-        None => link.open_elsewhere(location).map_err(PackageError::Fetch)?,
+        Some(path) => link.open(Ask::Package, path, keyid, &[], None).map_err(of_fleet_manager)?,
+        None => link.open_elsewhere(location).map_err(|error| of_elsewhere(link, error))?,
     };
-    let of_link = if own.is_some() { of_fleet_manager } else { PackageError::Fetch };
+    let of_link = |error| match own {
+        Some(_) => of_fleet_manager(error),
+        None => of_elsewhere(link, error),
+    };
     state.save_pieces(&file, |out| {
         let mut hasher = Hasher::new(&SHA256);
         let mut piece = vec![0; PIECE];
@@ -142,9 +143,18 @@ fn name_of(location: &str) -> String {
 fn of_fleet_manager(error: LinkError) -> PackageError {
     match error {
         LinkError::Refused { status: 400 | 404 | 410 | 422, .. } => PackageError::Fetch(error),
-        LinkError::Refused { .. } | LinkError::Unreachable(_) | LinkError::Nonsense(_) => {
-            PackageError::FleetManagerAway(Some(error))
-        }
+        LinkError::Refused { .. }
+        | LinkError::Unreachable(_)
+        | LinkError::Nonsense(_)
+        | LinkError::Quiet(_) => PackageError::NotNow(Some(error)),
+    }
+}
+
+/// What fails because nothing is to be said any more says nothing about the package either.
+fn of_elsewhere(link: &FleetManager, error: LinkError) -> PackageError {
+    match link.is_quiet() {
+        Some(_) => PackageError::NotNow(Some(error)),
+        None => PackageError::Fetch(error),
     }
 }
 

@@ -65,8 +65,21 @@ pub(crate) fn deliver(
     client: &Onboarded,
     state: &StateDir,
 ) -> Result<(), ReportError> {
+    let delivered = deliver_oldest(journal, link, client, state);
+    link.announce_undelivered(journal.len());
+    delivered
+}
+
+fn deliver_oldest(
+    journal: &mut Journal,
+    link: &FleetManager,
+    client: &Onboarded,
+    state: &StateDir,
+) -> Result<(), ReportError> {
     for _ in 0..MOST_AT_ONCE {
         let Some(entry) = journal.oldest() else { break };
+        // Whoever hears this one has it.
+        link.announce_undelivered(journal.len() - 1);
         let path = client.path(&format!("/deployments/{}/status", entry.deployment));
         let adopted = entry.adopted.to_string();
         let headers = [(ADOPTED, adopted.as_str())];

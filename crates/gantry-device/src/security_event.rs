@@ -31,6 +31,13 @@ pub(crate) struct SecurityEvent {
     over: bool,
 }
 
+impl SecurityEvent {
+    /// Whether the fleet manager has heard of it.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
+    }
+}
+
 impl SecurityEvents {
     pub(crate) fn load(state: &StateDir) -> Result<Self, StateError> {
         Ok(Self { newest: state.load(FILE)? })

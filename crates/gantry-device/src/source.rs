@@ -35,7 +35,7 @@ pub(crate) enum SourceError {
 impl Source {
     pub(crate) fn new(config: &DesiredStateConfig, state: &StateDir) -> Result<Self, StateError> {
         let signatures_required = config.require_signatures;
-        let first_contact = FirstContact { signers: config.signers(), signatures_required };
+        let first_contact = FirstContact { signers: config.signers.clone(), signatures_required };
         let git = GitSource::new(state, first_contact)?;
         Ok(Self { kind: config.source, git, signatures_required })
     }
@@ -63,6 +63,12 @@ impl Source {
                 }
                 // What Git refuses must not come in by the other way.
                 Err(error) if error.is_refusal() => return Err(SourceError::Refused(error)),
+                // The other way is no way either.
+                Err(error) if let Some(why) = link.is_quiet() => {
+                    let error = crate::chain(&error);
+                    tracing::info!(error, "a fetch ended because nothing is to be said now");
+                    return Err(LinkError::Quiet(why).into());
+                }
                 Err(error) if self.signatures_required => return Err(SourceError::Git(error)),
                 Err(error) => {
                     let error = crate::chain(&error);

@@ -92,8 +92,11 @@ impl StateDir {
         self.save_bytes(name, &bytes)
     }
 
-    /// Replaces a file with these bytes.
+    /// Replaces a file with these bytes. What is there already is not written again: flash wears out.
     pub(crate) fn save_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        if self.load_bytes(name).ok().flatten().as_deref() == Some(bytes) {
+            return Ok(());
+        }
         let failed = |cause| StateError::Io { what: "write", path: self.join(name), cause };
         self.save_pieces(name, |file| file.write_all(bytes).map_err(failed))
     }

@@ -1,5 +1,5 @@
-//! What the client knows, for a person at the device: written by the running client after each turn,
-//! shown by `gantry-device status`.
+//! What the client knows, for a person at the device, shown by `gantry-device status`. The running client
+//! tells it over its control socket; on disk is what it was when something of lasting interest last changed.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,6 +13,8 @@ const FILE: &str = "status.json";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ClientStatus {
+    /// When it was so.
+    pub(crate) as_of: Option<String>,
     pub(crate) server: String,
     pub(crate) client_id: Option<String>,
     pub(crate) certificate_fingerprint: String,
@@ -20,6 +22,11 @@ pub(crate) struct ClientStatus {
     pub(crate) standing: String,
     pub(crate) last_contact: Option<String>,
     pub(crate) next_contact: Option<String>,
+    /// Why the next contact is not earlier.
+    pub(crate) because: Option<String>,
+    /// Why nothing at all is said now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quiet: Option<String>,
     /// Why the last contact failed, if it did.
     pub(crate) last_error: Option<String>,
     /// The manifest version in force.
@@ -61,6 +68,20 @@ impl ClientStatus {
         state.save(FILE, self)
     }
 
+    /// What of it is of lasting interest: not that time passes, nor how each contact went.
+    pub(crate) fn lasting(&self) -> Self {
+        Self {
+            as_of: None,
+            last_contact: None,
+            next_contact: None,
+            because: None,
+            quiet: None,
+            last_error: None,
+            undelivered: 0,
+            ..self.clone()
+        }
+    }
+
     /// For a person.
     pub(crate) fn to_text(&self) -> String {
         let or_none = |it: &Option<String>| it.clone().unwrap_or_else(|| "none yet".to_owned());
@@ -70,10 +91,17 @@ impl ClientStatus {
             format!("certificate:   {}", self.certificate_fingerprint),
             format!("standing:      {}", self.standing),
             format!("last contact:  {}", or_none(&self.last_contact)),
-            format!("next contact:  {}", or_none(&self.next_contact)),
+            format!(
+                "next contact:  {} ({})",
+                self.next_contact.as_deref().unwrap_or("none in sight"),
+                self.because.as_deref().unwrap_or("nothing is known of it")
+            ),
             format!("revision:      {}", or_none(&self.revision.map(|it| it.to_string()))),
             format!("undelivered:   {}", self.undelivered),
         ];
+        if let Some(quiet) = &self.quiet {
+            lines.push(format!("quiet now:     {quiet}"));
+        }
         if let Some(error) = &self.last_error {
             lines.push(format!("last error:    {error}"));
         }

@@ -119,6 +119,11 @@ impl TestDevice {
         self.program.take().expect("the client is running").stop()
     }
 
+    /// Asks the client to read its configuration again, as `systemctl reload` does.
+    pub fn hang_up(&self) {
+        self.program.as_ref().expect("the client is running").hang_up();
+    }
+
     /// Ends the client if it runs.
     pub fn end(&mut self) {
         self.program = None;

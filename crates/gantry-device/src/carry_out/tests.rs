@@ -52,7 +52,7 @@ impl Surroundings for Notes {
     fn package(&mut self, _component: &Ordered) -> Result<PathBuf, PackageError> {
         match self.fleet_manager_is_away {
             false => Ok(PathBuf::from("package.tar.gz")),
-            true => Err(PackageError::FleetManagerAway(None)),
+            true => Err(PackageError::NotNow(None)),
         }
     }
 

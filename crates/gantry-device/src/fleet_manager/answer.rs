@@ -9,6 +9,7 @@ use ureq::http::{HeaderMap, Response};
 
 use super::ask::is_web_page;
 use super::{Ask, LinkError, retry_after};
+use crate::gate::Permit;
 
 /// The largest problem that is read, in bytes; the rest of it is left.
 const LARGEST_PROBLEM: u64 = 64 << 10;
@@ -16,11 +17,19 @@ const LARGEST_PROBLEM: u64 = 64 << 10;
 const LONGEST_DETAIL: usize = 500;
 const WEB_PAGE: &str = "it is a web page; a captive portal or proxy answers in its place";
 
+/// The beginning of an answer, whatever it is.
+pub(super) struct Arrived {
+    pub(super) answer: Response<ureq::Body>,
+    /// The request is under way until all of the answer is there.
+    pub(super) permit: Option<Permit>,
+}
+
 /// A successful answer, whose body has yet to be read.
 pub(crate) struct Incoming {
     status: u16,
     headers: HeaderMap,
     body: BodyReader<'static>,
+    _permit: Option<Permit>,
 }
 
 /// What the fleet manager answered.
@@ -31,23 +40,30 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+impl Arrived {
+    pub(super) fn status(&self) -> u16 {
+        self.answer.status().as_u16()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        text(self.answer.headers(), name)
+    }
+}
+
 impl Incoming {
     /// Takes an answer that can be what was asked for; `server_ms` is the server's time.
-    pub(super) fn of(
-        ask: Ask,
-        answer: Response<ureq::Body>,
-        server_ms: i64,
-    ) -> Result<Self, LinkError> {
+    pub(super) fn of(ask: Ask, arrived: Arrived, server_ms: i64) -> Result<Self, LinkError> {
+        let Arrived { answer, permit } = arrived;
         let (parts, body) = answer.into_parts();
         let (status, headers) = (parts.status.as_u16(), parts.headers);
         match status {
             200..=299 => check_form(ask, &headers)?,
-            304 if ask == Ask::Manifest => {}
+            304 if matches!(ask, Ask::Manifest | Ask::LastWord) => {}
             300..=399 => return Err(redirect(&headers)),
             _ => return Err(refusal(status, &headers, body, server_ms)),
         }
         let body = body.into_with_config().limit(ask.largest()).reader();
-        Ok(Self { status, headers, body })
+        Ok(Self { status, headers, body, _permit: permit })
     }
 
     pub(crate) fn headers(&self) -> &HeaderMap {

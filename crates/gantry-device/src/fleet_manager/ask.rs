@@ -4,6 +4,8 @@ use std::time::Duration;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+/// How long somebody may wait for the last word before a downtime.
+pub(crate) const LAST_WORD: Duration = Duration::from_secs(10);
 
 /// One kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(crate) enum Ask {
     /// Where the Git repository is, and a token for it.
     Repository,
     Manifest,
+    /// A poll whose answer nobody takes up: it tells of a downtime.
+    LastWord,
     Bundle,
     Document,
     Report,
@@ -37,6 +41,7 @@ impl Ask {
             Self::Capabilities => "PUT",
             Self::Repository
             | Self::Manifest
+            | Self::LastWord
             | Self::Bundle
             | Self::Document
             | Self::Package
@@ -54,7 +59,7 @@ impl Ask {
             | Self::GitGlance => 64 * KIB,
             Self::Repository => 256 * KIB,
             Self::GitReferences => MIB,
-            Self::Manifest | Self::Document => 4 * MIB,
+            Self::Manifest | Self::LastWord | Self::Document => 4 * MIB,
             Self::Bundle => 16 * MIB,
             // These go to the disk piece by piece.
             Self::Package | Self::GitObjects => 64 * MIB,
@@ -65,6 +70,7 @@ impl Ask {
     pub(super) fn patience(self, patience: &Patience) -> Duration {
         match self {
             Self::Bundle | Self::Package | Self::GitObjects => patience.whole_large,
+            Self::LastWord => patience.last_word,
             _ => patience.whole,
         }
     }
@@ -73,7 +79,7 @@ impl Ask {
     /// many; where the content is checked by its digest, any type but a web page will do.
     pub(super) fn takes(self, media_type: &str) -> bool {
         match self {
-            Self::Onboarding | Self::Repository | Self::Manifest => {
+            Self::Onboarding | Self::Repository | Self::Manifest | Self::LastWord => {
                 media_type == "application/json"
                     || (media_type.starts_with("application/") && media_type.ends_with("+json"))
             }
@@ -105,6 +111,8 @@ pub(crate) struct Patience {
     pub(crate) whole: Duration,
     /// The same for a large one.
     pub(crate) whole_large: Duration,
+    /// The same for the last word before a downtime, for which somebody waits.
+    pub(crate) last_word: Duration,
 }
 
 impl Default for Patience {
@@ -115,6 +123,7 @@ impl Default for Patience {
             between_bytes: Duration::from_secs(30),
             whole: Duration::from_secs(60),
             whole_large: Duration::from_secs(600),
+            last_word: LAST_WORD,
         }
     }
 }

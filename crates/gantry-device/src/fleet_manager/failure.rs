@@ -6,6 +6,8 @@ use std::time::Duration;
 use rustls::CertificateError;
 use ureq::Timeout;
 
+use crate::gate::Why;
+
 /// Why there is no good answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
@@ -22,6 +24,8 @@ pub(crate) enum LinkError {
     },
     #[error("the fleet manager's answer makes no sense: {0}")]
     Nonsense(String),
+    #[error("nothing is said now: {0}")]
+    Quiet(#[from] Why),
 }
 
 /// Why a server cannot be spoken to.
@@ -57,7 +61,7 @@ impl LinkError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Unreachable(_) | Self::Nonsense(_) => None,
+            Self::Unreachable(_) | Self::Nonsense(_) | Self::Quiet(_) => None,
         }
     }
 
@@ -65,7 +69,7 @@ impl LinkError {
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { retryable, .. } => *retryable,
-            Self::Unreachable(_) | Self::Nonsense(_) => true,
+            Self::Unreachable(_) | Self::Nonsense(_) | Self::Quiet(_) => true,
         }
     }
 }

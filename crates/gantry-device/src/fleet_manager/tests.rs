@@ -7,6 +7,7 @@ use testkit::certificates::{ALWAYS, Authority};
 use testkit::meddler::{Meddler, Part, say};
 
 use super::*;
+use crate::skew::http_date;
 
 const NOW: i64 = 1_800_000_000_000;
 /// Thu, 12 Mar 2026.
@@ -20,6 +21,7 @@ const PATIENCE: Patience = Patience {
     between_bytes: Duration::from_millis(300),
     whole: Duration::from_secs(20),
     whole_large: Duration::from_secs(20),
+    last_word: Duration::from_secs(20),
 };
 
 struct Stage {

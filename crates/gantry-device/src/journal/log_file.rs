@@ -56,6 +56,15 @@ impl LogFile {
         Ok((log, Lines { whole, damaged: is_damaged.then_some(bytes) }))
     }
 
+    /// What is whole in a file that belongs to another program.
+    pub(super) fn look<T: DeserializeOwned>(
+        name: &str,
+        state: &StateDir,
+    ) -> Result<Vec<T>, StateError> {
+        let bytes = state.load_bytes(name)?.unwrap_or_default();
+        Ok(parse(&bytes).0.into_iter().flatten().collect())
+    }
+
     /// Replaces the file by one with these lines, durably.
     pub(super) fn replace<'a, T: Serialize + 'a>(
         &mut self,

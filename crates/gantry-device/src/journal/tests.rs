@@ -50,6 +50,23 @@ fn what_is_written_down_is_there_in_order_until_it_is_struck_out() {
 }
 
 #[test]
+fn whoever_only_looks_counts_the_same_and_writes_nothing() {
+    let (_folder, state) = state_dir();
+    assert_eq!(Journal::undelivered(&state).expect("readable"), 0);
+    assert!(!state.join(FILE).exists());
+    let mut journal = load(&state);
+    for number in 0..9 {
+        journal.append(entry(number, "installed"), &state).expect("writable");
+    }
+    journal.strike_out(&state).expect("writable");
+    assert_eq!(journal.len(), SMALL.entries - 1);
+    let half = [&fs::read(state.join(FILE)).expect("readable")[..], b"half a li"].concat();
+    fs::write(state.join(FILE), &half).expect("writable");
+    assert_eq!(Journal::undelivered(&state).expect("readable"), journal.len());
+    assert_eq!(fs::read(state.join(FILE)).expect("readable"), half);
+}
+
+#[test]
 fn a_full_journal_lets_go_of_the_middle_of_a_state_first_and_keeps_both_ends_of_each_change() {
     let (_folder, state) = state_dir();
     let mut journal = load(&state);

@@ -139,7 +139,8 @@ impl GitSource {
         let fetched = self.fetch_with(link, &access, has_state);
         match &fetched {
             Ok(_) => (self.access, self.failures) = (Some(access), 0),
-            Err(GitError::Git { .. } | GitError::Local(_)) => {
+            // What fails because nothing is to be said says nothing about the local copy.
+            Err(GitError::Git { .. } | GitError::Local(_)) if link.is_quiet().is_none() => {
                 self.failures += 1;
                 if self.failures >= MOST_FAILURES {
                     let _ = fs::remove_dir_all(&self.folder);

@@ -229,6 +229,32 @@ fn a_server_that_hangs_in_the_middle_is_given_up_and_asked_again_later() {
     scene.takes_up(3);
 }
 
+#[test]
+fn a_client_that_waits_for_a_server_that_hangs_ends_at_once_when_it_is_asked_to() {
+    let scene = &mut Scene::with("http");
+    let middle = b"HTTP/1.1 200 x\r\ncontent-length: 9\r\n\r\nx".to_vec();
+    for (ends, part) in
+        [Part::SayAndHang(Vec::new()), Part::SayAndHang(middle)].into_iter().enumerate()
+    {
+        scene.meddler.play(move |_| part.clone());
+        let asked = scene.meddler.asked().len();
+        wait::until("it to ask", || (scene.meddler.asked().len() > asked).then_some(()));
+        assert_eq!(scene.press.stop(), Some(0));
+        let log = scene.press.log();
+        assert_eq!(log.matches("INFO gantry_device::agent: stopped").count(), ends + 1, "{log}");
+        assert!(
+            log.contains("nothing is wrong error=") && log.contains("the client is being stopped"),
+            "{log}"
+        );
+        assert!(!log.contains("too slow"), "it did not wait for the server: {log}");
+        let failures = log.matches("cannot talk to the fleet manager").count();
+        assert_eq!(failures, 1, "only before it was let in: {log}");
+        scene.meddler.play(|_| Part::Honest);
+        scene.press.start_program();
+        scene.takes_up(2);
+    }
+}
+
 // margo(§11.3).
 #[test]
 fn a_server_that_wants_to_be_left_alone_is_asked_by_no_other_way_and_not_before_its_time() {

@@ -41,7 +41,7 @@ pub(super) fn is_newest(
     let answer = http.open(Ask::GitGlance, &url, &headers, Some(&question));
     match answer.and_then(Incoming::read) {
         Ok(answer) => Ok(newest(&answer.body, &access.branch).as_deref() == Some(commit)),
-        Err(error @ LinkError::Unreachable(_)) => Err(error),
+        Err(error @ (LinkError::Unreachable(_) | LinkError::Quiet(_))) => Err(error),
         Err(error) if error.retry_after().is_some() => Err(error),
         Err(_) => Ok(false),
     }

@@ -1,0 +1,127 @@
+//! What a configuration file may say, and how mistakes in it are told.
+
+use super::*;
+use crate::schedule::Purpose;
+
+const EXAMPLE: &str = include_str!("../../gantry-device.example.toml");
+
+fn mistakes(text: &str) -> Vec<String> {
+    let mistakes = Config::parse(text).expect_err("there are mistakes");
+    mistakes.iter().map(ToString::to_string).collect()
+}
+
+/// The example with each line that shows a default or an example taken up: what looks like TOML.
+fn all_of_the_example() -> String {
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if rest.starts_with('[') || rest.contains(" = ") => rest,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let example = Config::parse(EXAMPLE).expect("the example is valid");
+    assert_eq!(example.state_dir, default_state_dir());
+    assert_eq!(example.polling, Rate::default());
+    assert!(example.hours.periods.is_empty() && example.hours.downtimes.is_empty());
+    assert_eq!(example.desired_state, DesiredStateConfig::default());
+    assert_eq!(example.compose, ComposeConfig::default());
+    assert_eq!(example.control, ControlConfig::default());
+    assert_eq!(example.log, LogConfig::default());
+}
+
+#[test]
+fn what_is_commented_out_in_the_example_is_valid_too() {
+    let text = all_of_the_example();
+    let text = text.lines().filter(|it| !it.contains("signers =")).collect::<Vec<_>>().join("\n");
+    let all = Config::parse(&text).unwrap_or_else(|it| panic!("{it:?}\n{text}"));
+    assert_eq!(all.hours.zone.iana_name(), Some("Europe/Berlin"));
+    assert!(!all.hours.periods.is_empty() && all.hours.downtimes.len() >= 2);
+    assert_eq!(all.device.labels["example.com/hall"], "north");
+    assert_eq!(all.capabilities.cores, Some(2.0));
+}
+
+#[test]
+fn every_mistake_is_told_with_its_line_its_field_and_what_is_right() {
+    let text = "state_dir = 7\n[server]\nurl = \"http://fleet.example\"\n[poling]\n[device]\n\
+                id = \"press-7\"\nvendor = \"\"\nmodel = \"EM-100\"\n[polling]\n\
+                interval = \"soon\"\njitter_percent = 101\n[[polling.period]]\n\
+                days = [\"mon\", \"freitag\"]\nfrom = \"24:00\"\nuntil = \"05:00\"\n\
+                [[downtime]]\nstart = \"2026-12-24T18:00\"\nfrom = \"18:00\"\n\
+                [log]\nlevel = \"info,gantry_device=loud\"\n[desired_state]\nsource = \"http\"\n\
+                require_signatures = true\nsigners = [\"ssh-rsa x\"]\n[control]\ngroup = \"operators\"\n";
+    let told = mistakes(text);
+    for expected in [
+        "line 1: state_dir: it has to be a text in quotes; right would be: state_dir = \"/var/lib/gantry-device\"",
+        "line 2: server.ca: it is missing; right would be: ca = \"/etc/gantry/ca.pem\"",
+        "line 3: server.url: `http://fleet.example` is not https://",
+        "line 4: poling: there is no such field; right would be: polling",
+        "line 5: device.serial_number: it is missing",
+        "line 7: device.vendor: it is empty",
+        "line 8: device.model: there is no such field; there are id, vendor, model_number",
+        "line 10: polling.interval: `soon` is not a duration",
+        "line 11: polling.jitter_percent: it has to be a whole number from 0 to 100",
+        "line 13: polling.period.days: `freitag` is no day of the week",
+        "line 14: polling.period.from: `24:00` is no time of the day",
+        "line 15: polling.period.until: there is no such field; there are days, dates, from, to",
+        "line 16: downtime.end: it is missing",
+        "line 18: downtime.from: a downtime has start and end, or it comes again",
+        "line 20: log.level: `info,gantry_device=loud` is no level",
+        "line 23: desired_state.require_signatures: over HTTP there are no signatures",
+        "line 24: desired_state.signers: `ssh-rsa x` is no key",
+        "line 26: control.group: its members cannot reach the socket",
+    ] {
+        assert!(told.iter().any(|it| it.starts_with(expected)), "{expected}\n{told:#?}");
+    }
+    assert!(told.is_sorted_by_key(|it| {
+        it.trim_start_matches("line ").split(':').next().and_then(|it| it.parse::<usize>().ok())
+    }));
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let told = mistakes("[server]\nurl = \"https://fleet.example\nca = 5 5\n");
+    assert!(told.iter().any(|it| it.starts_with("line 2: ")), "{told:?}");
+}
+
+fn with(more: &str) -> String {
+    format!("{EXAMPLE}\n{more}")
+}
+
+#[test]
+fn hours_that_never_let_the_client_look_are_a_mistake() {
+    let nights = "[[polling.period]]\nfrom = \"22:00\"\nto = \"05:00\"\n";
+    let night_shift = "[[downtime]]\nfrom = \"21:00\"\nto = \"06:00\"\n";
+    assert!(Config::parse(&with(nights)).is_ok());
+    let told = mistakes(&with(&format!("{nights}{night_shift}")));
+    assert!(told[0].contains("polling: the downtimes leave no moment"), "{told:?}");
+    let always = mistakes(&with("[[downtime]]\n"));
+    assert!(always[0].contains("leave no moment"), "{always:?}");
+    // Once it is over there are moments.
+    let once = "[[downtime]]\nstart = \"2000-01-01T00:00\"\nend = \"2100-01-01T00:00\"\n";
+    assert!(Config::parse(&with(once)).is_ok());
+}
+
+#[test]
+fn a_downtime_has_a_time_zone_of_its_own_if_it_names_one_and_offsets_are_kept() {
+    let at = |text: &str| text.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
+    let text = with(
+        "[[downtime]]\nreason = \"shift\"\ntime_zone = \"Asia/Kathmandu\"\nfrom = \"08:00\"\n\
+         to = \"09:00\"\n[[downtime]]\nstart = \"2026-12-24T18:00+02:00\"\n\
+         end = 2026-12-24T19:00:00+02:00\n",
+    );
+    let hours = Config::parse(&text).expect("valid").hours;
+    let closed = |text: &str| hours.closed_at(at(text), Purpose::Talk).map(|(_, until)| until);
+    assert_eq!(closed("2026-01-01T02:15:00Z"), Some(at("2026-01-01T03:15:00Z")));
+    assert_eq!(closed("2026-01-01T03:15:00Z"), None);
+    assert_eq!(closed("2026-12-24T16:59:59Z"), Some(at("2026-12-24T17:00:00Z")));
+}
+
+#[test]
+fn days_may_go_over_the_end_of_the_week() {
+    let text = with("[[polling.period]]\ndays = [\"fri-mon\", \"Wed\"]\n");
+    let days = &Config::parse(&text).expect("valid").hours.periods[0].days;
+    use jiff::civil::Weekday::{Friday, Monday, Saturday, Sunday, Wednesday};
+    assert_eq!(*days, [Friday, Saturday, Sunday, Monday, Wednesday]);
+}
