@@ -3,6 +3,7 @@
 
 mod contact;
 mod reload;
+mod talk;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -17,22 +18,21 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use device_providers::Provider;
 use margo_contract::device_capabilities::DeviceCapabilities;
-use margo_contract::digest::Digest;
 use uuid::Uuid;
 
-use crate::accepted::{self, Acceptance, Accepted, Fetched};
+use crate::accepted::Accepted;
 use crate::clock::{self, Clock};
 use crate::config::{ComposeConfig, Config};
-use crate::fleet_manager::{Ask, FleetManager, LinkError, Patience};
+use crate::fleet_manager::{FleetManager, Patience};
 use crate::gate::{Gate, Why};
 use crate::identity::{Certificate, Identity, IdentityFiles};
 use crate::journal::Journal;
 use crate::live::{Live, Voice};
-use crate::onboarding::{self, Onboarded};
+use crate::onboarding::Onboarded;
 use crate::running::{self, Running};
 use crate::schedule::{Because, Opening, Pace, Purpose};
 use crate::security_event::SecurityEvents;
-use crate::source::{Source, SourceError};
+use crate::source::Source;
 use crate::state_dir::{StateDir, StateError};
 use crate::status::{self, ClientStatus};
 
@@ -247,84 +247,6 @@ impl<'a> Agent<'a> {
             }
             self.told_shut = shut;
         }
-    }
-
-    fn talk(&mut self) -> Result<(), LinkError> {
-        let contact = &mut self.contact;
-        let client = match &contact.onboarded {
-            Some(client) => client.clone(),
-            None => {
-                let client = onboarding::ask(&contact.link, &self.certificate)?;
-                tracing::info!(client = client.client_id, "onboarded");
-                contact.keep(client.clone());
-                client
-            }
-        };
-        self.report_capabilities(client.clone())?;
-        let contact = &mut self.contact;
-        let now = self.clock.now_ms();
-        let fetched = self.source.fetch(&contact.link, &client, self.accepted.as_ref(), now);
-        let fetched = match fetched {
-            Ok(fetched) => fetched,
-            Err(SourceError::Link(error)) => return Err(error),
-            Err(error @ SourceError::Git(_)) => {
-                return Err(LinkError::Nonsense(crate::chain(&error)));
-            }
-            Err(error @ SourceError::Refused(_)) => {
-                contact.note_refusal(&error);
-                return Ok(());
-            }
-        };
-        contact.last_at = Some(self.clock.now_ms());
-        if let Some(fetched) = fetched {
-            self.take(fetched);
-        }
-        Ok(())
-    }
-
-    /// Takes what was fetched, if it may be taken.
-    fn take(&mut self, fetched: Fetched) {
-        let contact = &mut self.contact;
-        let device = &self.config.device.id;
-        let kept = match Accepted::take(&fetched, self.accepted.as_ref(), device, &contact.state) {
-            // margo(§6.6 step 3): the previous state stays in force.
-            Err(refusal) => {
-                contact.note_refusal(&refusal);
-                return;
-            }
-            Ok(Acceptance::Unchanged) => contact.security_events.end(&contact.state),
-            Ok(Acceptance::Accepted(accepted)) => {
-                tracing::info!(revision = accepted.manifest_version, "accepted a desired state");
-                let tidied = accepted::tidy(&accepted, &contact.state)
-                    .and_then(|()| contact.link.keep_time(&contact.state));
-                self.accepted = Some(accepted);
-                tidied.and_then(|()| contact.security_events.end(&contact.state))
-            }
-        };
-        let kept = kept.and_then(|()| match fetched.trust {
-            Some(trust) => self.source.keep(trust, &contact.state),
-            None => Ok(()),
-        });
-        if let Err(error) = kept {
-            tracing::error!(
-                error = crate::chain(&error),
-                "the state directory cannot be kept in order"
-            );
-        }
-    }
-
-    // margo(C-1, C-2).
-    fn report_capabilities(&mut self, client: Onboarded) -> Result<(), LinkError> {
-        let digest = Digest::of(self.capabilities_json.as_bytes()).to_string();
-        if client.reported_capabilities.as_ref() == Some(&digest) {
-            return Ok(());
-        }
-        let body = Some(self.capabilities_json.as_bytes());
-        let path = client.path("/capabilities");
-        self.contact.link.send(Ask::Capabilities, &path, &client.client_id, &[], body)?;
-        tracing::info!("reported the capabilities");
-        self.contact.keep(Onboarded { reported_capabilities: Some(digest), ..client });
-        Ok(())
     }
 
     /// Tells whoever asks how the client is. On disk goes only what is of lasting interest, when it has

@@ -6,93 +6,20 @@ use std::time::Instant;
 
 use serde_json::Value;
 use testkit::certificates::{ALWAYS, Authority};
-use testkit::device::TestDevice;
-use testkit::fleet::TestFleet;
-use testkit::http::Http;
-use testkit::meddler::{Asked, Meddler, Part, say};
-use testkit::{programs, wait};
+use testkit::meddler::{Asked, Part, say};
+use testkit::wait;
 
-use crate::support::{PRESS, example, json};
+use crate::scene::Scene;
 
 /// The most that a contact asks for when every request fails: with Git where the repository is, what its
 /// newest commit is, and what it has; then the manifest, once for all ways.
 const MOST_IN_A_CONTACT: u64 = 4;
 
-/// A fleet manager behind a meddler, and a device that has revision 2 and runs nothing: its Compose
-/// command takes everything and does nothing.
-struct Scene {
-    meddler: Meddler,
-    press: TestDevice,
-    authority: Authority,
-    fleet: TestFleet,
-}
-
 impl Scene {
-    /// A device that has revision 2.
-    fn with(source: &str) -> Self {
-        let scene = Self::before_onboarding(source, |_| Part::Honest);
-        scene.is_let_in();
-        scene
-    }
-
-    /// A device that has just been started, and what it meets first.
-    fn before_onboarding(source: &str, play: fn(&Asked) -> Part) -> Self {
-        let mut fleet = TestFleet::start();
-        let (port, behind) = fleet.move_behind();
-        let authority = Authority::of_fleet(&fleet.dir().join("data"));
-        let tls = authority.server("localhost", ALWAYS);
-        let behind = Http::new(&format!("https://localhost:{behind}"), &fleet.ca());
-        let meddler = Meddler::start(port, tls, Some(behind));
-        fleet.start_server();
-        let configuration = format!(
-            "[desired_state]\nsource = \"{source}\"\n\
-             [compose]\ncommand = [\"true\"]\nengine = [\"true\"]\n"
-        );
-        meddler.play(play);
-        let press = TestDevice::start_with(&fleet, PRESS, &configuration);
-        Self { meddler, press, authority, fleet }
-    }
-
-    fn is_let_in(&self) {
-        wait::until("the device to wait for approval", || {
-            self.gantry(&["client", "list"]).contains("waiting").then_some(())
-        });
-        self.gantry(&["client", "approve", PRESS]);
-        wait::until("the device to report its capabilities", || {
-            let client = json(&self.gantry(&["client", "show", PRESS, "-o", "json"]));
-            client["devices"].as_array().is_some_and(|it| !it.is_empty()).then_some(())
-        });
-        self.gantry(&["application", "add", &example().to_string_lossy()]);
-        self.gantry(&["deploy", "com-gantry-hello", "--to", PRESS, "--name", "hello"]);
-        self.takes_up(2);
-    }
-
     /// What the device holds: who it is, and what it has accepted.
     fn kept(&self) -> Vec<Option<Vec<u8>>> {
         let files = ["client.key", "onboarded.json", "accepted.json", "trust.json"];
         files.iter().map(|it| std::fs::read(self.press.state_dir().join(it)).ok()).collect()
-    }
-
-    fn gantry(&self, arguments: &[&str]) -> String {
-        programs::stdout_of(&mut self.fleet.gantry(arguments))
-    }
-
-    fn status(&self) -> Value {
-        self.press.status().expect("the client has written it")
-    }
-
-    /// Waits until this revision is in force and all is well.
-    fn takes_up(&self, revision: u64) {
-        wait::until("the revision to be in force", || {
-            let status = self.status();
-            (status["revision"] == revision && status["lastError"].is_null()).then_some(())
-        });
-    }
-
-    /// A change that the device has yet to see.
-    fn change(&self, greeting: &str) {
-        let greeting = format!("greeting={greeting}");
-        self.gantry(&["deployment", "update", "hello", "--set", &greeting]);
     }
 
     /// Waits until the client says why it cannot talk; what is in force stays.

@@ -5,6 +5,7 @@
 //! fail without them.
 
 mod command_line;
+mod contacts;
 mod container;
 mod crashes;
 mod failures;
@@ -12,6 +13,7 @@ mod hostile_servers;
 mod main_job;
 mod offline;
 mod refusals;
+mod scene;
 mod standing;
 mod support;
 mod traffic;
