@@ -70,6 +70,7 @@ impl Fleet {
             entry.filter(|it| it.client == client).ok_or(RecordReportError::UnknownDeployment)?;
         let newest = transaction.newest_revision(client).await?;
         let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
+        let before = entry.deployment.clone();
         let heard = entry.deployment.hear(report.clone(), adopted, newest)?;
         // margo(S-5): a deployment that was gone and came back has been heard of before.
         let heard = if entry.heard_at.is_some() { Heard::Again } else { heard };
@@ -78,7 +79,7 @@ impl Fleet {
         let event = Event::Reported(report);
         // A device that never got its answer says the same again: that is no news.
         let newest = transaction.newest_deployment_event(id).await?;
-        if newest.is_none_or(|newest| newest.event != event) {
+        if entry.deployment != before || newest.is_none_or(|newest| newest.event != event) {
             transaction.append_event(id, now, &event).await?;
         }
         self.commit(transaction).await?;
