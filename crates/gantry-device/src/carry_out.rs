@@ -86,7 +86,11 @@ impl CarryOut<'_> {
                 }
             }
         }
-        self.remove_former(&document, former.as_ref());
+        match self.remove_leaving(id, running) {
+            Ok(()) => {}
+            Err((code::INTERRUPTED, _)) => return Ok(()),
+            Err(failure) => return fail(id, 0, failure, running, surroundings, now_ms),
+        }
         for ((place, component), archive) in document.components.iter().enumerate().zip(archives) {
             set(running, id, place, Progress::Installing);
             surroundings.note(id, running)?;
@@ -129,18 +133,20 @@ impl CarryOut<'_> {
         self.provider.install(&workload).map_err(|Failure { code, message }| (code, message))
     }
 
-    /// Components that the new content no longer has go before it comes.
-    fn remove_former(&self, document: &ApplicationDeployment, former: Option<&Deployment>) {
-        let Some(former) = former else { return };
-        for component in former.components.iter().rev() {
-            if document.components.iter().any(|it| it.name == component.name) {
-                continue;
-            }
-            let workload = self.workload(document.id, &component.name, component.project.clone());
-            if let Err(error) = self.provider.remove(&workload) {
-                tracing::warn!(component = component.name, %error, "a former component stays");
-            }
+    /// Components that the new content no longer has go before it comes. They are on disk until they are
+    /// gone: a failure or a power cut must not leave them behind for ever.
+    fn remove_leaving(
+        &self,
+        id: Uuid,
+        running: &mut Running,
+    ) -> Result<(), (&'static str, String)> {
+        let Some(deployment) = running.get_mut(&id) else { return Ok(()) };
+        while let Some(component) = deployment.leaving.last() {
+            let workload = self.workload(id, &component.name, component.project.clone());
+            self.provider.remove(&workload).map_err(|Failure { code, message }| (code, message))?;
+            deployment.leaving.pop();
         }
+        Ok(())
     }
 
     /// Removes a deployment that is no longer desired.
@@ -153,13 +159,18 @@ impl CarryOut<'_> {
     ) -> Result<(), StateError> {
         let Some(deployment) = running.get_mut(&id) else { return Ok(()) };
         if deployment.overall() != margo_contract::deployment_status::State::Removed {
+            let mut is_news = false;
             for component in &mut deployment.components {
-                if component.state != Progress::Removed {
+                if !matches!(component.state, Progress::Removing | Progress::Removed) {
                     (component.state, component.error) = (Progress::Removing, None);
+                    is_news = true;
                 }
             }
             let components = deployment.components.clone();
-            surroundings.note(id, running)?;
+            // Once only: after a power cut the fleet manager may know already that it is gone.
+            if is_news {
+                surroundings.note(id, running)?;
+            }
             for (place, component) in components.iter().enumerate().rev() {
                 let workload = self.workload(id, &component.name, component.project.clone());
                 match self.provider.remove(&workload) {
@@ -170,12 +181,18 @@ impl CarryOut<'_> {
                     }
                 }
             }
+            match self.remove_leaving(id, running) {
+                Ok(()) => {}
+                Err((code::INTERRUPTED, _)) => return Ok(()),
+                Err(failure) => return fail(id, 0, failure, running, surroundings, now_ms),
+            }
             // Its last word is in the journal before the deployment is forgotten.
             surroundings.note(id, running)?;
         }
+        // What workloads have left there is data, and stays.
+        self.state.remove_if_empty(&format!("workloads/{id}"))?;
         running.remove(&id);
-        crate::running::save(running, self.state)?;
-        self.state.remove(&format!("workloads/{id}"))
+        crate::running::save(running, self.state)
     }
 
     /// Whether a deployment is still as it was left; what is amiss otherwise.
@@ -247,11 +264,16 @@ fn begun(
         state: Progress::Pending,
         error: None,
     });
+    let components: Vec<Component> = components.collect();
+    let is_leaving = |it: &&Component| components.iter().all(|new| new.project != it.project);
+    let before = former.into_iter().flat_map(|it| it.leaving.iter().chain(&it.components));
+    let leaving = before.filter(is_leaving).cloned().collect();
     Deployment {
         name: document.name.clone(),
         digest,
         adopted: accepted.manifest_version,
-        components: components.collect(),
+        components,
+        leaving,
         attempts: again.map_or(0, |it| it.attempts),
         retry_at: 0,
     }

@@ -72,6 +72,7 @@ mod tests {
             digest,
             adopted: 1,
             components: vec![component],
+            leaving: Vec::new(),
             attempts: 0,
             retry_at,
         }

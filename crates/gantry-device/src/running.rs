@@ -27,6 +27,9 @@ pub(crate) struct Deployment {
     pub(crate) adopted: u64,
     /// In the order of installation.
     pub(crate) components: Vec<Component>,
+    /// Components of former content that have yet to go. They are not reported about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) leaving: Vec<Component>,
     /// Failed attempts in a row.
     #[serde(default)]
     pub(crate) attempts: u32,

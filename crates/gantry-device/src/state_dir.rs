@@ -153,6 +153,22 @@ impl StateDir {
             _ => Ok(()),
         }
     }
+
+    /// Removes a folder, if it is there and nothing is in it.
+    pub(crate) fn remove_if_empty(&self, name: &str) -> Result<(), StateError> {
+        let path = self.join(name);
+        match fs::remove_dir(&path) {
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                ) =>
+            {
+                Err(StateError::Io { what: "remove", path, cause: error })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl StateDir {

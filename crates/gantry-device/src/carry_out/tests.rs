@@ -239,3 +239,93 @@ fn a_removal_that_fails_is_not_forgotten() {
     bench.remove(&Obedient::default());
     assert!(bench.running.is_empty());
 }
+
+#[test]
+fn a_former_component_that_cannot_be_removed_is_told_and_removed_later() {
+    let mut bench = Bench::new();
+    let before = bench.accept(4, &["db", "api"], "");
+    bench.install(&Obedient::default(), &before);
+    let after = bench.accept(5, &["api"], "");
+    let stuck = Obedient { fails: Some("shop-db"), ..Obedient::default() };
+    bench.install(&stuck, &after);
+    assert_eq!(*stuck.calls.borrow(), ["remove shop-db"], "nothing new beside the old");
+    assert_eq!(bench.notes.told.last().map(String::as_str), Some("failed: failed"));
+
+    let works = Obedient::default();
+    bench.install(&works, &after);
+    bench.install(&works, &after);
+    assert_eq!(
+        *works.calls.borrow(),
+        ["remove shop-db", "install shop-api", "install shop-api"],
+        "once is enough"
+    );
+}
+
+#[test]
+fn a_former_component_is_not_forgotten_while_a_package_is_waited_for() {
+    let mut bench = Bench::new();
+    let provider = Obedient::default();
+    let before = bench.accept(4, &["db", "api"], "");
+    bench.install(&provider, &before);
+    let after = bench.accept(5, &["api"], "");
+    bench.notes.fleet_manager_is_away = true;
+    bench.install(&provider, &after);
+    // As after a power cut.
+    bench.running = crate::running::load(&bench.state).expect("readable");
+    bench.notes.fleet_manager_is_away = false;
+    bench.install(&provider, &after);
+    assert_eq!(provider.calls.borrow()[2..], ["remove shop-db", "install shop-api"]);
+}
+
+#[test]
+fn a_former_component_that_comes_back_stays_and_one_that_has_yet_to_go_goes_with_the_rest() {
+    let mut bench = Bench::new();
+    let before = bench.accept(4, &["db", "api"], "");
+    bench.install(&Obedient::default(), &before);
+    let after = bench.accept(5, &["api"], "");
+    bench.install(&Obedient { fails: Some("shop-db"), ..Obedient::default() }, &after);
+    let back = Obedient::default();
+    let mut again = Running::clone(&bench.running);
+    bench.install(&back, &bench.accept(6, &["db", "api"], ""));
+    assert_eq!(*back.calls.borrow(), ["install shop-db", "install shop-api"]);
+
+    std::mem::swap(&mut bench.running, &mut again);
+    let gone = Obedient::default();
+    bench.remove(&gone);
+    assert_eq!(*gone.calls.borrow(), ["remove shop-api", "remove shop-db"]);
+}
+
+#[test]
+fn a_removal_that_was_told_is_not_told_again_after_a_power_cut() {
+    let mut bench = Bench::new();
+    let accepted = bench.accept(4, &["db", "api"], "");
+    bench.install(&Obedient::default(), &accepted);
+    bench.notes.told.clear();
+    let deployment = bench.running.get_mut(&id()).expect("it is installed");
+    deployment.components.iter_mut().for_each(|it| it.state = Progress::Removing);
+    let provider = Obedient::default();
+    bench.remove(&provider);
+    assert_eq!(bench.notes.told, ["removed: removed removed"]);
+    assert_eq!(*provider.calls.borrow(), ["remove shop-api", "remove shop-db"]);
+}
+
+#[test]
+fn what_a_workload_has_left_beside_its_package_outlives_the_removal() {
+    let mut bench = Bench::new();
+    let accepted = bench.accept(4, &["db"], "");
+    let folder = format!("workloads/{}", id());
+    let data = format!("{folder}/db/package/data/kept");
+    for is_left in [true, false] {
+        bench.install(&Obedient::default(), &accepted);
+        if is_left {
+            bench.state.save_bytes(&data, b"kept").expect("writable");
+        } else {
+            bench.state.remove(&folder).expect("removable");
+            std::fs::create_dir(bench.state.join(&folder)).expect("writable");
+        }
+        bench.remove(&Obedient::default());
+        assert!(bench.running.is_empty());
+        assert_eq!(bench.state.join(&data).is_file(), is_left);
+        assert_eq!(bench.state.join(&folder).is_dir(), is_left);
+    }
+}
