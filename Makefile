@@ -1,12 +1,13 @@
 # The commands of Gantry. All set up what this machine is missing.
 
-.PHONY: demo test bench-git bench-device help
+.PHONY: demo test bench-git bench-device crash-device help
 
 help:
 	@echo 'make demo          set up, build, run the main job and show it (KEEP=1 leaves it running)'
 	@echo 'make test          set up and pass all tests, end-to-end ones included'
 	@echo 'make bench-git     set up and measure what serving Git costs, beside nginx and git http-backend'
 	@echo 'make bench-device  set up and measure what the device client costs its machine'
+	@echo 'make crash-device  set up and kill the device client KILLS=200 times; nothing may be lost or done twice'
 
 demo:
 	@KEEP=$(KEEP) scripts/demo.sh
@@ -26,3 +27,9 @@ bench-device:
 	@cargo build --locked --profile device --package gantry-device
 	@cargo build --locked --package gantry-server --package gantry --package bench-device
 	@$${CARGO_TARGET_DIR:-target}/debug/bench-device $${CARGO_TARGET_DIR:-target}/device/gantry-device
+
+crash-device:
+	@scripts/set-up.sh crash
+	@scripts/build-hello-image.sh >/dev/null
+	@cargo build --locked --package gantry-server --package gantry --package gantry-device --package bench-crash-device
+	@KILLS=$(or $(KILLS),200) $${CARGO_TARGET_DIR:-target}/debug/bench-crash-device

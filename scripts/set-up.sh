@@ -2,10 +2,10 @@
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
 # Engine and Docker Compose v2; for the tests also what git checks signatures with, and the Git libraries that devices
 # may fetch with, below target/git-clients; for the benchmark nginx and fcgiwrap instead of Docker. Says clearly what is
-# missing when it cannot. Safe to run again: what is there is left alone. Usage: scripts/set-up.sh demo|test|ci|bench
+# missing when it cannot. Safe to run again: what is there is left alone. Usage: scripts/set-up.sh demo|test|ci|crash|bench
 set -euo pipefail
 
-purpose=${1:?usage: scripts/set-up.sh demo|test|ci|bench}
+purpose=${1:?usage: scripts/set-up.sh demo|test|ci|crash|bench}
 cd "$(dirname "$0")/.."
 state=${GANTRY_SET_UP_DIR:-target/set-up}
 mkdir -p "$state"
@@ -196,7 +196,13 @@ test)
   need ssh-keygen openssh-client
   # For the container image of the client.
   need strip binutils
+  # It kills the device client at the steps of its choice.
+  need strace strace
   need_git_clients
+  ;;
+crash)
+  need_docker
+  need strace strace
   ;;
 ci)
   need_docker
@@ -209,6 +215,6 @@ bench)
   say "ready: $(git --version), $(PATH=$PATH:/usr/sbin nginx -v 2>&1), fcgiwrap"
   exit
   ;;
-*) fail "unknown purpose '$purpose': demo, test, ci or bench" ;;
+*) fail "unknown purpose '$purpose': demo, test, ci, crash or bench" ;;
 esac
 say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"
