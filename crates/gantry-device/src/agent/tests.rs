@@ -225,6 +225,48 @@ fn in_downtime_no_package_is_fetched_and_what_runs_is_repaired_all_the_same() {
 }
 
 #[test]
+fn after_a_year_without_contact_the_newest_state_comes_in_one_step_and_every_report_in_order() {
+    let bench = Bench::at("2026-06-01T12:00:00Z", "1h", "");
+    bench.server.offer_a_workload();
+    bench.run_for(2 * HOUR);
+    assert_eq!(bench.live.status().expect("told").undelivered, 0);
+
+    bench.server.hang_up.store(true, Ordering::Relaxed);
+    let months = 12;
+    for month in 0..months {
+        // The power comes back, the workload has died, the client repairs it, and the power fails.
+        bench.reboot();
+        bench.provider.degraded.store(true, Ordering::Relaxed);
+        bench.run_for(6 * HOUR);
+        assert!(!bench.provider.degraded.load(Ordering::Relaxed), "it is repaired");
+        bench.clock.pass(365 * DAY / months - 6 * HOUR);
+        bench.server.withdraw_the_workload(3 + month);
+    }
+    let status = bench.live.status().expect("told");
+    assert_eq!((status.revision, status.deployments[0].state.as_str()), (Some(2), "installed"));
+
+    let seen = bench.requests().len();
+    bench.server.hang_up.store(false, Ordering::Relaxed);
+    bench.run_for(2 * HOUR);
+    let status = bench.live.status().expect("told");
+    assert_eq!((status.revision, status.undelivered), (Some(2 + months), 0));
+    assert!(status.deployments.is_empty());
+    let asked = bench.requests();
+    let (reports, others): (Vec<_>, Vec<_>) =
+        asked[seen..].iter().partition(|it| it.path.ends_with("/status"));
+    assert!(others.iter().all(|it| it.path.ends_with("/deployments")), "{others:?}");
+    let told: Vec<String> = reports
+        .iter()
+        .map(|it| {
+            let report: serde_json::Value = serde_json::from_str(&it.body).expect("JSON");
+            report["status"]["state"].as_str().expect("a state").to_owned()
+        })
+        .collect();
+    let repairs = ["installing", "installed"].repeat(usize::try_from(months).expect("few"));
+    assert_eq!(told, [repairs, vec!["removing", "removed"]].concat());
+}
+
+#[test]
 fn without_news_nothing_is_written() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1m", "");
     bench.server.offer_a_workload();

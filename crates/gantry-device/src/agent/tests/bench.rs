@@ -42,6 +42,13 @@ impl TestClock {
         self.wall.store(wall_ms, Ordering::Relaxed);
     }
 
+    /// Lets so many seconds pass in which the client does not run.
+    pub(super) fn pass(&self, seconds: u64) {
+        self.monotonic.fetch_add(seconds * 1000, Ordering::Relaxed);
+        let ms = i64::try_from(seconds * 1000).expect("short");
+        self.wall.fetch_add(ms, Ordering::Relaxed);
+    }
+
     /// Lets something happen so many seconds after the beginning.
     pub(super) fn after(&self, seconds: u64, event: impl FnOnce(&Self) + Send + 'static) {
         self.events.lock().expect("not poisoned").push((seconds * 1000, Box::new(event)));
@@ -139,26 +146,10 @@ impl Bench {
         let config = Config::read(&folder.path().join("device.toml")).expect("valid");
         let state = Arc::new(StateDir::open(&config.state_dir).expect("nobody else has it"));
         let the_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let gate = Gate::new(Arc::clone(&the_clock), config.hours.clone(), Arc::clone(&state));
+        let gate = Gate::new(the_clock, config.hours, Arc::clone(&state));
         let gate = Arc::new(gate.expect("readable"));
         let (live, provider) = (Arc::<Live>::default(), Arc::<Obedient>::default());
-        let handle = Arc::clone(&provider);
-        let provider_of =
-            move |_: &ComposeConfig| -> Box<dyn Provider> { Box::new(Handle(Arc::clone(&handle))) };
-        let agent = Agent::resume(Parts {
-            identity: Identity::open_or_make(&state, "press-7").expect("a key can be made"),
-            config_file: folder.path().join("device.toml"),
-            state: Arc::clone(&state),
-            gate: Arc::clone(&gate),
-            live: Arc::clone(&live),
-            stop: Arc::clone(&clock.stop),
-            clock: the_clock,
-            // They live as long as the test.
-            provider: Box::leak(Box::new(provider_of)),
-            log_level: &|_| Ok(()),
-            config,
-        });
-        let agent = RefCell::new(agent.expect("all that it needs is there"));
+        let agent = RefCell::new(resume(folder.path(), &state, &gate, &live, &clock, &provider));
         let (waker, wake) = mpsc::channel();
         let log = fs::File::create(folder.path().join("log")).expect("writable");
         Self {
@@ -187,6 +178,12 @@ impl Bench {
             .with_writer(Arc::clone(&self.log))
             .finish();
         tracing::subscriber::with_default(log, || self.agent.borrow_mut().run(&self.wake));
+    }
+
+    /// The client ends as if the power had failed, and begins again with what is on disk.
+    pub(super) fn reboot(&self) {
+        let Self { folder, state, gate, live, clock, provider, .. } = self;
+        self.agent.replace(resume(folder.path(), state, gate, live, clock, provider));
     }
 
     /// What the client has logged as a warning or an error.
@@ -230,6 +227,34 @@ impl Bench {
     pub(super) fn requests(&self) -> Vec<Moment> {
         self.server.requests.lock().expect("not poisoned").clone()
     }
+}
+
+fn resume(
+    folder: &Path,
+    state: &Arc<StateDir>,
+    gate: &Arc<Gate>,
+    live: &Arc<Live>,
+    clock: &Arc<TestClock>,
+    provider: &Arc<Obedient>,
+) -> Agent<'static> {
+    let config_file = folder.join("device.toml");
+    let handle = Arc::clone(provider);
+    let provider_of =
+        move |_: &ComposeConfig| -> Box<dyn Provider> { Box::new(Handle(Arc::clone(&handle))) };
+    let agent = Agent::resume(Parts {
+        config: Config::read(&config_file).expect("valid"),
+        config_file,
+        identity: Identity::open_or_make(state, "press-7").expect("a key can be made"),
+        state: Arc::clone(state),
+        gate: Arc::clone(gate),
+        live: Arc::clone(live),
+        stop: Arc::clone(&clock.stop),
+        clock: Arc::clone(clock) as _,
+        // They live as long as the test.
+        provider: Box::leak(Box::new(provider_of)),
+        log_level: &|_| Ok(()),
+    });
+    agent.expect("all that it needs is there")
 }
 
 fn configure(folder: &Path, url: &str, source: &str, interval: &str, more: &str) {

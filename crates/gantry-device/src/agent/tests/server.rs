@@ -122,6 +122,11 @@ impl Server {
         self.publish(2, &[(DEPLOYMENT, digest)]);
     }
 
+    /// The workload is not wanted any more, as of this revision.
+    pub(super) fn withdraw_the_workload(&self, version: u64) {
+        self.publish(version, &[]);
+    }
+
     fn serve(&self, mut stream: TcpStream, config: Arc<rustls::ServerConfig>) {
         let mut tls = rustls::ServerConnection::new(config).expect("a good configuration");
         let mut stream = rustls::Stream::new(&mut tls, &mut stream);
