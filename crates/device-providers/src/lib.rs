@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use margo_contract::component::ProfileType;
+use serde_json::Value;
+
 pub mod compose;
 pub mod process;
 
@@ -30,21 +33,49 @@ pub trait Provider {
     fn observe(&self, workload: &Workload) -> Result<Observed, Failure>;
 }
 
+/// What a device can run: a provider for each kind of component. Whoever carries out a desired state
+/// asks here, and knows none of them.
+#[derive(Default)]
+pub struct Providers(BTreeMap<ProfileType, Box<dyn Provider>>);
+
+impl Providers {
+    /// Adds what runs components of this kind.
+    #[must_use]
+    pub fn with(mut self, kind: ProfileType, provider: Box<dyn Provider>) -> Self {
+        self.0.insert(kind, provider);
+        self
+    }
+
+    /// What runs components of this kind.
+    ///
+    /// # Errors
+    /// [`code::UNSUPPORTED_TYPE`] where there is nothing.
+    pub fn of(&self, kind: ProfileType) -> Result<&dyn Provider, Failure> {
+        let provider = self.0.get(&kind).map(Box::as_ref);
+        provider.ok_or_else(|| {
+            let message = format!("this device does not run {} components", kind.name());
+            Failure::new(code::UNSUPPORTED_TYPE, message)
+        })
+    }
+}
+
 /// One component of a deployment, as a provider needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
-    /// Names the workload on this device: `[a-z0-9][a-z0-9_-]*`, at most 63 characters. Whatever
+    /// Names the workload on this device: `[a-z0-9][a-z0-9_-]*`, at most 53 characters. Whatever
     /// carries this name on the engine belongs to the workload.
-    pub project: String,
+    pub name: String,
+    /// The Kubernetes namespace, for providers that have one.
+    pub namespace: String,
     /// The component's name in the deployment, for messages.
     pub component: String,
     /// A folder of this component alone, which outlives restarts. The provider makes it, fills it
     /// and empties it.
     pub directory: PathBuf,
-    /// The component's archive, whose digest the caller has verified. Only needed to install.
-    pub archive: PathBuf,
-    /// The parameters, in text form, by environment variable.
-    pub environment: BTreeMap<String, String>,
+    /// The component's package, whose origin the caller has verified. Only needed to install.
+    pub package: PathBuf,
+    /// The parameters by where they go: an environment variable, or a place among a chart's values.
+    pub parameters: BTreeMap<String, Value>,
     /// Whether installing waits until the workload runs and is healthy.
     pub wait: bool,
     /// How long installing or removing may take before it has failed.
@@ -58,11 +89,8 @@ pub enum Observed {
     Absent,
     /// All of it, running or properly finished.
     Running,
-    /// Some of it, or not in order.
-    Degraded {
-        /// What is amiss, for a person.
-        detail: String,
-    },
+    /// Some of it, or not in order; what is amiss.
+    Degraded(Failure),
 }
 
 /// Why a provider could not do what it was asked to.
@@ -81,30 +109,52 @@ impl Failure {
     }
 }
 
-/// The codes of [`Failure`].
+/// The codes of [`Failure`]. They are for programs and never change; docs/error-codes.md explains each.
 pub mod code {
-    /// The archive cannot be used.
-    pub const BAD_ARCHIVE: &str = "bad-archive";
-    /// A name or value given to the workload cannot be used.
-    pub const BAD_PARAMETER: &str = "bad-parameter";
-    /// The tool refuses the package as it is configured.
-    pub const BAD_PACKAGE: &str = "bad-package";
-    /// The tool or the engine behind it is missing or does not answer.
-    pub const ENGINE_UNAVAILABLE: &str = "engine-unavailable";
-    /// The device's disk refused to store the package.
-    pub const STORAGE: &str = "storage";
-    /// The tool could not start the workload.
-    pub const START_FAILED: &str = "start-failed";
-    /// A service ended although it should run, or did not finish well.
-    pub const SERVICE_EXITED: &str = "service-exited";
-    /// A service's health check failed.
-    pub const SERVICE_UNHEALTHY: &str = "service-unhealthy";
-    /// It was not finished in the given time.
-    pub const TIMED_OUT: &str = "timed-out";
-    /// Something of the workload could not be removed.
-    pub const REMOVE_FAILED: &str = "remove-failed";
-    /// The client is being stopped; no fault of the workload.
-    pub const INTERRUPTED: &str = "interrupted";
+    macro_rules! codes {
+        ($($(#[$meaning:meta])* $name:ident = $code:literal;)*) => {
+            $($(#[$meaning])* pub const $name: &str = $code;)*
+            /// All of them.
+            pub const ALL: &[&str] = &[$($name),*];
+        };
+    }
+
+    codes! {
+        /// The archive cannot be used.
+        BAD_ARCHIVE = "bad-archive";
+        /// A name or value given to the workload cannot be used.
+        BAD_PARAMETER = "bad-parameter";
+        /// The tool refuses the package as it is configured.
+        BAD_PACKAGE = "bad-package";
+        /// Nothing on this device runs components of this kind.
+        UNSUPPORTED_TYPE = "unsupported-type";
+        /// The package asks for what the device's owner does not allow.
+        NOT_ALLOWED = "not-allowed";
+        /// The tool or the engine behind it is missing or does not answer.
+        ENGINE_UNAVAILABLE = "engine-unavailable";
+        /// An image does not exist, or may not be pulled.
+        IMAGE_UNAVAILABLE = "image-unavailable";
+        /// The registry of an image cannot be reached.
+        REGISTRY_UNREACHABLE = "registry-unreachable";
+        /// A port that the workload publishes is taken.
+        PORT_TAKEN = "port-taken";
+        /// The device's disk refused to store the package or an image.
+        STORAGE = "storage";
+        /// The tool could not start the workload, for a reason without a code of its own.
+        START_FAILED = "start-failed";
+        /// A service ended although it should run, or did not finish well.
+        SERVICE_EXITED = "service-exited";
+        /// A service's health check failed.
+        SERVICE_UNHEALTHY = "service-unhealthy";
+        /// A service that was installed lacks a container, or has one that does not run.
+        SERVICE_MISSING = "service-missing";
+        /// It was not finished in the given time.
+        TIMED_OUT = "timed-out";
+        /// Something of the workload could not be removed.
+        REMOVE_FAILED = "remove-failed";
+        /// The client is being stopped; no fault of the workload.
+        INTERRUPTED = "interrupted";
+    }
 }
 
 /// An error with its causes on one line, for a message.

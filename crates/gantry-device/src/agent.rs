@@ -16,13 +16,13 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use device_providers::Provider;
+use device_providers::Providers;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use uuid::Uuid;
 
 use crate::accepted::Accepted;
 use crate::clock::{self, Clock};
-use crate::config::{ComposeConfig, Config};
+use crate::config::Config;
 use crate::fleet_manager::{FleetManager, Patience};
 use crate::gate::{Gate, Why};
 use crate::identity::{Certificate, Identity, IdentityFiles};
@@ -64,8 +64,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) gate: Arc<Gate>,
     pub(crate) live: Arc<Live>,
     pub(crate) stop: Arc<AtomicBool>,
-    /// Makes the provider that a configuration asks for.
-    pub(crate) provider: &'a dyn Fn(&ComposeConfig) -> Box<dyn Provider>,
+    /// Makes the providers that a configuration asks for.
+    pub(crate) providers: &'a dyn Fn(&Config) -> Providers,
     /// Sets the level of the log.
     pub(crate) log_level: &'a dyn Fn(&str) -> Result<()>,
 }
@@ -77,8 +77,8 @@ pub(crate) struct Agent<'a> {
     certificate: Certificate,
     fingerprint: String,
     identity_files: IdentityFiles,
-    provider: Box<dyn Provider>,
-    provider_of: &'a dyn Fn(&ComposeConfig) -> Box<dyn Provider>,
+    providers: Providers,
+    providers_of: &'a dyn Fn(&Config) -> Providers,
     log_level: &'a dyn Fn(&str) -> Result<()>,
     clock: Arc<dyn Clock>,
     gate: Arc<Gate>,
@@ -137,8 +137,8 @@ impl<'a> Agent<'a> {
             running: running::load(&state)?,
             written: ClientStatus::load(&state)?,
             identity_files: IdentityFiles::seen(&state),
-            provider: (parts.provider)(&config.compose),
-            provider_of: parts.provider,
+            providers: (parts.providers)(&config),
+            providers_of: parts.providers,
             log_level: parts.log_level,
             config_file: parts.config_file,
             live: parts.live,

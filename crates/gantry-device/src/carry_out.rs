@@ -4,10 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use device_providers::{Failure, Observed, Provider, Workload, code};
+use device_providers::{Failure, Observed, Providers, Workload, code};
 use margo_contract::application_deployment::ApplicationDeployment;
-use margo_contract::component::{Component as Ordered, ProfileType};
-use margo_contract::configuration::as_text;
+use margo_contract::component::Component as Ordered;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::digest::Digest;
 use uuid::Uuid;
@@ -32,10 +31,10 @@ pub(crate) trait Surroundings {
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError>;
 }
 
-/// Carries out steps with one provider.
+/// Carries out steps with the providers of the device.
 pub(crate) struct CarryOut<'a> {
     pub(crate) state: &'a StateDir,
-    pub(crate) provider: &'a dyn Provider,
+    pub(crate) providers: &'a Providers,
     pub(crate) capabilities: &'a DeviceCapabilities,
     pub(crate) default_timeout: Duration,
 }
@@ -69,10 +68,13 @@ impl CarryOut<'_> {
             let failure = ("not-eligible", format!("the device {}", unmet.join(", ")));
             return fail(id, 0, failure, running, surroundings, now_ms);
         }
+        if let Err(Failure { code, message }) = self.providers.of(document.kind) {
+            return fail(id, 0, (code, message), running, surroundings, now_ms);
+        }
         // All packages before anything is started: half an application helps nobody.
         let mut archives = Vec::new();
         for (place, component) in document.components.iter().enumerate() {
-            match archive(&document, component, surroundings) {
+            match archive(component, surroundings) {
                 Ok(archive) => archives.push(archive),
                 Err(NoArchive::NotNow(why)) => {
                     // Told once: it may be a long night.
@@ -117,20 +119,22 @@ impl CarryOut<'_> {
         place: usize,
         document: &ApplicationDeployment,
         component: &Ordered,
-        archive: PathBuf,
+        package: PathBuf,
         running: &Running,
     ) -> Result<(), (&'static str, String)> {
-        let project = running.get(&id).and_then(|it| it.components.get(place));
-        let project = project.map(|it| it.project.clone()).unwrap_or_default();
-        let environment = document.values_of(&component.name);
+        let Some(begun) = running.get(&id).and_then(|it| it.components.get(place)) else {
+            return Ok(());
+        };
+        let parameters = document.values_of(&component.name);
         let workload = Workload {
-            archive,
-            environment: environment.into_iter().map(|(name, it)| (name, as_text(it))).collect(),
+            package,
+            parameters: parameters.into_iter().map(|(place, it)| (place, it.clone())).collect(),
             wait: component.wait,
             timeout: component.timeout.map_or(self.default_timeout, Duration::from_secs),
-            ..self.workload(id, &component.name, project)
+            ..self.workload(id, begun)
         };
-        self.provider.install(&workload).map_err(|Failure { code, message }| (code, message))
+        let installed = self.providers.of(begun.kind).and_then(|it| it.install(&workload));
+        installed.map_err(|Failure { code, message }| (code, message))
     }
 
     /// Components that the new content no longer has go before it comes. They are on disk until they are
@@ -142,8 +146,8 @@ impl CarryOut<'_> {
     ) -> Result<(), (&'static str, String)> {
         let Some(deployment) = running.get_mut(&id) else { return Ok(()) };
         while let Some(component) = deployment.leaving.last() {
-            let workload = self.workload(id, &component.name, component.project.clone());
-            self.provider.remove(&workload).map_err(|Failure { code, message }| (code, message))?;
+            self.remove_component(id, component)
+                .map_err(|Failure { code, message }| (code, message))?;
             deployment.leaving.pop();
         }
         Ok(())
@@ -172,8 +176,7 @@ impl CarryOut<'_> {
                 surroundings.note(id, running)?;
             }
             for (place, component) in components.iter().enumerate().rev() {
-                let workload = self.workload(id, &component.name, component.project.clone());
-                match self.provider.remove(&workload) {
+                match self.remove_component(id, component) {
                     Ok(()) => set(running, id, place, Progress::Removed),
                     Err(Failure { code: code::INTERRUPTED, .. }) => return Ok(()),
                     Err(Failure { code, message }) => {
@@ -198,12 +201,12 @@ impl CarryOut<'_> {
     /// Whether a deployment is still as it was left; what is amiss otherwise.
     pub(crate) fn inspect(&self, id: Uuid, deployment: &Deployment) -> Option<String> {
         for component in &deployment.components {
-            let workload = self.workload(id, &component.name, component.project.clone());
-            match self.provider.observe(&workload) {
+            let workload = self.workload(id, component);
+            match self.providers.of(component.kind).and_then(|it| it.observe(&workload)) {
                 Ok(Observed::Running) => {}
                 Ok(Observed::Absent) => return Some(format!("{} is gone", component.name)),
-                Ok(Observed::Degraded { detail }) => {
-                    return Some(format!("{}: {detail}", component.name));
+                Ok(Observed::Degraded(failure)) => {
+                    return Some(format!("{}: {failure}", component.name));
                 }
                 // An engine that does not answer says nothing about the workload.
                 Err(error) => {
@@ -214,13 +217,18 @@ impl CarryOut<'_> {
         None
     }
 
-    fn workload(&self, id: Uuid, component: &str, project: String) -> Workload {
+    fn remove_component(&self, id: Uuid, component: &Component) -> Result<(), Failure> {
+        self.providers.of(component.kind)?.remove(&self.workload(id, component))
+    }
+
+    fn workload(&self, id: Uuid, component: &Component) -> Workload {
         Workload {
-            project,
-            component: component.to_owned(),
-            directory: self.state.join(&format!("workloads/{id}/{component}")),
-            archive: PathBuf::new(),
-            environment: std::collections::BTreeMap::new(),
+            name: component.project.clone(),
+            namespace: component.namespace.clone(),
+            component: component.name.clone(),
+            directory: self.state.join(&format!("workloads/{id}/{}", component.name)),
+            package: PathBuf::new(),
+            parameters: std::collections::BTreeMap::new(),
             wait: true,
             timeout: self.default_timeout,
         }
@@ -235,15 +243,7 @@ enum NoArchive {
     Never(&'static str, String),
 }
 
-fn archive(
-    document: &ApplicationDeployment,
-    component: &Ordered,
-    surroundings: &mut dyn Surroundings,
-) -> Result<PathBuf, NoArchive> {
-    if document.kind != ProfileType::Compose {
-        let why = format!("this client does not run {} components yet", document.kind.name());
-        return Err(NoArchive::Never("unsupported-type", why));
-    }
+fn archive(component: &Ordered, surroundings: &mut dyn Surroundings) -> Result<PathBuf, NoArchive> {
     surroundings.package(component).map_err(|error| match error {
         PackageError::NotNow(_) => NoArchive::NotNow(crate::chain(&error)),
         _ => NoArchive::Never("package-unavailable", crate::chain(&error)),
@@ -260,12 +260,14 @@ fn begun(
     let again = former.filter(|it| it.digest == digest);
     let components = document.components.iter().map(|component| Component {
         name: component.name.clone(),
+        kind: document.kind,
         project: project(document, &component.name),
+        namespace: document.namespace.clone(),
         state: Progress::Pending,
         error: None,
     });
     let components: Vec<Component> = components.collect();
-    let is_leaving = |it: &&Component| components.iter().all(|new| new.project != it.project);
+    let is_leaving = |it: &&Component| components.iter().all(|new| !new.is_same_workload(it));
     let before = former.into_iter().flat_map(|it| it.leaving.iter().chain(&it.components));
     let leaving = before.filter(is_leaving).cloned().collect();
     Deployment {

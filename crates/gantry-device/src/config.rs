@@ -7,6 +7,7 @@ mod read;
 mod section;
 mod value;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -102,6 +103,10 @@ pub(crate) struct ComposeConfig {
     pub(crate) engine: Vec<String>,
     /// For components that name no timeout.
     pub(crate) timeout: Duration,
+    /// Compose keys that packages may use though they reach beyond their containers.
+    pub(crate) allow: BTreeSet<String>,
+    /// Whether named volumes go with the workload that is removed.
+    pub(crate) remove_volumes: bool,
 }
 
 impl Default for ComposeConfig {
@@ -110,6 +115,8 @@ impl Default for ComposeConfig {
             command: vec!["docker".to_owned(), "compose".to_owned()],
             engine: vec!["docker".to_owned()],
             timeout: Duration::from_secs(600),
+            allow: BTreeSet::new(),
+            remove_volumes: false,
         }
     }
 }

@@ -40,8 +40,9 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
-use device_providers::compose::Commands;
-use device_providers::{ComposeProvider, Provider, chain};
+use device_providers::compose::{Commands, Rules};
+use device_providers::{ComposeProvider, Providers, chain};
+use margo_contract::component::ProfileType;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::filter::Targets;
@@ -139,16 +140,11 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
     };
     let stop = Arc::new(AtomicBool::new(false));
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("listening for signals")?;
-    let provider = |compose: &ComposeConfig| -> Box<dyn Provider> {
-        let commands =
-            Commands { compose: compose.command.clone(), engine: compose.engine.clone() };
-        Box::new(ComposeProvider::new(commands, Arc::clone(&stop)))
-    };
     let listening = config.clone();
     let parts = Parts {
         config_file: config_file.to_owned(),
         stop: Arc::clone(&stop),
-        provider: &provider,
+        providers: &|config| providers(config, &stop),
         log_level: &set_level,
         config,
         state,
@@ -172,6 +168,15 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
     }
     agent.run(&wake);
     Ok(())
+}
+
+/// What runs workloads, as the owner has configured it.
+fn providers(config: &Config, stop: &Arc<AtomicBool>) -> Providers {
+    let ComposeConfig { command, engine, allow, remove_volumes, .. } = config.compose.clone();
+    let commands = Commands { compose: command, engine };
+    let rules = Rules { allow, remove_volumes };
+    let compose = ComposeProvider::new(commands, rules, Arc::clone(stop));
+    Providers::default().with(ProfileType::Compose, Box::new(compose))
 }
 
 /// Lets a signal end the client, or read its configuration again.

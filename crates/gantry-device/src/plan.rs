@@ -58,6 +58,7 @@ fn is_due(retry_at: i64, now_ms: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use margo_contract::component::ProfileType;
     use proptest::prelude::*;
 
     use super::*;
@@ -66,7 +67,14 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000;
 
     fn deployment(digest: Digest, state: Progress, retry_at: i64) -> Deployment {
-        let component = Component { name: "web".into(), project: "web".into(), state, error: None };
+        let component = Component {
+            name: "web".into(),
+            kind: ProfileType::Compose,
+            project: "web".into(),
+            namespace: "default".into(),
+            state,
+            error: None,
+        };
         Deployment {
             name: "web".into(),
             digest,

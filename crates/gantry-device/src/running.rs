@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use margo_contract::component::ProfileType;
 use margo_contract::deployment_status::State;
 use margo_contract::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,13 @@ pub(crate) struct Deployment {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Component {
     pub(crate) name: String,
+    /// Which provider runs it.
+    #[serde(with = "kind")]
+    pub(crate) kind: ProfileType,
     /// What it is called on the engine.
     pub(crate) project: String,
+    /// The Kubernetes namespace that the document names.
+    pub(crate) namespace: String,
     pub(crate) state: Progress,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Error>,
@@ -82,10 +88,34 @@ impl Progress {
     }
 }
 
+impl Component {
+    /// Whether both are the same thing on the engine.
+    pub(crate) fn is_same_workload(&self, other: &Self) -> bool {
+        let place = |it: &Self| (it.kind, it.project.clone(), it.namespace.clone());
+        place(self) == place(other)
+    }
+}
+
 impl Deployment {
     /// The state of the whole: that of its gravest component (contract S-2).
     pub(crate) fn overall(&self) -> State {
         State::overall(self.components.iter().map(|it| it.state.state())).unwrap_or(State::Pending)
+    }
+}
+
+/// A kind by its name.
+mod kind {
+    use margo_contract::component::ProfileType;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(kind: &ProfileType, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(kind.name())
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<ProfileType, D::Error> {
+        let name = String::deserialize(from)?;
+        ProfileType::parse(&name).ok_or_else(|| D::Error::custom("it is no kind of components"))
     }
 }
 

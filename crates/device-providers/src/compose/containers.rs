@@ -50,6 +50,8 @@ struct RestartPolicy {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Config {
+    #[serde(default)]
+    image: String,
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -76,6 +78,17 @@ impl Container {
     /// Made by `docker compose run`: somebody's doing, no part of the workload.
     pub(super) fn is_one_off(&self) -> bool {
         self.label("com.docker.compose.oneoff").is_some_and(|it| it.eq_ignore_ascii_case("true"))
+    }
+
+    /// The image that it was made from.
+    pub(super) fn image(&self) -> &str {
+        &self.config.image
+    }
+
+    /// Whether the engine has started it again, after it ended by itself, since those were seen.
+    pub(super) fn was_restarted_since(&self, before: &[Self]) -> bool {
+        let former = before.iter().find(|it| it.id == self.id);
+        self.restart_count > former.map_or(0, |it| it.restart_count)
     }
 
     /// Changes whenever the container is made or started anew.

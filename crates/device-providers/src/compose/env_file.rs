@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use margo_contract::configuration::as_text;
+use serde_json::Value;
+
 use crate::{Failure, code};
 
 /// Names that would steer Compose, the engine's command line or the search for programs instead of
@@ -15,10 +18,11 @@ const RESERVED_PREFIXES: [&str; 2] = ["COMPOSE_", "DOCKER_"];
 const LONGEST_VALUE: usize = 64 << 10;
 
 /// The text of the file; one line for each variable.
-pub(super) fn env_file(environment: &BTreeMap<String, String>) -> Result<String, Failure> {
+pub(super) fn env_file(parameters: &BTreeMap<String, Value>) -> Result<String, Failure> {
     let mut text = String::new();
-    for (name, value) in environment {
-        check(name, value).map_err(|why| {
+    for (name, value) in parameters {
+        let value = as_text(value);
+        check(name, &value).map_err(|why| {
             Failure::new(code::BAD_PARAMETER, format!("the environment variable `{name}` {why}"))
         })?;
         text.push_str(name);
@@ -58,7 +62,7 @@ mod tests {
     use super::*;
 
     fn written(name: &str, value: &str) -> Result<String, Failure> {
-        env_file(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+        env_file(&BTreeMap::from([(name.to_owned(), value.into())]))
     }
 
     #[test]

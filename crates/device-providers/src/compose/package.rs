@@ -3,6 +3,7 @@
 //! ```text
 //! <directory>/package/       what the archive held; Compose works here
 //! <directory>/variables.env  the parameters; readable by us alone
+//! <directory>/model.json     what Compose has made of both, which runs; readable by us alone
 //! <directory>/record.json    what of it is ours, and whether installing was finished
 //! <directory>/incoming/      the next package and parameters while they are being checked
 //! ```
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use margo_contract::compose_archive::ComposeArchive;
 use serde::{Deserialize, Serialize};
 
+use super::model::Model;
 use crate::{Failure, code};
 
 /// The largest archive that is read, in bytes.
@@ -38,6 +40,7 @@ pub(super) struct Package<'a> {
 pub(super) struct Project {
     pub(super) folder: PathBuf,
     pub(super) variables: PathBuf,
+    pub(super) model: PathBuf,
 }
 
 /// What is remembered of a package.
@@ -45,8 +48,6 @@ pub(super) struct Project {
 pub(super) struct Record {
     /// The files in `package/` that come from an archive.
     files: BTreeSet<String>,
-    /// Files that containers may have mounted have changed: Compose does not notice that.
-    pub(super) recreate: bool,
     /// How many containers each service has, once installing was finished.
     pub(super) services: Option<BTreeMap<String, usize>>,
 }
@@ -80,12 +81,11 @@ impl<'a> Package<'a> {
     pub(super) fn adopt(&self, archive: &ComposeArchive) -> Result<(Project, Record), Failure> {
         let former = self.record();
         let project = self.present();
-        let recreate = former.recreate || self.changes(archive, &former);
         let adopt = || -> io::Result<Record> {
             let files: BTreeSet<String> = archive.files().keys().cloned().collect();
             // Until all is in place, all that may be there is ours.
             let all = former.files.union(&files).cloned().collect();
-            self.save(&Record { files: all, recreate, services: None })?;
+            self.save(&Record { files: all, services: None })?;
             for path in former.files.difference(&files) {
                 remove_file(&project.folder, path)?;
             }
@@ -97,7 +97,7 @@ impl<'a> Package<'a> {
             }
             fs::rename(incoming.variables, &project.variables)?;
             sync_folder(&project.folder)?;
-            let record = Record { files, recreate, services: None };
+            let record = Record { files, services: None };
             self.save(&record)?;
             remove_folder(&self.directory.join("incoming"))?;
             Ok(record)
@@ -114,7 +114,7 @@ impl<'a> Package<'a> {
                 remove_file(&project.folder, path)?;
             }
             remove_folder(&self.directory.join("incoming"))?;
-            for file in [project.variables, self.directory.join("record.json")] {
+            for file in [project.variables, project.model, self.directory.join("record.json")] {
                 absent_is_fine(fs::remove_file(file))?;
             }
             // What is not empty holds data of the workload.
@@ -137,13 +137,19 @@ impl<'a> Package<'a> {
         }
     }
 
+    /// Writes down the model that is to run.
+    pub(super) fn keep_model(&self, model: &Model) -> Result<(), Failure> {
+        write_file(&self.present().model, &model.to_bytes(), 0o600)
+            .map_err(|error| storage("cannot store the resolved package", &error))
+    }
+
     /// Remembers that installing was finished, with so many containers for each service.
     pub(super) fn finish(
         &self,
         record: Record,
         services: BTreeMap<String, usize>,
     ) -> Result<(), Failure> {
-        self.save(&Record { recreate: false, services: Some(services), ..record })
+        self.save(&Record { services: Some(services), ..record })
             .map_err(|error| storage("cannot record the installation", &error))
     }
 
@@ -151,23 +157,17 @@ impl<'a> Package<'a> {
         Project {
             folder: self.directory.join("package"),
             variables: self.directory.join("variables.env"),
+            model: self.directory.join("model.json"),
         }
     }
 
     fn incoming(&self) -> Project {
         let incoming = self.directory.join("incoming");
-        Project { folder: incoming.join("package"), variables: incoming.join("variables.env") }
-    }
-
-    /// Whether a file other than the Compose file comes, goes or changes.
-    fn changes(&self, archive: &ComposeArchive, former: &Record) -> bool {
-        let folder = self.present().folder;
-        let gone = former.files.iter().any(|path| !archive.files().contains_key(path));
-        gone || archive
-            .files()
-            .iter()
-            .filter(|(path, _)| *path != COMPOSE_FILE)
-            .any(|(path, bytes)| fs::read(folder.join(path)).ok().as_ref() != Some(bytes))
+        Project {
+            folder: incoming.join("package"),
+            variables: incoming.join("variables.env"),
+            model: incoming.join("model.json"),
+        }
     }
 
     fn save(&self, record: &Record) -> io::Result<()> {

@@ -51,7 +51,7 @@ impl Agent<'_> {
             self.source = source;
         }
         if new.compose != self.config.compose {
-            self.provider = (self.provider_of)(&new.compose);
+            self.providers = (self.providers_of)(&new);
         }
         if new.polling != self.config.polling {
             self.contact.rate = new.polling;

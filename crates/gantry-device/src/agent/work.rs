@@ -43,7 +43,7 @@ impl Agent<'_> {
             let state = Arc::clone(&self.contact.state);
             let carry_out = CarryOut {
                 state: &state,
-                provider: &*self.provider,
+                providers: &self.providers,
                 capabilities: &self.capabilities,
                 default_timeout: self.config.compose.timeout,
             };

@@ -2,6 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use device_providers::Provider;
+use margo_contract::component::ProfileType;
 
 use super::*;
 use crate::accepted::{Acceptance, Fetched};
@@ -9,17 +13,17 @@ use crate::accepted::{Acceptance, Fetched};
 const ID: &str = "c2f8a9d4-61b3-4e77-8a0c-3e94d75b1c22";
 
 /// Does what it is asked, writes it down, and fails for one project.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Obedient {
-    calls: RefCell<Vec<String>>,
+    calls: Rc<RefCell<Vec<String>>>,
     fails: Option<&'static str>,
 }
 
 impl Obedient {
     fn call(&self, verb: &str, workload: &Workload) -> Result<(), Failure> {
-        self.calls.borrow_mut().push(format!("{verb} {}", workload.project));
+        self.calls.borrow_mut().push(format!("{verb} {}", workload.name));
         match self.fails {
-            Some(project) if project == workload.project => {
+            Some(project) if project == workload.name => {
                 Err(Failure { code: code::START_FAILED, message: "it does not start".to_owned() })
             }
             _ => Ok(()),
@@ -39,6 +43,10 @@ impl Provider for Obedient {
     fn observe(&self, _workload: &Workload) -> Result<Observed, Failure> {
         Ok(Observed::Running)
     }
+}
+
+fn providers(provider: &Obedient) -> Providers {
+    Providers::default().with(ProfileType::Compose, Box::new(provider.clone()))
 }
 
 /// Remembers what was noted.
@@ -118,7 +126,7 @@ impl Bench {
     fn install(&mut self, provider: &Obedient, accepted: &Accepted) {
         let carry_out = CarryOut {
             state: &self.state,
-            provider,
+            providers: &providers(provider),
             capabilities: &self.capabilities,
             default_timeout: Duration::from_secs(1),
         };
@@ -130,7 +138,7 @@ impl Bench {
     fn remove(&mut self, provider: &Obedient) {
         let carry_out = CarryOut {
             state: &self.state,
-            provider,
+            providers: &providers(provider),
             capabilities: &self.capabilities,
             default_timeout: Duration::from_secs(1),
         };

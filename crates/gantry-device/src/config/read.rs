@@ -1,5 +1,7 @@
 //! Reads the sections of the configuration file, one by one. What is wrong is noted by [`Section`].
 
+use std::collections::BTreeSet;
+
 use commit_signature::Signer;
 use jiff::tz::TimeZone;
 use toml::de::DeValue;
@@ -155,6 +157,10 @@ fn compose(mut section: Section<'_>) -> ComposeConfig {
             .unwrap_or(or.command),
         engine: section.optional("engine", "[\"docker\"]", program).unwrap_or(or.engine),
         timeout: section.optional("timeout", "\"10m\"", value::pause).unwrap_or(or.timeout),
+        allow: section.optional("allow", "[\"cap_add\"]", compose_keys).unwrap_or(or.allow),
+        remove_volumes: section
+            .optional("remove_volumes", "false", value::boolean)
+            .unwrap_or(or.remove_volumes),
     };
     section.end();
     config
@@ -206,6 +212,16 @@ fn origin(value: &DeValue<'_>) -> Result<String, String> {
         return Err(format!("`{text}` is not https:// and a host, with a port if need be"));
     }
     Ok(text)
+}
+
+fn compose_keys(value: &DeValue<'_>) -> Result<BTreeSet<String>, String> {
+    let is_key =
+        |it: &str| !it.is_empty() && it.chars().all(|it| it.is_ascii_lowercase() || it == '_');
+    let keys = value::texts(value)?;
+    match keys.iter().find(|it| !is_key(it)) {
+        Some(bad) => Err(format!("`{bad}` is no Compose key")),
+        None => Ok(keys.into_iter().collect()),
+    }
 }
 
 fn quantity(value: &DeValue<'_>) -> Result<String, String> {

@@ -10,12 +10,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use device_providers::{Failure, Observed, Provider, Workload};
+use device_providers::{Failure, Observed, Provider, Providers, Workload, code};
+use margo_contract::component::ProfileType;
 
 use super::server::{Moment, Server};
 use crate::agent::{Agent, Parts, Wake};
 use crate::clock::Clock;
-use crate::config::{ComposeConfig, Config};
+use crate::config::Config;
 use crate::gate::Gate;
 use crate::identity::Identity;
 use crate::live::Live;
@@ -109,7 +110,10 @@ impl Provider for Handle {
 
     fn observe(&self, _workload: &Workload) -> Result<Observed, Failure> {
         match self.0.degraded.load(Ordering::Relaxed) {
-            true => Ok(Observed::Degraded { detail: "it has ended".to_owned() }),
+            true => Ok(Observed::Degraded(Failure {
+                code: code::SERVICE_EXITED,
+                message: "it has ended".to_owned(),
+            })),
             false => Ok(Observed::Running),
         }
     }
@@ -239,8 +243,9 @@ fn resume(
 ) -> Agent<'static> {
     let config_file = folder.join("device.toml");
     let handle = Arc::clone(provider);
-    let provider_of =
-        move |_: &ComposeConfig| -> Box<dyn Provider> { Box::new(Handle(Arc::clone(&handle))) };
+    let providers = move |_: &Config| {
+        Providers::default().with(ProfileType::Compose, Box::new(Handle(Arc::clone(&handle))))
+    };
     let agent = Agent::resume(Parts {
         config: Config::read(&config_file).expect("valid"),
         config_file,
@@ -251,7 +256,7 @@ fn resume(
         stop: Arc::clone(&clock.stop),
         clock: Arc::clone(clock) as _,
         // They live as long as the test.
-        provider: Box::leak(Box::new(provider_of)),
+        providers: Box::leak(Box::new(providers)),
         log_level: &|_| Ok(()),
     });
     agent.expect("all that it needs is there")

@@ -1,0 +1,132 @@
+//! The tools behind the provider, and what is asked of them.
+//!
+//! Each answer is bounded in time, and an engine that does not answer is told apart from one that
+//! says no.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::Commands;
+use super::containers::Container;
+use super::words::{LAST_LINES, last_words};
+use crate::process::{self, Call, Finished, ProcessError};
+use crate::{Failure, code};
+
+/// How long a look at the engine or the package may take.
+pub(super) const LOOK: Duration = Duration::from_secs(60);
+/// What of our environment tells the tools where the engine is.
+const INHERITED: [&str; 7] = [
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "CONTAINER_HOST",
+    "XDG_RUNTIME_DIR",
+];
+
+/// Compose and the engine behind it.
+#[derive(Debug, Clone)]
+pub(super) struct Tools {
+    pub(super) commands: Commands,
+    /// Ends what is under way early once set.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Tools {
+    /// The last lines that a container printed; nothing when the engine does not give them.
+    pub(super) fn log(&self, container: &Container) -> String {
+        let lines = LAST_LINES.to_string();
+        let printed = self.engine(&["logs", "--tail", &lines, &container.id]);
+        printed.map(|it| it.stdout.text() + &it.stderr.text()).unwrap_or_default()
+    }
+
+    /// The containers of a project, without those that somebody started beside it.
+    pub(super) fn containers(&self, project: &str) -> Result<Vec<Container>, Failure> {
+        let ids = self.listed("ps", &["--all", "--no-trunc", "--quiet"], project)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut arguments = vec!["inspect", "--type", "container"];
+        arguments.extend(ids.iter().map(String::as_str));
+        let ended = self.engine(&arguments)?;
+        // One that went away since it was listed makes the exit code bad, and the rest good.
+        let described = ended.stdout.whole().and_then(|it| serde_json::from_slice(it).ok());
+        let containers: Vec<Container> = described.ok_or_else(|| {
+            unavailable("the engine did not describe the containers", &ended.stderr.text())
+        })?;
+        Ok(containers.into_iter().filter(|it| !it.is_one_off()).collect())
+    }
+
+    /// What the engine lists of a kind that carries the project's label, a line for each.
+    pub(super) fn listed(
+        &self,
+        command: &str,
+        options: &[&str],
+        project: &str,
+    ) -> Result<Vec<String>, Failure> {
+        let filter = format!("label=com.docker.compose.project={project}");
+        let mut arguments = vec![command];
+        arguments.extend(options);
+        arguments.extend(["--filter", &filter]);
+        let ended = self.engine(&arguments)?;
+        if !ended.status.success() {
+            return Err(unavailable("the engine does not answer", &ended.stderr.text()));
+        }
+        Ok(ended.stdout.text().lines().map(str::to_owned).collect())
+    }
+
+    pub(super) fn engine(&self, arguments: &[&str]) -> Result<Finished, Failure> {
+        let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+        self.run(&self.commands.engine, &arguments, Path::new("/"), LOOK)
+    }
+
+    pub(super) fn compose(
+        &self,
+        arguments: &[&OsStr],
+        folder: &Path,
+        timeout: Duration,
+    ) -> Result<Finished, Failure> {
+        let mut all: Vec<&OsStr> =
+            ["--progress", "quiet", "--ansi", "never"].iter().map(OsStr::new).collect();
+        all.extend(arguments);
+        self.run(&self.commands.compose, &all, folder, timeout)
+    }
+
+    fn run(
+        &self,
+        command: &[String],
+        arguments: &[&OsStr],
+        folder: &Path,
+        timeout: Duration,
+    ) -> Result<Finished, Failure> {
+        let Some((program, first)) = command.split_first() else {
+            return Err(unavailable("no command is configured for Compose or its engine", ""));
+        };
+        let mut all: Vec<&OsStr> = first.iter().map(OsStr::new).collect();
+        all.extend(arguments);
+        let call = Call {
+            program: OsStr::new(program),
+            arguments: &all,
+            folder,
+            inherited: &INHERITED,
+            timeout,
+            stop: &self.stop,
+        };
+        process::run(&call).map_err(|error| match error {
+            ProcessError::TimedOut { ref stderr, .. } => {
+                let message = format!("{error}{}", last_words(&stderr.text()));
+                Failure::new(code::TIMED_OUT, message)
+            }
+            ProcessError::Interrupted { .. } => Failure::new(code::INTERRUPTED, error.to_string()),
+            ProcessError::NotStarted { .. } => unavailable(&crate::chain(&error), ""),
+        })
+    }
+}
+
+fn unavailable(what: &str, said: &str) -> Failure {
+    Failure::new(code::ENGINE_UNAVAILABLE, format!("{what}{}", last_words(said)))
+}
