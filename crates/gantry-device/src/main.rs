@@ -16,6 +16,7 @@ mod gate;
 mod git_credential;
 mod identity;
 mod journal;
+mod last_word;
 mod live;
 mod machine;
 mod onboarding;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::identity::{Identity, IdentityFiles};
+use crate::last_word::LastWord;
 use crate::schedule::Because;
 use crate::source::Source;
 
@@ -62,10 +63,26 @@ impl Agent<'_> {
                 self.contact.because = Because::Pace(pacing);
             }
         }
-        self.gate.set_hours(new.hours.clone());
+        if new.hours != self.config.hours {
+            let permit = self.gate.set_hours(new.hours.clone(), "the last word before other hours");
+            if let (Some(permit), Some(voice)) = (permit, self.live.voice()) {
+                self.say_last(LastWord { voice, permit });
+            }
+        }
         (self.capabilities, self.capabilities_json) = (capabilities, capabilities_json);
         self.config = new;
         Ok(())
+    }
+
+    /// Tells the fleet manager that this client is quiet from now on, so that it is not waited for.
+    fn say_last(&self, last_word: LastWord) {
+        match last_word.say(&self.gate, &*self.clock) {
+            Ok(()) => tracing::info!("the fleet manager was told of the other hours"),
+            Err(why) => {
+                let why = crate::chain(&why);
+                tracing::info!(why, "the fleet manager was not told of the other hours");
+            }
+        }
     }
 
     /// Takes over a key and a certificate that somebody has put in place.
