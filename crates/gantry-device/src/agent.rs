@@ -6,9 +6,9 @@ mod reload;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod work;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use device_providers::Providers;
 use margo_contract::device_capabilities::DeviceCapabilities;
-use uuid::Uuid;
 
 use crate::accepted::Accepted;
 use crate::clock::{self, Clock};
@@ -37,6 +36,7 @@ use crate::state_dir::{StateDir, StateError};
 use crate::status::{self, ClientStatus};
 
 use self::contact::Contact;
+use self::watch::Watched;
 
 /// The longest sleep with workloads: failed work and inspections have times of their own.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -87,7 +87,7 @@ pub(crate) struct Agent<'a> {
     source: Source,
     accepted: Option<Accepted>,
     running: Running,
-    inspected_at: BTreeMap<Uuid, i64>,
+    watched: Watched,
     capabilities: DeviceCapabilities,
     /// The document of the capabilities.
     capabilities_json: String,
@@ -143,7 +143,7 @@ impl<'a> Agent<'a> {
             config_file: parts.config_file,
             live: parts.live,
             stop: parts.stop,
-            inspected_at: BTreeMap::new(),
+            watched: Watched::default(),
             told_shut: None,
             fingerprint: certificate.fingerprint(),
             certificate,
@@ -194,7 +194,8 @@ impl<'a> Agent<'a> {
         };
         let is_idle = self.running.is_empty()
             && self.accepted.as_ref().is_none_or(|it| it.deployments.is_empty());
-        wait.min(if is_idle { LONGEST_IDLE_SLEEP } else { LONGEST_SLEEP })
+        let wait = wait.min(if is_idle { LONGEST_IDLE_SLEEP } else { LONGEST_SLEEP });
+        self.work_due_in().map_or(wait, |work| wait.min(work.max(Duration::from_millis(1))))
     }
 
     fn turn(&mut self) -> Result<(), StateError> {

@@ -63,6 +63,9 @@ impl Agent<'_> {
             }
         }
         self.gate.set_hours(new.hours.clone());
+        // What failed may go well with this, and what gives trouble may be looked at more often.
+        self.retry_at_once(|_| true);
+        self.watched.no_later_than(self.clock.monotonic_ms(), new.workloads.inspect_every);
         (self.capabilities, self.capabilities_json) = (capabilities, capabilities_json);
         self.config = new;
         Ok(())
