@@ -34,7 +34,7 @@ use self::settle::{Expected, failed_service, lacking, settle};
 use self::tools::{LOOK, Tools};
 use self::words::last_words;
 use crate::process::Finished;
-use crate::{Failure, Observed, Provider, Workload, code};
+use crate::{Failure, Observed, Offer, Provider, Workload, code};
 
 const LONGEST_PROJECT: usize = 63;
 /// How long the engine may take to forget what it has removed.
@@ -134,6 +134,10 @@ impl Provider for ComposeProvider {
             let message = format!("service `{service}` {what}");
             Observed::Degraded(Failure::new(code::SERVICE_MISSING, message))
         }))
+    }
+
+    fn offers(&self) -> Result<Offer, Failure> {
+        self.tools.offer()
     }
 }
 

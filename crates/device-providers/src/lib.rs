@@ -15,9 +15,11 @@ use margo_contract::component::ProfileType;
 use serde_json::Value;
 
 pub mod compose;
+mod offer;
 pub mod process;
 
 pub use compose::ComposeProvider;
+pub use offer::Offer;
 
 /// What applies components of one kind.
 pub trait Provider {
@@ -31,6 +33,14 @@ pub trait Provider {
 
     /// Looks at what is really there.
     fn observe(&self, workload: &Workload) -> Result<Observed, Failure>;
+
+    /// Asks the tools, and what they work on, whether they are there. It takes seconds at most.
+    ///
+    /// # Errors
+    /// [`code::ENGINE_UNAVAILABLE`] where one of them is missing or does not answer.
+    fn offers(&self) -> Result<Offer, Failure> {
+        Ok(Offer::default())
+    }
 }
 
 /// What a device can run: a provider for each kind of component. Whoever carries out a desired state
@@ -44,6 +54,11 @@ impl Providers {
     pub fn with(mut self, kind: ProfileType, provider: Box<dyn Provider>) -> Self {
         self.0.insert(kind, provider);
         self
+    }
+
+    /// The kinds that something is set up for, whether or not it answers at present.
+    pub fn kinds(&self) -> impl Iterator<Item = ProfileType> {
+        self.0.keys().copied()
     }
 
     /// What runs components of this kind.

@@ -19,6 +19,7 @@ mod identity;
 mod journal;
 mod live;
 mod machine;
+mod offers;
 mod onboarding;
 mod package;
 mod plan;

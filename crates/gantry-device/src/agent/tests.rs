@@ -2,6 +2,7 @@
 //! year passes in seconds.
 
 mod bench;
+mod offers;
 mod server;
 mod upkeep;
 

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use device_providers::{Failure, Observed, Provider, Providers, Workload, code};
+use device_providers::{Failure, Observed, Offer, Provider, Providers, Workload, code};
 use margo_contract::component::ProfileType;
 use serde_json::Value;
 
@@ -135,6 +135,14 @@ impl Provider for Handle {
     fn remove(&self, _workload: &Workload) -> Result<(), Failure> {
         self.0.removals.fetch_add(1, Ordering::Relaxed);
         self.refusal()
+    }
+
+    fn offers(&self) -> Result<Offer, Failure> {
+        if self.0.silent.load(Ordering::Relaxed) {
+            self.refusal()?;
+        }
+        let text = |it: &str| Some(it.to_owned());
+        Ok(Offer { tool: text("2.26.1"), engine: text("20.10.24"), architecture: text("arm64") })
     }
 
     fn observe(&self, _workload: &Workload) -> Result<Observed, Failure> {
@@ -273,6 +281,12 @@ impl Bench {
         let parsed = requests
             .map(|it| (it.monotonic, serde_json::from_str(&it.body).expect("a report is JSON")));
         parsed.collect()
+    }
+
+    /// The capabilities that the fleet manager has heard.
+    pub(super) fn capabilities(&self) -> Vec<Value> {
+        let requests = self.requests().into_iter().filter(|it| it.path.ends_with("/capabilities"));
+        requests.map(|it| serde_json::from_str(&it.body).expect("capabilities are JSON")).collect()
     }
 
     /// The states that the fleet manager has heard of.
