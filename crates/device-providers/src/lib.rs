@@ -27,6 +27,12 @@ pub trait Provider {
     /// volumes are kept. Doing it twice, or again after an interruption, does no harm.
     fn install(&self, workload: &Workload) -> Result<(), Failure>;
 
+    /// As [`Provider::install`], for a workload that installing alone has not put in order: what is there
+    /// of it is made anew. Data volumes are kept.
+    fn remake(&self, workload: &Workload) -> Result<(), Failure> {
+        self.install(workload)
+    }
+
     /// Removes what [`Provider::install`] made. Data volumes are kept. Removing what is not there
     /// succeeds.
     fn remove(&self, workload: &Workload) -> Result<(), Failure>;
@@ -163,6 +169,8 @@ pub mod code {
         SERVICE_UNHEALTHY = "service-unhealthy";
         /// A service that was installed lacks a container, or has one that does not run.
         SERVICE_MISSING = "service-missing";
+        /// A service that was installed has a container that is not as it was made.
+        SERVICE_CHANGED = "service-changed";
         /// It was not finished in the given time.
         TIMED_OUT = "timed-out";
         /// Something of the workload could not be removed.

@@ -126,12 +126,14 @@ impl CarryOut<'_> {
         {
             upkeep.repaired = upkeep.repaired.saturating_add(1);
         }
-        for ((place, component), archive) in document.components.iter().enumerate().zip(archives) {
+        for (place, archive) in archives.iter().enumerate() {
             set(running, id, place, Progress::Installing);
             if !is_silent {
                 surroundings.note(id, running)?;
             }
-            match self.install_component(id, place, document, component, archive.clone(), running) {
+            let how = how_to_install(former, place);
+            let archive = archive.clone();
+            match self.install_component(id, place, document, archive, how, running) {
                 Ok(()) => {
                     set(running, id, place, Progress::Installed);
                     let is_last = place + 1 == document.components.len();
@@ -159,11 +161,12 @@ impl CarryOut<'_> {
         id: Uuid,
         place: usize,
         document: &ApplicationDeployment,
-        component: &Ordered,
         package: PathBuf,
+        how: How,
         running: &Running,
     ) -> Result<(), (&'static str, String)> {
-        let Some(begun) = running.get(&id).and_then(|it| it.components.get(place)) else {
+        let begun = running.get(&id).and_then(|it| it.components.get(place));
+        let Some((begun, component)) = begun.zip(document.components.get(place)) else {
             return Ok(());
         };
         let parameters = document.values_of(&component.name);
@@ -174,7 +177,10 @@ impl CarryOut<'_> {
             timeout: component.timeout.map_or(self.default_timeout, Duration::from_secs),
             ..self.workload(id, begun)
         };
-        let installed = self.providers.of(begun.kind).and_then(|it| it.install(&workload));
+        let installed = self.providers.of(begun.kind).and_then(|it| match how {
+            How::Install => it.install(&workload),
+            How::Remake => it.remake(&workload),
+        });
         installed.map_err(|Failure { code, message }| (code, message))
     }
 
@@ -189,6 +195,25 @@ impl CarryOut<'_> {
             wait: true,
             timeout: self.default_timeout,
         }
+    }
+}
+
+/// How a component is made to run.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Install,
+    Remake,
+}
+
+/// What was in order once and was not put in order by one attempt is made anew by the next one.
+fn how_to_install(former: Option<&Deployment>, place: usize) -> How {
+    let failed = former.filter(|it| {
+        it.components.get(place).is_some_and(|component| component.state == Progress::Failed)
+    });
+    let tries = failed.and_then(|it| Some(it.attempts.saturating_add(it.upkeep?.found)));
+    match tries {
+        Some(tries) if tries % 2 == 0 => How::Remake,
+        _ => How::Install,
     }
 }
 

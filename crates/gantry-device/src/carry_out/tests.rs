@@ -36,6 +36,10 @@ impl Provider for Obedient {
         self.call("install", workload)
     }
 
+    fn remake(&self, workload: &Workload) -> Result<(), Failure> {
+        self.call("remake", workload)
+    }
+
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
         self.call("remove", workload)
     }
@@ -407,6 +411,13 @@ fn a_repair_that_fails_is_tried_again_in_silence_until_it_succeeds() {
     );
     bench.install(&Obedient::default(), &accepted);
     assert_eq!(bench.notes.told[4..], ["installed: installed installed"]);
+    // What was out of order is made anew at every second attempt, and the rest never.
+    assert_eq!(
+        *stuck.calls.borrow(),
+        ["install", "remake", "install", "remake", "install"]
+            .map(|it| ["install shop-db".to_owned(), format!("{it} shop-api")])
+            .concat()
+    );
 }
 
 #[test]
