@@ -9,7 +9,8 @@ use crate::last_word::LastWord;
 use crate::schedule::Because;
 use crate::source::Source;
 
-use super::{Agent, capabilities_of};
+use super::Agent;
+use super::offers::{Asked, capabilities_of};
 
 impl Agent<'_> {
     /// Reads the configuration again.
@@ -40,7 +41,9 @@ impl Agent<'_> {
 
     fn take_over(&mut self, mut new: Config) -> anyhow::Result<()> {
         keep_fixed(&self.config, &mut new);
-        let (capabilities, capabilities_json) = capabilities_of(&new)?;
+        let providers = (new.compose != self.config.compose).then(|| (self.providers_of)(&new));
+        let (capabilities, capabilities_json) =
+            capabilities_of(&new, providers.as_ref().unwrap_or(&self.providers), &self.offers)?;
         let source = (new.desired_state != self.config.desired_state)
             .then(|| Source::new(&new.desired_state, &self.contact.state))
             .transpose()?;
@@ -51,8 +54,9 @@ impl Agent<'_> {
         if let Some(source) = source {
             self.source = source;
         }
-        if new.compose != self.config.compose {
-            self.providers = (self.providers_of)(&new);
+        if let Some(providers) = providers {
+            self.providers = providers;
+            self.asked = Asked::default();
         }
         if new.polling != self.config.polling {
             self.contact.rate = new.polling;
@@ -69,6 +73,9 @@ impl Agent<'_> {
                 self.say_last(LastWord { voice, permit });
             }
         }
+        // What failed may go well with this, and what gives trouble may be looked at more often.
+        self.retry_at_once(|_| true);
+        self.watched.no_later_than(self.clock.monotonic_ms(), new.workloads.inspect_every);
         (self.capabilities, self.capabilities_json) = (capabilities, capabilities_json);
         self.config = new;
         Ok(())
