@@ -91,6 +91,11 @@ impl Container {
         self.restart_count > former.map_or(0, |it| it.restart_count)
     }
 
+    /// Whether anything has been started in it. Engines write the year 1 where nothing has.
+    pub(super) fn has_run(&self) -> bool {
+        !self.state.started_at.starts_with("0001-")
+    }
+
     /// Changes whenever the container is made or started anew.
     pub(super) fn incarnation(&self) -> (String, String, u64) {
         (self.id.clone(), self.state.started_at.clone(), self.restart_count)

@@ -33,7 +33,8 @@ struct Waiting<'a> {
 }
 
 /// Waits until every service has its containers, and each of them runs well or has done its work.
-pub(super) fn settle(tools: &Tools, expected: &Expected<'_>) -> Result<(), Failure> {
+/// Gives the containers.
+pub(super) fn settle(tools: &Tools, expected: &Expected<'_>) -> Result<Vec<Container>, Failure> {
     let mut seen = (Vec::new(), Instant::now());
     loop {
         let containers = tools.containers(&expected.workload.name)?;
@@ -51,7 +52,7 @@ pub(super) fn settle(tools: &Tools, expected: &Expected<'_>) -> Result<(), Failu
         }
         let on_probation = !seen.0.is_empty() && seen.1.elapsed() < PROBATION;
         if waiting.is_none() && !on_probation {
-            return Ok(());
+            return Ok(containers);
         }
         if Instant::now() >= expected.deadline {
             return Err(late(tools, expected.workload, waiting.as_ref()));
