@@ -4,7 +4,7 @@ use crate::code;
 
 /// Words that Compose and the engine use, in lower case, and what they mean. The first one that is
 /// found decides: what says more comes first.
-const WORDS: [(&str, &str); 27] = [
+const WORDS: &[(&str, &str)] = &[
     ("no space left on device", code::STORAGE),
     ("disk quota exceeded", code::STORAGE),
     ("cannot connect to the docker daemon", code::ENGINE_UNAVAILABLE),
@@ -14,6 +14,8 @@ const WORDS: [(&str, &str); 27] = [
     ("port is already allocated", code::PORT_TAKEN),
     ("address already in use", code::PORT_TAKEN),
     ("ports are not available", code::PORT_TAKEN),
+    ("is already in use by container", code::NAME_TAKEN),
+    ("is already in use by \"", code::NAME_TAKEN),
     ("pull access denied", code::IMAGE_UNAVAILABLE),
     ("requested access to the resource is denied", code::IMAGE_UNAVAILABLE),
     ("no basic auth credentials", code::IMAGE_UNAVAILABLE),
@@ -23,6 +25,8 @@ const WORDS: [(&str, &str); 27] = [
     ("no such image", code::IMAGE_UNAVAILABLE),
     ("invalid reference format", code::IMAGE_UNAVAILABLE),
     ("repository name not known", code::IMAGE_UNAVAILABLE),
+    ("did not resolve to an alias", code::IMAGE_UNAVAILABLE),
+    ("image not known", code::IMAGE_UNAVAILABLE),
     ("dial tcp", code::REGISTRY_UNREACHABLE),
     ("no such host", code::REGISTRY_UNREACHABLE),
     ("i/o timeout", code::REGISTRY_UNREACHABLE),
@@ -43,6 +47,7 @@ pub(super) fn blame(printed: &str) -> (&'static str, &'static str) {
         code::STORAGE => "the device's disk is full",
         code::ENGINE_UNAVAILABLE => "the engine does not answer",
         code::PORT_TAKEN => "a port is taken by another workload or program on this device",
+        code::NAME_TAKEN => "another container on this device has its name",
         code::IMAGE_UNAVAILABLE => "an image does not exist, or may not be pulled",
         code::REGISTRY_UNREACHABLE => "the registry of an image cannot be reached from this device",
         _ => "Compose gave up",

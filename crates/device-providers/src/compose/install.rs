@@ -28,6 +28,10 @@ const PUTTING_BACK: Duration = Duration::from_secs(60);
 /// The longest list of what runs, in characters.
 const LONGEST_LIST: usize = 500;
 
+/// What Podman says of a container that others live in.
+const HAS_DEPENDENTS: &str = "has dependent containers";
+const UNFETCHED: &str = "the images cannot be fetched";
+
 /// Why bringing up failed, and how far it had come.
 struct Stuck {
     failure: Failure,
@@ -81,10 +85,10 @@ impl ComposeProvider {
         let prepared = package.prepare(content)?;
         let model = self.resolve(workload, content, &prepared)?;
         package.keep_model(&model)?;
-        self.pull(workload, &prepared, deadline)?;
+        self.pull(workload, &prepared, &model, deadline)?;
         let (project, mut record) = package.adopt(&content.archive)?;
 
-        let before = self.tools.containers(&workload.name)?;
+        let before = self.remove_left_overs(workload)?;
         let exchange = || -> Result<Vec<Container>, Failure> {
             self.start(workload, &project, &before, deadline)?;
             if !workload.wait {
@@ -133,18 +137,47 @@ impl ComposeProvider {
         &self,
         workload: &Workload,
         prepared: &Project,
+        model: &Model,
         deadline: Instant,
     ) -> Result<(), Failure> {
         let arguments = arguments(workload, prepared, &prepared.model, &["pull", "--quiet"]);
         let left = deadline.saturating_duration_since(Instant::now());
         match self.tools.compose(&borrowed(&arguments), &prepared.folder, left) {
-            Ok(ended) if ended.status.success() => Ok(()),
-            Ok(ended) => Err(blamed("the images cannot be fetched", workload, &ended)),
+            Ok(ended) if ended.status.success() => {}
+            Ok(ended) => return Err(blamed(UNFETCHED, workload, &ended)),
             Err(failure) if failure.code == code::TIMED_OUT => {
-                Err(late("were its images fetched", workload, &failure))
+                return Err(late("were its images fetched", workload, &failure));
             }
-            Err(failure) => Err(failure),
+            Err(failure) => return Err(failure),
         }
+        // Compose passes over what is never to be fetched, and finds out too late that it is missing.
+        let mut command = vec!["image", "inspect", "--format", "{{.Id}}"];
+        command.extend(model.images());
+        let ended = self.tools.engine(&command)?;
+        if ended.status.success() || model.images().is_empty() {
+            return Ok(());
+        }
+        Err(blamed(UNFETCHED, workload, &ended))
+    }
+
+    /// Removes what Compose had made to take the place of a container when it was ended, by a power
+    /// cut perhaps. It stumbles over that (Compose 2.26), and stops the container for nothing.
+    fn remove_left_overs(&self, workload: &Workload) -> Result<Vec<Container>, Failure> {
+        let found = self.tools.containers(&workload.name)?;
+        let (left_over, rest): (Vec<_>, Vec<_>) =
+            found.iter().cloned().partition(|it| it.is_left_over_beside(&found));
+        self.remove_containers(&left_over)?;
+        Ok(rest)
+    }
+
+    /// What could not be removed makes Compose say why.
+    fn remove_containers(&self, containers: &[Container]) -> Result<(), Failure> {
+        if containers.is_empty() {
+            return Ok(());
+        }
+        let ids = containers.iter().map(|it| it.id.as_str());
+        let command: Vec<&str> = ["rm", "--force"].into_iter().chain(ids).collect();
+        self.tools.engine(&command).map(|_| ())
     }
 
     fn start(
@@ -154,10 +187,19 @@ impl ComposeProvider {
         before: &[Container],
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let command = ["up", "--detach", "--remove-orphans", "--pull", "never"];
-        let arguments = arguments(workload, project, &project.model, &command);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let failure = match self.tools.compose(&borrowed(&arguments), &project.folder, left) {
+        let mut ended = self.up(workload, project, deadline);
+        if let Ok(it) = &ended
+            && !it.status.success()
+            && it.stderr.text().contains(HAS_DEPENDENTS)
+        {
+            // Podman lets nobody remove a container in whose network another one lives. Compose
+            // makes the other one anew in any case.
+            let rest = self.remove_left_overs(workload)?;
+            let dependents: Vec<_> = rest.into_iter().filter(Container::is_dependent).collect();
+            self.remove_containers(&dependents)?;
+            ended = self.up(workload, project, deadline);
+        }
+        let failure = match ended {
             Ok(ended) if ended.status.success() => return Ok(()),
             Ok(ended) => blamed("it could not be started", workload, &ended),
             Err(failure) if failure.code == code::TIMED_OUT => {
@@ -171,6 +213,18 @@ impl ComposeProvider {
         }
         let containers = self.tools.containers(&workload.name)?;
         Err(failed_service(&self.tools, &containers, before).unwrap_or(failure))
+    }
+
+    fn up(
+        &self,
+        workload: &Workload,
+        project: &Project,
+        deadline: Instant,
+    ) -> Result<Finished, Failure> {
+        let command = ["up", "--detach", "--remove-orphans", "--pull", "never"];
+        let arguments = arguments(workload, project, &project.model, &command);
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.tools.compose(&borrowed(&arguments), &project.folder, left)
     }
 
     /// Brings the former version up again, unless something of the new one has run: that may have

@@ -62,6 +62,11 @@ impl Model {
         Self(document)
     }
 
+    /// The images that services are made from.
+    pub(super) fn images(&self) -> BTreeSet<&str> {
+        self.part("services").filter_map(|(_, it)| it["image"].as_str()).collect()
+    }
+
     /// Writes down what Compose does where a service says nothing: fetch an image that is not there.
     /// `docker compose pull` would ask the registry for each of the others as well.
     pub(super) fn pull_what_is_missing(&mut self) {
