@@ -11,7 +11,7 @@ use super::words::last_words;
 use crate::{Failure, Workload, code};
 
 /// How long the engine may take to forget what it has removed.
-const FORGETTING: Duration = Duration::from_secs(10);
+const FORGETTING: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(250);
 
 impl ComposeProvider {

@@ -18,7 +18,7 @@ use device_providers::compose::Commands;
 use device_providers::{Observed, code};
 use tempfile::TempDir;
 
-use super::stage::{Stage, run, service, services, words};
+use super::stage::{Stage, pack, run, service, services, words};
 
 /// The user of engines without root (scripts/set-up.sh test).
 const USER: &str = "gantry-rootless";
@@ -30,18 +30,14 @@ const GRACE: &str = "stop_grace_period: 1s";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn podman_is_driven_by_docker_compose_over_its_socket() {
+fn podman_is_driven_over_its_socket_and_by_its_own_command() {
     let folder = engine_folder(None);
     let engine = Podman::start(folder.path(), None);
-    lives(&engine.by_docker());
-}
-
-#[test]
-fn podman_is_driven_as_podman_compose_does() {
-    let folder = engine_folder(None);
-    let engine = Podman::start(folder.path(), None);
-    lives(&engine.by_podman());
-    health_checks_decide(&engine.by_podman());
+    thread::scope(|scope| {
+        scope.spawn(|| lives(&engine.by_docker()));
+        scope.spawn(|| lives(&engine.by_podman()));
+        scope.spawn(|| health_checks_decide(&engine.by_podman()));
+    });
 }
 
 #[test]
@@ -76,11 +72,13 @@ fn lives(commands: &Commands) {
         let web = service("web", &["ports: ['127.0.0.1::8080']", mounts, more, GRACE]);
         services(&[web.replace("GREETING: x", greeting), job.to_owned(), volumes.clone()])
     };
-    let stage = Stage::on(commands.clone(), "lives", "services: {}");
-    let pack = |compose: &str| stage.pack(&[("compose.yaml", compose), ("web.conf", "x")]);
+    let mut stage = Stage::on(commands.clone(), "lives", "services: {}");
+    let archive = stage.workload.package.clone();
+    let pack = |compose: &str| pack(&archive, &[("compose.yaml", compose), ("web.conf", "x")]);
     assert_eq!(stage.observe(), Observed::Absent);
     pack(&package("GREETING: Hello", "init: false"));
     stage.install();
+    stage.hurry();
     assert_eq!(stage.observe(), Observed::Running, "the service runs and the job has ended well");
     let volumes_before = stage.labelled(&["volume", "ls"]);
     assert_eq!(volumes_before.len(), 1);
@@ -106,6 +104,7 @@ fn lives(commands: &Commands) {
     assert_eq!(stage.observe(), Observed::Running);
 
     // What fails is told with its last words.
+    stage.workload.wait = true;
     pack(&services(&[service("pump", &["command: [nonsense]"])]));
     let failure = stage.fail();
     assert_eq!(failure.code, code::SERVICE_EXITED, "{failure}");

@@ -72,6 +72,7 @@ fn every_value_reaches_the_container_as_it_was_given() {
     ];
     let mut compose = "services:\n  web:\n    image: gantry-hello:1\n    environment:\n".to_owned();
     let mut stage = Stage::new("values", WEB);
+    stage.hurry();
     compose.push_str("      GREETING: x\n");
     for (index, value) in values.iter().enumerate() {
         compose.push_str(&format!("      V{index}: ${{V{index}}}\n"));
@@ -122,7 +123,8 @@ fn a_package_that_is_not_to_be_waited_for_is_installed_once_it_is_started() {
 
 #[test]
 fn what_cannot_be_removed_is_named_and_removed_later() {
-    let stage = Stage::new("stuck", WEB);
+    let mut stage = Stage::new("stuck", WEB);
+    stage.hurry();
     stage.install();
     let network = format!("{}_default", stage.workload.name);
     let guest = format!("{}-guest", stage.workload.name);
@@ -201,6 +203,7 @@ secrets: {token: {file: ./conf/token}, pin: {environment: PIN}}
 #[test]
 fn a_look_at_a_workload_that_is_in_order_starts_one_program() {
     let mut stage = Stage::new("look", WEB);
+    stage.hurry();
     stage.install();
     let calls = stage.folder.path().join("calls");
     let script = format!("echo \"$1\" >>'{}'; exec docker \"$@\"", calls.display());

@@ -51,7 +51,8 @@ fn the_hosts_files_stay_out_of_reach() {
 #[test]
 fn a_link_that_a_workload_has_put_beside_its_package_leads_nowhere() {
     let compose = services(&[service("web", &["volumes: ['./state:/state']"])]);
-    let stage = Stage::new("link", &compose);
+    let mut stage = Stage::new("link", &compose);
+    stage.hurry();
     stage.install();
     let state = stage.package().join("state");
     fs::remove_dir_all(&state).expect("a bound folder");
@@ -103,7 +104,8 @@ fn nothing_is_fetched_for_a_package_even_where_files_of_the_host_are_allowed() {
 fn variables_of_the_client_stay_with_it() {
     // Nothing of our environment is there to be put into a package, but what tells where the engine is.
     let compose = services(&[service("web", &["labels: {a: '${CARGO_PKG_NAME:-unset}'}"])]);
-    let stage = Stage::new("environment", &compose);
+    let mut stage = Stage::new("environment", &compose);
+    stage.hurry();
     assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
     stage.install();
     let labels = stage.engine(&["inspect", "--format", "{{.Config.Labels.a}}", &stage.container()]);
@@ -113,7 +115,8 @@ fn variables_of_the_client_stay_with_it() {
 #[test]
 fn variables_that_a_container_has_put_beside_its_package_are_not_taken() {
     let compose = services(&[service("web", &["labels: {a: '${SECRET:-unset}'}"])]);
-    let stage = Stage::new("planted", &compose);
+    let mut stage = Stage::new("planted", &compose);
+    stage.hurry();
     stage.install();
     let secret = stage.folder.path().join("secret.env");
     fs::write(&secret, "SECRET=secret\n").expect("a writable folder");

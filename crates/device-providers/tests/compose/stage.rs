@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -66,10 +66,12 @@ impl Stage {
     }
 
     pub(crate) fn pack(&self, files: &[(&str, &str)]) {
-        let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()));
-        let archive = ComposeArchive::of_files(files.collect()).expect("a good archive");
-        let bytes = archive.pack("web").expect("writing to memory");
-        fs::write(&self.workload.package, bytes).expect("a writable folder");
+        pack(&self.workload.package, files);
+    }
+
+    /// From now on installing ends once all is started, where nothing is to be learnt by waiting.
+    pub(crate) fn hurry(&mut self) {
+        self.workload.wait = false;
     }
 
     pub(crate) fn obey(&mut self, rules: Rules) {
@@ -150,6 +152,13 @@ impl Drop for Stage {
             }
         }
     }
+}
+
+/// Writes an archive with these files.
+pub(crate) fn pack(archive: &Path, files: &[(&str, &str)]) {
+    let files = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()));
+    let packed = ComposeArchive::of_files(files.collect()).expect("a good archive").pack("web");
+    fs::write(archive, packed.expect("writing to memory")).expect("a writable folder");
 }
 
 pub(crate) fn provider(commands: Commands, rules: Rules) -> ComposeProvider {

@@ -28,7 +28,8 @@ fn a_bad_package_changes_nothing() {
 #[test]
 fn a_changed_file_that_containers_have_mounted_makes_them_anew() {
     let compose = WEB.replace("'./state:/state'", "'./conf/web.conf:/web.conf:ro'");
-    let stage = Stage::new("files", &compose);
+    let mut stage = Stage::new("files", &compose);
+    stage.hurry();
     stage.pack(&[("compose.yaml", &compose), ("conf/web.conf", "one"), ("old/x", "x")]);
     stage.install();
     let first = stage.container();
@@ -47,9 +48,10 @@ fn an_update_touches_only_what_it_changes() {
     let volumes = "volumes: {data: {}}\n".to_owned();
     let web = service("web", &[conf]);
     let both = services(&[web.clone(), service("other", &[]), volumes.clone()]);
-    let stage = Stage::new("touch", &both);
+    let mut stage = Stage::new("touch", &both);
     stage.pack(&[("compose.yaml", &both), ("web.conf", "one")]);
     stage.install();
+    stage.hurry();
     let kept = || (stage.labelled(&["volume", "ls"]), stage.labelled(&["network", "ls"]));
     let before = (stage.container_of("web"), stage.container_of("other"), kept());
 
@@ -85,7 +87,8 @@ fn an_update_that_fails_says_what_runs_now() {
 fn an_update_that_cannot_begin_leaves_all_as_it_was() {
     let conf = "volumes: ['./conf:/conf:ro']";
     let image = |name: &str| format!("  other:\n    image: {name}\n");
-    let stage = Stage::new("untouched", WEB);
+    let mut stage = Stage::new("untouched", WEB);
+    stage.hurry();
     let first = services(&[service("web", &[conf])]);
     stage.pack(&[("compose.yaml", &first), ("conf/web.conf", "one")]);
     stage.install();
@@ -119,7 +122,8 @@ fn the_former_version_is_put_back_where_nothing_of_the_new_one_has_run() {
     let conf = "volumes: ['./web.conf:/web.conf:ro', 'data:/data']";
     let volumes = "volumes: {data: {}}\n".to_owned();
     let former = services(&[service("web", &[conf]), volumes.clone()]);
-    let stage = Stage::new("back", &former);
+    let mut stage = Stage::new("back", &former);
+    stage.hurry();
     stage.pack(&[("compose.yaml", &former), ("web.conf", "one")]);
     stage.install();
     let kept = stage.labelled(&["volume", "ls"]);
@@ -142,8 +146,9 @@ fn the_former_version_is_put_back_where_nothing_of_the_new_one_has_run() {
 
 #[test]
 fn an_update_that_was_cut_off_at_any_point_is_brought_to_its_end() {
-    let stage = Stage::new("cut", &services(&[service("web", &[])]));
+    let mut stage = Stage::new("cut", &services(&[service("web", &[])]));
     stage.install();
+    stage.hurry();
     let web = stage.container();
     // As Compose leaves it when it is killed between making the new container and stopping the old.
     let name = format!("{}_{}-web-1", &web[..12], stage.workload.name);
