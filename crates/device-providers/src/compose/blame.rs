@@ -75,6 +75,35 @@ mod tests {
             ("manifest for x:2 not found: manifest unknown", code::IMAGE_UNAVAILABLE),
             ("Get \"https://r/v2/\": dial tcp: lookup r: no such host", code::REGISTRY_UNREACHABLE),
             ("Error response from daemon: something else", code::START_FAILED),
+            ("failed to register layer: write /x: no space left on device", code::STORAGE),
+            (
+                "Conflict. The container name \"/x\" is already in use by container",
+                code::NAME_TAKEN,
+            ),
+            // Podman's.
+            (
+                "rootlessport listen tcp 127.0.0.1:80: bind: address already in use",
+                code::PORT_TAKEN,
+            ),
+            (
+                "creating container storage: the container name \"x\" is already in use by \"1d\"",
+                code::NAME_TAKEN,
+            ),
+            (
+                "initializing source docker://r:5000/x:1: pinging container registry r:5000: Get \
+                 \"https://r:5000/v2/\": dial tcp 10.0.0.1:5000: connect: no route to host",
+                code::REGISTRY_UNREACHABLE,
+            ),
+            (
+                "initializing source docker://quay.io/x/y:1: reading manifest 1 in quay.io/x/y: \
+                 manifest unknown",
+                code::IMAGE_UNAVAILABLE,
+            ),
+            (
+                "short-name \"x:1\" did not resolve to an alias and no unqualified-search registries \
+                 are defined",
+                code::IMAGE_UNAVAILABLE,
+            ),
         ] {
             assert_eq!(blame(printed).0, code, "{printed}");
         }

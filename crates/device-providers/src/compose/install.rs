@@ -120,6 +120,12 @@ impl ComposeProvider {
         let arguments = arguments(workload, prepared, &prepared.compose_file(), &command);
         let ended = self.tools.compose(&borrowed(&arguments), &prepared.folder, LOOK)?;
         let model = model_of(workload, &ended)?;
+        if let Some((service, _)) = model.part("services").find(|(_, it)| !it["build"].is_null()) {
+            let message = format!(
+                "service `{service}` is to be built on the device; a package names images that are there to be fetched"
+            );
+            return Err(Failure::new(code::BAD_PACKAGE, message));
+        }
         let judged = Judged { project: &workload.name, folder: &prepared.folder, model: &model };
         permission::check(&judged, &self.rules.allow)?;
 

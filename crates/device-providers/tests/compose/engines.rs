@@ -64,26 +64,31 @@ fn docker_is_driven_without_root() {
 
 /// What every engine has to do for a workload.
 fn lives(commands: &Commands) {
-    let job = "  job:\n    image: gantry-hello:1\n    stop_grace_period: 1s\n    command: [check]\n    network_mode: \
-               'service:web'\n    depends_on: [web]\n";
-    let volumes = "volumes: {data: {}}\n".to_owned();
-    let package = |greeting: &str, more: &str| {
+    let job = "  job:\n    image: gantry-hello:1\n    stop_grace_period: 1s\n    command: [check]\n    \
+               network_mode: 'service:web'\n    depends_on: [web]\n";
+    let package = |greeting: &str, job: &str| {
         let mounts = "volumes: ['data:/data', './state:/state', './web.conf:/web.conf:ro']";
-        let web = service("web", &["ports: ['127.0.0.1::8080']", mounts, more, GRACE]);
-        services(&[web.replace("GREETING: x", greeting), job.to_owned(), volumes.clone()])
+        let web = service("web", &["ports: ['127.0.0.1::8080']", mounts, GRACE]);
+        let web = web.replace("GREETING: x", &format!("GREETING: {greeting}"));
+        services(&[web, job.to_owned(), "volumes: {data: {}}\n".to_owned()])
     };
     let mut stage = Stage::on(commands.clone(), "lives", "services: {}");
     let archive = stage.workload.package.clone();
     let pack = |compose: &str| pack(&archive, &[("compose.yaml", compose), ("web.conf", "x")]);
     assert_eq!(stage.observe(), Observed::Absent);
-    pack(&package("GREETING: Hello", "init: false"));
+    pack(&package("Hello", ""));
     stage.install();
-    stage.hurry();
+    let volumes = stage.labelled(&["volume", "ls"]);
+    assert_eq!(volumes.len(), 1);
+    let web = stage.container_of("web");
+    pack(&package("Hello", job));
+    stage.install();
     assert_eq!(stage.observe(), Observed::Running, "the service runs and the job has ended well");
-    let volumes_before = stage.labelled(&["volume", "ls"]);
-    assert_eq!(volumes_before.len(), 1);
+    assert_eq!(stage.container_of("web"), web, "it has not changed");
 
-    pack(&package("GREETING: Moin", "init: false"));
+    // The job lives in the network of the service that is made anew.
+    stage.hurry();
+    pack(&package("Moin", job));
     stage.install();
     assert!(stage.environment_of("web").contains(&"GREETING=Moin".to_owned()));
     let web = stage.container_of("web");
@@ -93,15 +98,16 @@ fn lives(commands: &Commands) {
     pack(&services(&[image("127.0.0.1:9/none:1")]));
     let failure = stage.fail();
     assert_eq!(failure.code, code::REGISTRY_UNREACHABLE, "{failure}");
-    assert_eq!((stage.container_of("web"), stage.observe()), (web, Observed::Running));
+    assert_eq!(stage.container_of("web"), web);
+    assert!(failure.message.contains("of it run now: `web`"), "{failure}");
     // What cannot be started is undone.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("a bound port").port();
     pack(&services(&[service("web", &[&format!("ports: ['127.0.0.1:{port}:8080']"), GRACE])]));
     let failure = stage.fail();
     assert_eq!(failure.code, code::PORT_TAKEN, "{failure}");
-    assert!(failure.message.contains("the former version was put back"), "{failure}");
-    assert_eq!(stage.observe(), Observed::Running);
+    let told = "the former version was put back\nof it run now: `web`";
+    assert!(failure.message.contains(told), "{failure}");
 
     // What fails is told with its last words.
     stage.workload.wait = true;
@@ -114,7 +120,7 @@ fn lives(commands: &Commands) {
     stage.remove();
     assert_eq!(stage.observe(), Observed::Absent);
     assert!(stage.labelled(&["network", "ls"]).is_empty());
-    assert_eq!(stage.labelled(&["volume", "ls"]), volumes_before, "volumes stay");
+    assert_eq!(stage.labelled(&["volume", "ls"]), volumes, "volumes stay");
 }
 
 /// Podman has systemd run health checks; where there is none, something else has to.

@@ -84,6 +84,7 @@ fn why_a_package_cannot_be_started_is_told_apart() {
         ("image", image("gantry-none:0", "    pull_policy: never\n"), code::IMAGE_UNAVAILABLE),
         ("registry", image("127.0.0.1:9/none:1", ""), code::REGISTRY_UNREACHABLE),
         ("package", image("gantry-hello:1", "    nonsense: true\n"), code::BAD_PACKAGE),
+        ("build", image("gantry-hello:1", "    build: .\n"), code::BAD_PACKAGE),
     ] {
         let stage = Stage::new(name, &services(&[compose]));
         let failure = stage.fail();

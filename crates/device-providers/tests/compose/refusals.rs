@@ -154,7 +154,6 @@ fn each_dangerous_key_is_refused_as_real_compose_resolves_it() {
         ("volumes_from", "volumes_from: ['container:other']"),
         ("external_links", "external_links: [other]"),
         ("credential_spec", "credential_spec: {file: x}"),
-        ("build", "build: ."),
         ("labels", "labels: ['com.docker.compose.project=other']"),
         ("scale", "scale: 1000"),
         ("logging", "logging: {driver: syslog}"),
@@ -198,4 +197,21 @@ fn each_dangerous_key_is_refused_as_real_compose_resolves_it() {
         assert!(failure.message.contains(&format!("\"{key}\"")), "{document}: {failure}");
     }
     assert_eq!(stage.observe(), Observed::Absent, "nothing was started");
+}
+
+#[test]
+fn variables_of_a_package_do_not_steer_compose() {
+    let mut stage = Stage::new("steer", WEB);
+    stage.hurry();
+    let steering = "DOCKER_HOST=tcp://127.0.0.1:9\nDOCKER_CONTEXT=other\nCOMPOSE_PROJECT_NAME=other\n\
+                    COMPOSE_FILE=/etc/x.yaml\nCOMPOSE_EXPERIMENTAL_OCI_REMOTE=true\n\
+                    COMPOSE_EXPERIMENTAL_GIT_REMOTE=true\nPATH=/nowhere\n";
+    stage.pack(&[("compose.yaml", WEB), (".env", steering)]);
+    stage.install();
+    assert_eq!(stage.labelled(&["ps"]).len(), 1, "on our engine, in our project");
+    stage.obey(allowing("bind_mounts"));
+    stage.pack(&[("compose.yaml", "include: ['oci://127.0.0.1:9/x:1']"), (".env", steering)]);
+    let failure = stage.fail();
+    assert_eq!(failure.code, code::BAD_PACKAGE, "{failure}");
+    assert!(failure.message.contains("disabled"), "{failure}");
 }

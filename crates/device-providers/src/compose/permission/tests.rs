@@ -92,7 +92,6 @@ fn what_reaches_beyond_is_refused_and_named_unless_its_key_is_allowed() {
         ("cpu_rt_runtime", json!("95000us"), "cpu_rt_runtime"),
         ("external_links", json!(["other-db-1"]), "external_links"),
         ("credential_spec", json!({"file": "x"}), "credential_spec"),
-        ("build", json!({"context": "/nowhere/package"}), "build"),
         ("provider", json!({"type": "a-program-of-the-host"}), "provider"),
         ("post_start", json!([{"command": "x", "privileged": true}]), "post_start"),
         ("pre_stop", json!([{"command": "x"}]), "pre_stop"),
