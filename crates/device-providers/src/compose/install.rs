@@ -53,7 +53,7 @@ impl ComposeProvider {
         let new = env_file(&workload.parameters)
             .and_then(|variables| Content::read(&workload.package, variables));
         let stuck = match new.map_err(Stuck::from) {
-            Ok(new) => match self.bring_up(workload, &new, deadline) {
+            Ok(new) => match self.bring_up(workload, &new, package.model().as_ref(), deadline) {
                 Ok(()) => return Ok(()),
                 Err(stuck) => stuck,
             },
@@ -79,11 +79,12 @@ impl ComposeProvider {
         &self,
         workload: &Workload,
         content: &Content,
+        running: Option<&Model>,
         deadline: Instant,
     ) -> Result<(), Stuck> {
         let package = Package::of(&workload.directory);
         let prepared = package.prepare(content)?;
-        let model = self.resolve(workload, content, &prepared)?;
+        let model = self.resolve(workload, content, running, &prepared)?;
         package.keep_model(&model)?;
         self.pull(workload, &prepared, &model, deadline)?;
         let (project, mut record) = package.adopt(&content.archive)?;
@@ -112,6 +113,7 @@ impl ComposeProvider {
         &self,
         workload: &Workload,
         content: &Content,
+        running: Option<&Model>,
         prepared: &Project,
     ) -> Result<Model, Failure> {
         let outside = files::outside(&content.archive)?;
@@ -132,7 +134,7 @@ impl ComposeProvider {
         // A former form of the workload may have put links where the paths lead from now on.
         let folder = workload.directory.join("package");
         let mut model = model.moved(&prepared.folder, &folder);
-        permission::check_links(&model, &folder, &self.rules.allow)?;
+        permission::check_links(&model, running, &folder, &self.rules.allow)?;
         model.label_files(&content.archive, &folder);
         model.pull_what_is_missing();
         Ok(model)
@@ -247,7 +249,8 @@ impl ComposeProvider {
         if containers.iter().filter(is_new).any(Container::has_run) {
             return String::new();
         }
-        match self.bring_up(workload, former, until) {
+        // Nothing of what runs now has come since: the former version was judged beside it.
+        match self.bring_up(workload, former, None, until) {
             Ok(()) => "\nthe former version was put back".to_owned(),
             Err(Stuck { failure, .. }) => {
                 format!("\nthe former version could not be put back: {failure}")

@@ -106,6 +106,11 @@ impl<'a> Package<'a> {
             .map_err(|error| storage("cannot store the resolved package", &error))
     }
 
+    /// The model that runs, or was to run.
+    pub(super) fn model(&self) -> Option<Model> {
+        Model::parse(&fs::read(self.present().model).ok()?).ok()
+    }
+
     /// Puts what was prepared into the place of the present package.
     pub(super) fn adopt(&self, archive: &ComposeArchive) -> Result<(Project, Record), Failure> {
         let former = self.record();

@@ -69,15 +69,29 @@ pub(super) fn check(judged: &Judged<'_>, allowed: &BTreeSet<String>) -> Result<(
     refuse(asked, allowed)
 }
 
-/// Refuses a package at its final place where a link leads one of its mounts out of it.
+/// Refuses a package at its final place where a link leads one of its mounts out of it, or where a
+/// container of the version that runs could put one at any moment.
 pub(super) fn check_links(
     model: &Model,
+    running: Option<&Model>,
     folder: &Path,
     allowed: &BTreeSet<String>,
 ) -> Result<(), Failure> {
-    let asked = model.mounts().into_iter().filter(|it| !is_inside(it.source, folder)).map(|it| {
-        let who = format!("service `{}`: {BIND_MOUNTS}", plain(it.service));
-        Asked::path(&who, &it.source.to_string_lossy())
+    let running = running.map(Model::mounts).unwrap_or_default();
+    let is_reachable = |path: &Path| {
+        let mut writable = running.iter().filter(|it| it.is_writable);
+        writable.any(|it| it.source != path && path.starts_with(it.source))
+    };
+    let asked = model.mounts().into_iter().filter_map(|it| {
+        let why = if !is_inside(it.source, folder) {
+            BIND_MOUNTS
+        } else if is_reachable(it.source) {
+            "a mount in a folder that the version which runs can write to (it has to be removed first)"
+        } else {
+            return None;
+        };
+        let who = format!("service `{}`: {why}", plain(it.service));
+        Some(Asked::path(&who, &it.source.to_string_lossy()))
     });
     refuse(asked, allowed)
 }

@@ -62,6 +62,20 @@ fn a_link_that_a_workload_has_put_beside_its_package_leads_nowhere() {
 }
 
 #[test]
+fn a_mount_where_the_version_that_runs_could_put_a_link_waits_for_its_removal() {
+    let package = |mount: &str| services(&[service("web", &[&format!("volumes: ['{mount}']")])]);
+    let mut stage = Stage::new("race", &package(".:/package"));
+    stage.hurry();
+    stage.install();
+    stage.pack(&[("compose.yaml", &package("./state:/state"))]);
+    let failure = stage.fail();
+    assert_eq!(failure.code, code::NOT_ALLOWED, "{failure}");
+    assert!(failure.message.contains("has to be removed first"), "{failure}");
+    stage.remove();
+    stage.install();
+}
+
+#[test]
 fn no_file_of_the_host_is_read_for_a_package() {
     // Another workload's secrets lie there, in files that Compose can read.
     let other = tempfile::TempDir::new().expect("a temporary folder");
