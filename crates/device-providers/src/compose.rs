@@ -5,9 +5,8 @@
 //! decides: the latter takes a job that has done its work for a failure (Compose 2.26).
 //!
 //! A package is resolved by Compose, judged, and only then put in place. What was judged is what
-//! runs: Compose is given the resolved model, not the files again. Of the Compose specification that
-//! leaves out what a device without a person at it, or without a registry of sources, cannot do:
-//! `build`, `develop`, and `include` from elsewhere.
+//! runs: Compose is given the resolved model, not the files again. Nothing is built on a device, and
+//! nothing is included that is not in the package.
 
 mod below;
 mod blame;

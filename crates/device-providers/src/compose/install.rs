@@ -86,7 +86,7 @@ impl ComposeProvider {
         let prepared = package.prepare(content)?;
         let model = self.resolve(workload, content, running, &prepared)?;
         package.keep_model(&model)?;
-        self.pull(workload, &prepared, &model, deadline)?;
+        self.pull(workload, content, &prepared, &model, deadline)?;
         let (project, mut record) = package.adopt(&content.archive)?;
 
         let before = self.remove_left_overs(workload)?;
@@ -144,19 +144,30 @@ impl ComposeProvider {
     fn pull(
         &self,
         workload: &Workload,
+        content: &Content,
         prepared: &Project,
         model: &Model,
         deadline: Instant,
     ) -> Result<(), Failure> {
         let arguments = arguments(workload, prepared, &prepared.model, &["pull", "--quiet"]);
         let left = deadline.saturating_duration_since(Instant::now());
-        match self.tools.compose(&borrowed(&arguments), &prepared.folder, left) {
-            Ok(ended) if ended.status.success() => {}
-            Ok(ended) => return Err(blamed(UNFETCHED, workload, &ended)),
+        let failure = match self.tools.compose(&borrowed(&arguments), &prepared.folder, left) {
+            Ok(ended) if ended.status.success() => None,
+            Ok(ended) => Some(blamed(UNFETCHED, workload, &ended)),
             Err(failure) if failure.code == code::TIMED_OUT => {
                 return Err(late("were its images fetched", workload, &failure));
             }
             Err(failure) => return Err(failure),
+        };
+        if let Some(failure) = failure {
+            let installed = || Package::of(&workload.directory).installed();
+            // What ran already is repaired without its registry, even if its author always asks there.
+            if failure.code != code::REGISTRY_UNREACHABLE
+                || !installed().is_some_and(|it| it.is_same(content))
+            {
+                return Err(failure);
+            }
+            tracing::info!(workload = workload.name, error = %failure, "using the images at hand");
         }
         // Compose passes over what is never to be fetched, and finds out too late that it is missing.
         let mut command = vec!["image", "inspect", "--format", "{{.Id}}"];

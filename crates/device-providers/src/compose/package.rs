@@ -251,6 +251,10 @@ impl Content {
         let archive = archive.map_err(|error| unusable(crate::chain(&error)))?;
         Ok(Self { archive, packed, variables })
     }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.packed == other.packed && self.variables == other.variables
+    }
 }
 
 fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -214,3 +214,28 @@ fn a_look_at_a_workload_that_is_in_order_starts_one_program() {
     run(&["docker"], &["rm", "--force", &stage.container()]);
     assert_eq!(stage.observe(), Observed::Absent);
 }
+
+#[test]
+fn what_ran_is_repaired_without_its_registry() {
+    // Nobody listens there. The image is there, as if it had been fetched.
+    let image = format!("127.0.0.1:9/gantry-test-{}:1", std::process::id());
+    run(&["docker"], &["tag", "gantry-hello:1", &image]);
+    let web = service("web", &["pull_policy: always"]).replace("gantry-hello:1", &image);
+    let mut stage = Stage::new("offline", &services(&[web.clone()]));
+    stage.hurry();
+    let script = "for it; do [ \"$it\" = pull ] && exit; done; exec docker compose \"$@\"";
+    stage.commands.compose = words(&["sh", "-c", script, "compose"]);
+    stage.obey(Rules::default());
+    stage.install();
+    stage.commands.compose = words(&["docker", "compose"]);
+    stage.obey(Rules::default());
+    stage.engine(&["rm", "--force", &stage.container()]);
+    stage.install();
+    assert_eq!(stage.observe(), Observed::Running);
+    // Anything new has to be asked for.
+    stage.pack(&[("compose.yaml", &services(&[web, service("other", &[])]))]);
+    let failure = stage.fail();
+    stage.remove();
+    run(&["docker"], &["rmi", &image]);
+    assert_eq!(failure.code, code::REGISTRY_UNREACHABLE, "{failure}");
+}
