@@ -159,6 +159,8 @@ pub mod code {
         REGISTRY_UNREACHABLE = "registry-unreachable";
         /// A port that the workload publishes is taken.
         PORT_TAKEN = "port-taken";
+        /// Another container on the device has the name that a container of the workload is to have.
+        NAME_TAKEN = "name-taken";
         /// The device's disk refused to store the package or an image.
         STORAGE = "storage";
         /// The tool could not start the workload, for a reason without a code of its own.

@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub folder: &'a Path,
     /// Names of our environment variables that it gets, beside `PATH`, `HOME` and `TMPDIR`.
     pub inherited: &'a [&'a str],
+    /// Further variables of its environment.
+    pub variables: &'a [(&'a str, &'a str)],
     /// How long it may run.
     pub timeout: Duration,
     /// Ends it early once set.
@@ -142,6 +144,7 @@ fn command(call: &Call<'_>) -> Command {
             command.env(name, value);
         }
     }
+    command.envs(call.variables.iter().copied());
     command
 }
 
@@ -261,6 +264,7 @@ mod tests {
             arguments: &arguments,
             folder: Path::new("/"),
             inherited: &[],
+            variables: &[("GIVEN", "1")],
             timeout,
             stop: &AtomicBool::new(stop),
         })
@@ -273,7 +277,10 @@ mod tests {
         let ended = shell("env; pwd; echo no >&2; exit 3", LONG, false).expect("sh is there");
         assert_eq!(ended.status.code(), Some(3));
         let stdout = ended.stdout.text();
-        assert!(stdout.contains("PATH=") && stdout.ends_with("/\n"), "{stdout}");
+        assert!(
+            stdout.contains("PATH=") && stdout.contains("GIVEN=1\n") && stdout.ends_with("/\n"),
+            "{stdout}"
+        );
         assert!(!stdout.contains("CARGO"), "our environment is not its own: {stdout}");
         assert_eq!(ended.stderr.text(), "no\n");
     }
@@ -321,6 +328,7 @@ mod tests {
             arguments: &[],
             folder: Path::new("/"),
             inherited: &[],
+            variables: &[("GIVEN", "1")],
             timeout: LONG,
             stop: &AtomicBool::new(false),
         };

@@ -42,6 +42,12 @@ struct Health {
 #[serde(rename_all = "PascalCase")]
 struct HostConfig {
     restart_policy: RestartPolicy,
+    #[serde(default)]
+    network_mode: String,
+    #[serde(default)]
+    pid_mode: String,
+    #[serde(default)]
+    ipc_mode: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -98,6 +104,30 @@ impl Container {
     pub(super) fn was_restarted_since(&self, before: &[Self]) -> bool {
         let former = before.iter().find(|it| it.id == self.id);
         self.restart_count > former.map_or(0, |it| it.restart_count)
+    }
+
+    /// Whether anything has been started in it. Engines write the year 1 where nothing has.
+    pub(super) fn has_run(&self) -> bool {
+        !self.state.started_at.starts_with("0001-")
+    }
+
+    /// Whether it lives in the network, or another part, of another container.
+    pub(super) fn is_dependent(&self) -> bool {
+        let host = &self.host_config;
+        [&host.network_mode, &host.pid_mode, &host.ipc_mode]
+            .iter()
+            .any(|it| it.starts_with("container:"))
+    }
+
+    /// Made to take the place of one of these, by a Compose that was ended before it did so.
+    pub(super) fn is_left_over_beside(&self, others: &[Self]) -> bool {
+        let place = |it: &Self| {
+            let number = it.label("com.docker.compose.container-number").map(str::to_owned);
+            (it.service().to_owned(), number)
+        };
+        self.label("com.docker.compose.replace").is_some()
+            && !self.has_run()
+            && others.iter().any(|it| it.id != self.id && place(it) == place(self))
     }
 
     /// Changes whenever the container is made or started anew.
