@@ -9,6 +9,7 @@
 
 mod blame;
 mod containers;
+mod ended;
 mod env_file;
 mod likeness;
 mod model;
@@ -84,7 +85,8 @@ impl ComposeProvider {
 impl Provider for ComposeProvider {
     fn install(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        self.bring_up(workload).map_err(|failure| self.with_what_runs(failure, workload))
+        self.bring_up(workload).map_err(|failure| self.with_what_runs(failure, workload))?;
+        ended::note(&self.tools, workload)
     }
 
     fn remake(&self, workload: &Workload) -> Result<(), Failure> {
@@ -95,6 +97,7 @@ impl Provider for ComposeProvider {
 
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
+        ended::forget(&workload.directory);
         // By the name alone: the package may be gone, or may not be readable any more. In the root
         // folder, so that Compose finds no other package to work on.
         let arguments = ["--project-name", &workload.name, "down", "--remove-orphans"];
@@ -139,6 +142,12 @@ impl Provider for ComposeProvider {
         if let Some((service, what)) = lacking(&containers, &expected).or(stalled) {
             let message = format!("service `{service}` {what}");
             return Ok(Observed::Degraded(Failure::new(code::SERVICE_MISSING, message)));
+        }
+        if let Some((service, what)) =
+            ended::stopped(&self.tools, &containers, &workload.directory)?
+        {
+            let message = format!("service `{service}` {what}");
+            return Ok(Observed::Degraded(Failure::new(code::SERVICE_EXITED, message)));
         }
         let changed = likeness::changed(&containers, &workload.directory);
         Ok(changed.map_or(Observed::Running, |(service, what)| {
