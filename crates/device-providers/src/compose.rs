@@ -14,6 +14,7 @@ mod containers;
 mod env_file;
 mod files;
 mod install;
+mod likeness;
 mod model;
 mod package;
 mod permission;
@@ -27,10 +28,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::containers::Standing;
+use self::install::Exchange;
 use self::package::Package;
 use self::settle::{failed_service, lacking};
 use self::tools::Tools;
-use crate::{Failure, Observed, Provider, Workload, code};
+use crate::{Failure, Observed, Offer, Provider, Workload, code};
 
 const LONGEST_PROJECT: usize = 63;
 
@@ -76,7 +78,12 @@ impl ComposeProvider {
 impl Provider for ComposeProvider {
     fn install(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        self.bring_up_or_put_back(workload)
+        self.bring_up_or_put_back(workload, Exchange::Changed)
+    }
+
+    fn remake(&self, workload: &Workload) -> Result<(), Failure> {
+        check_project(&workload.name)?;
+        self.bring_up_or_put_back(workload, Exchange::All)
     }
 
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
@@ -108,11 +115,19 @@ impl Provider for ComposeProvider {
             Standing::Waiting(what) => Some((container.service(), what)),
             _ => None,
         });
-        let amiss = lacking(&containers, &expected).or(stalled);
-        Ok(amiss.map_or(Observed::Running, |(service, what)| {
+        if let Some((service, what)) = lacking(&containers, &expected).or(stalled) {
             let message = format!("service `{service}` {what}");
-            Observed::Degraded(Failure::new(code::SERVICE_MISSING, message))
+            return Ok(Observed::Degraded(Failure::new(code::SERVICE_MISSING, message)));
+        }
+        let changed = likeness::changed(&containers, &workload.directory);
+        Ok(changed.map_or(Observed::Running, |(service, what)| {
+            let message = format!("service `{service}` {what}: somebody has changed it");
+            Observed::Degraded(Failure::new(code::SERVICE_CHANGED, message))
         }))
+    }
+
+    fn offers(&self) -> Result<Offer, Failure> {
+        self.tools.offer()
     }
 }
 

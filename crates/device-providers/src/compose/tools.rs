@@ -13,10 +13,12 @@ use super::Commands;
 use super::containers::Container;
 use super::words::{LAST_LINES, last_words};
 use crate::process::{self, Call, Finished, ProcessError};
-use crate::{Failure, code};
+use crate::{Failure, Offer, code, offer};
 
 /// How long a look at the engine or the package may take.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
+/// How long the tools have to say what they are.
+const QUESTION: Duration = Duration::from_secs(10);
 /// What of our environment tells the tools where the engine is.
 const INHERITED: [&str; 7] = [
     "DOCKER_HOST",
@@ -78,6 +80,25 @@ impl Tools {
         // One that went away since it was listed makes the exit code bad, and the rest good.
         let described = ended.stdout.whole().and_then(|it| serde_json::from_slice(it).ok());
         Ok((described, ended.stderr.text()))
+    }
+
+    /// What Compose and the engine say that they are.
+    pub(super) fn offer(&self) -> Result<Offer, Failure> {
+        let ask = |command: &[String], arguments: &[&str]| {
+            let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+            let ended = self.run(command, &arguments, Path::new("/"), QUESTION)?;
+            match ended.status.success() {
+                true => Ok(ended.stdout),
+                false => Err(unavailable(
+                    &format!("`{}` does not answer", command.join(" ")),
+                    &ended.stderr.text(),
+                )),
+            }
+        };
+        let tool = ask(&self.commands.compose, &["version", "--short"])?.text();
+        let engine = ask(&self.commands.engine, &["version", "--format", "{{json .}}"])?;
+        let (engine, architecture) = offer::engine(engine.whole().unwrap_or_default());
+        Ok(Offer { tool: offer::version(&tool), engine, architecture })
     }
 
     /// What the engine lists of a kind that carries the project's label, a line for each.

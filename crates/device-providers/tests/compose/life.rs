@@ -221,7 +221,7 @@ fn what_ran_is_repaired_without_its_registry() {
     let image = format!("127.0.0.1:9/gantry-test-{}:1", std::process::id());
     run(&["docker"], &["tag", "gantry-hello:1", &image]);
     let web = service("web", &["pull_policy: always"]).replace("gantry-hello:1", &image);
-    let mut stage = Stage::new("offline", &services(&[web.clone()]));
+    let mut stage = Stage::new("offline", &services(std::slice::from_ref(&web)));
     stage.hurry();
     let script = "for it; do [ \"$it\" = pull ] && exit; done; exec docker compose \"$@\"";
     stage.commands.compose = words(&["sh", "-c", script, "compose"]);
