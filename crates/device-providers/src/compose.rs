@@ -11,6 +11,7 @@
 mod below;
 mod blame;
 mod containers;
+mod ended;
 mod env_file;
 mod files;
 mod install;
@@ -78,16 +79,19 @@ impl ComposeProvider {
 impl Provider for ComposeProvider {
     fn install(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        self.bring_up_or_put_back(workload, Exchange::Changed)
+        self.bring_up_or_put_back(workload, Exchange::Changed)?;
+        ended::note(&self.tools, workload)
     }
 
     fn remake(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        self.bring_up_or_put_back(workload, Exchange::All)
+        self.bring_up_or_put_back(workload, Exchange::All)?;
+        ended::note(&self.tools, workload)
     }
 
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
+        ended::forget(&workload.directory);
         self.take_down(workload)
     }
 
@@ -118,6 +122,12 @@ impl Provider for ComposeProvider {
         if let Some((service, what)) = lacking(&containers, &expected).or(stalled) {
             let message = format!("service `{service}` {what}");
             return Ok(Observed::Degraded(Failure::new(code::SERVICE_MISSING, message)));
+        }
+        if let Some((service, what)) =
+            ended::stopped(&self.tools, &containers, &workload.directory)?
+        {
+            let message = format!("service `{service}` {what}");
+            return Ok(Observed::Degraded(Failure::new(code::SERVICE_EXITED, message)));
         }
         let changed = likeness::changed(&containers, &workload.directory);
         Ok(changed.map_or(Observed::Running, |(service, what)| {

@@ -27,6 +27,8 @@ struct State {
     status: String,
     exit_code: i64,
     started_at: String,
+    #[serde(default)]
+    finished_at: String,
     #[serde(default, rename = "OOMKilled")]
     out_of_memory: bool,
     health: Option<Health>,
@@ -133,6 +135,12 @@ impl Container {
     /// Changes whenever the container is made or started anew.
     pub(super) fn incarnation(&self) -> (String, String, u64) {
         (self.id.clone(), self.state.started_at.clone(), self.restart_count)
+    }
+
+    /// Whether it runs, and did so already when the other one ended.
+    pub(super) fn has_run_since_before_the_end_of(&self, other: &Self) -> bool {
+        // Both are RFC 3339 in UTC, so that their order is that of the times.
+        self.state.status == "running" && self.state.started_at < other.state.finished_at
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -251,6 +259,17 @@ mod tests {
         // margo(P-3)
         let failing = container("restarting", 1, "always", None).standing();
         assert_eq!(failed_with(&failing), Some(code::SERVICE_EXITED));
+    }
+
+    #[test]
+    fn a_container_that_has_run_all_the_time_shows_that_the_engine_has_too() {
+        let mut ended = container("exited", 0, "no", None);
+        ended.state.finished_at = "2026-11-24T17:00:00Z".to_owned();
+        let mut other = container("running", 0, "no", None);
+        assert!(other.has_run_since_before_the_end_of(&ended));
+        other.state.started_at = "2026-11-24T17:00:03Z".to_owned();
+        assert!(!other.has_run_since_before_the_end_of(&ended), "it was started again, too");
+        assert!(!container("exited", 0, "no", None).has_run_since_before_the_end_of(&ended));
     }
 
     #[test]
