@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use self::containers::Standing;
+use self::install::Exchange;
 use self::package::Package;
 use self::settle::{failed_service, lacking};
 use self::tools::Tools;
@@ -78,14 +79,14 @@ impl ComposeProvider {
 impl Provider for ComposeProvider {
     fn install(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        self.bring_up_or_put_back(workload)?;
+        self.bring_up_or_put_back(workload, Exchange::Changed)?;
         ended::note(&self.tools, workload)
     }
 
     fn remake(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        likeness::make_anew(&self.tools, workload)?;
-        self.install(workload)
+        self.bring_up_or_put_back(workload, Exchange::All)?;
+        ended::note(&self.tools, workload)
     }
 
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {

@@ -32,6 +32,15 @@ const LONGEST_LIST: usize = 500;
 const HAS_DEPENDENTS: &str = "has dependent containers";
 const UNFETCHED: &str = "the images cannot be fetched";
 
+/// Which containers are made anew. Their volumes, named or not, go over to the new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exchange {
+    /// Those of which something has changed in the package.
+    Changed,
+    /// All of them, since somebody has changed what is there.
+    All,
+}
+
 /// Why bringing up failed, and how far it had come.
 struct Stuck {
     failure: Failure,
@@ -46,20 +55,21 @@ impl From<Failure> for Stuck {
 }
 
 impl ComposeProvider {
-    pub(super) fn bring_up_or_put_back(&self, workload: &Workload) -> Result<(), Failure> {
+    pub(super) fn bring_up_or_put_back(
+        &self,
+        workload: &Workload,
+        exchange: Exchange,
+    ) -> Result<(), Failure> {
         let deadline = Instant::now() + workload.timeout;
         let package = Package::of(&workload.directory);
         let was_installed = package.record().services.is_some();
         let new = env_file(&workload.parameters)
             .and_then(|variables| Content::read(&workload.package, variables));
-        let stuck = match new.map_err(Stuck::from) {
-            Ok(new) => match self.bring_up(workload, &new, package.model().as_ref(), deadline) {
-                Ok(()) => return Ok(()),
-                Err(stuck) => stuck,
-            },
-            Err(stuck) => stuck,
-        };
-        let Stuck { failure, before } = stuck;
+        let running = package.model();
+        let brought_up = new
+            .map_err(Stuck::from)
+            .and_then(|new| self.bring_up(workload, &new, exchange, running.as_ref(), deadline));
+        let Err(Stuck { failure, before }) = brought_up else { return Ok(()) };
         if [code::INTERRUPTED, code::ENGINE_UNAVAILABLE].contains(&failure.code) {
             return Err(failure);
         }
@@ -79,6 +89,7 @@ impl ComposeProvider {
         &self,
         workload: &Workload,
         content: &Content,
+        exchange: Exchange,
         running: Option<&Model>,
         deadline: Instant,
     ) -> Result<(), Stuck> {
@@ -90,15 +101,15 @@ impl ComposeProvider {
         let (project, mut record) = package.adopt(&content.archive)?;
 
         let before = self.remove_left_overs(workload)?;
-        let exchange = || -> Result<Vec<Container>, Failure> {
-            self.start(workload, &project, &before, deadline)?;
+        let run = || -> Result<Vec<Container>, Failure> {
+            self.start(workload, &project, exchange, &before, deadline)?;
             if !workload.wait {
                 return self.tools.containers(&workload.name);
             }
             let services = &model.services();
             settle(&self.tools, &Expected { workload, services, before: &before, deadline })
         };
-        let containers = match exchange() {
+        let containers = match run() {
             Ok(containers) => containers,
             Err(failure) => return Err(Stuck { failure, before: Some(before) }),
         };
@@ -203,10 +214,11 @@ impl ComposeProvider {
         &self,
         workload: &Workload,
         project: &Project,
+        exchange: Exchange,
         before: &[Container],
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let mut ended = self.up(workload, project, deadline);
+        let mut ended = self.up(workload, project, exchange, deadline);
         if let Ok(it) = &ended
             && !it.status.success()
             && it.stderr.text().contains(HAS_DEPENDENTS)
@@ -216,7 +228,7 @@ impl ComposeProvider {
             let rest = self.remove_left_overs(workload)?;
             let dependents: Vec<_> = rest.into_iter().filter(Container::is_dependent).collect();
             self.remove_containers(&dependents)?;
-            ended = self.up(workload, project, deadline);
+            ended = self.up(workload, project, exchange, deadline);
         }
         let failure = match ended {
             Ok(ended) if ended.status.success() => return Ok(()),
@@ -238,9 +250,13 @@ impl ComposeProvider {
         &self,
         workload: &Workload,
         project: &Project,
+        exchange: Exchange,
         deadline: Instant,
     ) -> Result<Finished, Failure> {
-        let command = ["up", "--detach", "--remove-orphans", "--pull", "never"];
+        let mut command = vec!["up", "--detach", "--remove-orphans", "--pull", "never"];
+        if exchange == Exchange::All {
+            command.push("--force-recreate");
+        }
         let arguments = arguments(workload, project, &project.model, &command);
         let left = deadline.saturating_duration_since(Instant::now());
         self.tools.compose(&borrowed(&arguments), &project.folder, left)
@@ -261,7 +277,7 @@ impl ComposeProvider {
             return String::new();
         }
         // Nothing of what runs now has come since: the former version was judged beside it.
-        match self.bring_up(workload, former, None, until) {
+        match self.bring_up(workload, former, Exchange::Changed, None, until) {
             Ok(()) => "\nthe former version was put back".to_owned(),
             Err(Stuck { failure, .. }) => {
                 format!("\nthe former version could not be put back: {failure}")

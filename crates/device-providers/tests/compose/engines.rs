@@ -209,9 +209,12 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         self.server.take();
-        // Without root a process holds the user's namespace.
-        if let Ok(pid) = fs::read_to_string(self.folder.join("run/libpod/tmp/pause.pid")) {
-            run(&["kill"], &["-KILL", pid.trim()]);
+        // Without root a process holds the user's namespace, and another answers for names.
+        for file in ["libpod/tmp/pause.pid", "containers/networks/aardvark-dns/aardvark.pid"] {
+            if let Ok(pid) = fs::read_to_string(self.folder.join("run").join(file)) {
+                // It may have ended just now, which is as well.
+                let _ = Command::new("kill").args(["-KILL", pid.trim()]).status();
+            }
         }
     }
 }

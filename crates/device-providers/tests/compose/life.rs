@@ -239,3 +239,31 @@ fn what_ran_is_repaired_without_its_registry() {
     run(&["docker"], &["rmi", &image]);
     assert_eq!(failure.code, code::REGISTRY_UNREACHABLE, "{failure}");
 }
+
+#[test]
+fn what_somebody_has_changed_is_made_anew_with_its_data_and_secrets() {
+    let compose = WEB.replace("    volumes:", "    secrets: [pin]\n    volumes:").replace(
+        "volumes: {data: {}}\n",
+        "volumes: {data: {}}\nsecrets: {pin: {environment: PIN}}\n",
+    );
+    let mut stage = Stage::new("anew", &compose);
+    stage.workload.parameters.insert("PIN".to_owned(), "1234".into());
+    stage.install();
+    let volumes = stage.labelled(&["volume", "ls"]);
+    let first = stage.container();
+    let network = format!("{}_default", stage.workload.name);
+    stage.engine(&["network", "disconnect", &network, &first]);
+    assert!(stage.amiss().contains("is not in its network"), "{}", stage.amiss());
+    stage.provider.remake(&stage.workload).expect("a package that runs");
+    assert_eq!(stage.observe(), Observed::Running);
+    assert_ne!(stage.container(), first);
+    assert_eq!(stage.labelled(&["volume", "ls"]), volumes);
+    let copied = stage.folder.path().join("pin");
+    let from = format!("{}:/run/secrets/pin", stage.container());
+    stage.engine(&["cp", &from, &copied.to_string_lossy()]);
+    assert_eq!(fs::read_to_string(&copied).expect("the secret"), "1234");
+    stage.engine(&["pause", &stage.container()]);
+    stage.amiss();
+    stage.provider.remake(&stage.workload).expect("a package that runs");
+    assert_eq!(stage.observe(), Observed::Running);
+}
