@@ -15,7 +15,6 @@ mod package;
 mod permission;
 mod settle;
 mod tools;
-mod words;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -32,8 +31,8 @@ use self::package::{Package, Project, read_archive};
 use self::permission::Judged;
 use self::settle::{Expected, failed_service, lacking, settle};
 use self::tools::{LOOK, Tools};
-use self::words::last_words;
 use crate::process::Finished;
+use crate::words::last_words;
 use crate::{Failure, Observed, Provider, Workload, code};
 
 const LONGEST_PROJECT: usize = 63;

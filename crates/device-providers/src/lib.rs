@@ -15,9 +15,14 @@ use margo_contract::component::ProfileType;
 use serde_json::Value;
 
 pub mod compose;
+mod files;
+pub mod helm;
 pub mod process;
+mod tool;
+mod words;
 
 pub use compose::ComposeProvider;
+pub use helm::HelmProvider;
 
 /// What applies components of one kind.
 pub trait Provider {
@@ -136,6 +141,10 @@ pub mod code {
         IMAGE_UNAVAILABLE = "image-unavailable";
         /// The registry of an image cannot be reached.
         REGISTRY_UNREACHABLE = "registry-unreachable";
+        /// The cluster has no node with room for a pod, or none that it may run on.
+        UNSCHEDULABLE = "unschedulable";
+        /// Something in the cluster has the name of what the workload is to make, and is not the workload's.
+        NAME_TAKEN = "name-taken";
         /// A port that the workload publishes is taken.
         PORT_TAKEN = "port-taken";
         /// The device's disk refused to store the package or an image.

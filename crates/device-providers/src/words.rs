@@ -1,12 +1,12 @@
 //! What a program or a service said last, made fit for a message.
 
 /// How many lines of it go into a message.
-pub(super) const LAST_LINES: usize = 10;
+pub(crate) const LAST_LINES: usize = 10;
 /// How many characters of it go into a message.
 const LAST_CHARACTERS: usize = 1_500;
 
 /// The end of what was printed, to be put behind a sentence.
-pub(super) fn last_words(text: &str) -> String {
+pub(crate) fn last_words(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() {
         return String::new();

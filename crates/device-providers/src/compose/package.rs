@@ -14,19 +14,18 @@
 //! interruption in between leaves a record that says so, and installing again ends it well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use margo_contract::compose_archive::ComposeArchive;
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
+use crate::files::{self, absent_is_fine, replace_file, storage, sync_folder, write_file};
 use crate::{Failure, code};
 
-/// The largest archive that is read, in bytes.
-const LARGEST_ARCHIVE: u64 = 64 << 20;
 const COMPOSE_FILE: &str = "compose.yaml";
 
 /// What lies in a component's directory.
@@ -171,10 +170,7 @@ impl<'a> Package<'a> {
     }
 
     fn save(&self, record: &Record) -> io::Result<()> {
-        let next = self.directory.join("record.json.next");
-        write_file(&next, &serde_json::to_vec(record)?, 0o600)?;
-        fs::rename(next, self.directory.join("record.json"))?;
-        sync_folder(self.directory)
+        replace_file(&self.directory.join("record.json"), &serde_json::to_vec(record)?)
     }
 }
 
@@ -191,27 +187,10 @@ impl Project {
 
 /// Reads and checks an archive.
 pub(super) fn read_archive(path: &Path) -> Result<ComposeArchive, Failure> {
-    let unusable = |why: String| Failure::new(code::BAD_ARCHIVE, why);
-    let read = || -> io::Result<Vec<u8>> {
-        if fs::metadata(path)?.len() > LARGEST_ARCHIVE {
-            return Err(io::Error::other("it has more than 64 MiB"));
-        }
-        fs::read(path)
-    };
-    let bytes = read().map_err(|error| {
-        unusable(format!("cannot read the archive {}: {error}", path.display()))
-    })?;
+    let bytes = files::read_archive(path)?;
     // margo(R-35)
-    ComposeArchive::read(&bytes).map_err(|error| unusable(crate::chain(&error)))
-}
-
-fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
-    // margo(R-34): the same for everybody, whatever the mask of this process is.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    ComposeArchive::read(&bytes)
+        .map_err(|error| Failure::new(code::BAD_ARCHIVE, crate::chain(&error)))
 }
 
 /// Makes the folders between `folder` and a file below it. Only `folder` may be reached through a
@@ -256,19 +235,4 @@ fn remove_file(folder: &Path, path: &str) -> io::Result<()> {
 
 fn remove_folder(folder: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(folder))
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn storage(what: &str, error: &io::Error) -> Failure {
-    Failure::new(code::STORAGE, format!("{what}: {error}"))
 }
