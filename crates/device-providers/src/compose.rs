@@ -10,6 +10,7 @@
 mod blame;
 mod containers;
 mod env_file;
+mod likeness;
 mod model;
 mod package;
 mod permission;
@@ -33,7 +34,7 @@ use self::settle::{Expected, failed_service, lacking, settle};
 use self::tools::{LOOK, Tools};
 use crate::process::Finished;
 use crate::words::last_words;
-use crate::{Failure, Observed, Provider, Workload, code};
+use crate::{Failure, Observed, Offer, Provider, Workload, code};
 
 const LONGEST_PROJECT: usize = 63;
 /// How long the engine may take to forget what it has removed.
@@ -85,6 +86,12 @@ impl Provider for ComposeProvider {
         self.bring_up(workload).map_err(|failure| self.with_what_runs(failure, workload))
     }
 
+    fn remake(&self, workload: &Workload) -> Result<(), Failure> {
+        check_project(&workload.name)?;
+        likeness::make_anew(&self.tools, workload)?;
+        self.install(workload)
+    }
+
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
         // By the name alone: the package may be gone, or may not be readable any more. In the root
@@ -128,11 +135,19 @@ impl Provider for ComposeProvider {
             Standing::Waiting(what) => Some((container.service(), what)),
             _ => None,
         });
-        let amiss = lacking(&containers, &expected).or(stalled);
-        Ok(amiss.map_or(Observed::Running, |(service, what)| {
+        if let Some((service, what)) = lacking(&containers, &expected).or(stalled) {
             let message = format!("service `{service}` {what}");
-            Observed::Degraded(Failure::new(code::SERVICE_MISSING, message))
+            return Ok(Observed::Degraded(Failure::new(code::SERVICE_MISSING, message)));
+        }
+        let changed = likeness::changed(&containers, &workload.directory);
+        Ok(changed.map_or(Observed::Running, |(service, what)| {
+            let message = format!("service `{service}` {what}: somebody has changed it");
+            Observed::Degraded(Failure::new(code::SERVICE_CHANGED, message))
         }))
+    }
+
+    fn offers(&self) -> Result<Offer, Failure> {
+        self.tools.offer()
     }
 }
 

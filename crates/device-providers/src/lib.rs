@@ -17,12 +17,14 @@ use serde_json::Value;
 pub mod compose;
 mod files;
 pub mod helm;
+mod offer;
 pub mod process;
 mod tool;
 mod words;
 
 pub use compose::ComposeProvider;
 pub use helm::HelmProvider;
+pub use offer::Offer;
 
 /// What applies components of one kind.
 pub trait Provider {
@@ -30,12 +32,26 @@ pub trait Provider {
     /// volumes are kept. Doing it twice, or again after an interruption, does no harm.
     fn install(&self, workload: &Workload) -> Result<(), Failure>;
 
+    /// As [`Provider::install`], for a workload that installing alone has not put in order: what is there
+    /// of it is made anew. Data volumes are kept.
+    fn remake(&self, workload: &Workload) -> Result<(), Failure> {
+        self.install(workload)
+    }
+
     /// Removes what [`Provider::install`] made. Data volumes are kept. Removing what is not there
     /// succeeds.
     fn remove(&self, workload: &Workload) -> Result<(), Failure>;
 
     /// Looks at what is really there.
     fn observe(&self, workload: &Workload) -> Result<Observed, Failure>;
+
+    /// Asks the tools, and what they work on, whether they are there. It takes seconds at most.
+    ///
+    /// # Errors
+    /// [`code::ENGINE_UNAVAILABLE`] where one of them is missing or does not answer.
+    fn offers(&self) -> Result<Offer, Failure> {
+        Ok(Offer::default())
+    }
 }
 
 /// What a device can run: a provider for each kind of component. Whoever carries out a desired state
@@ -49,6 +65,11 @@ impl Providers {
     pub fn with(mut self, kind: ProfileType, provider: Box<dyn Provider>) -> Self {
         self.0.insert(kind, provider);
         self
+    }
+
+    /// The kinds that something is set up for, whether or not it answers at present.
+    pub fn kinds(&self) -> impl Iterator<Item = ProfileType> {
+        self.0.keys().copied()
     }
 
     /// What runs components of this kind.
@@ -157,6 +178,8 @@ pub mod code {
         SERVICE_UNHEALTHY = "service-unhealthy";
         /// A service that was installed lacks a container, or has one that does not run.
         SERVICE_MISSING = "service-missing";
+        /// A service that was installed has a container that is not as it was made.
+        SERVICE_CHANGED = "service-changed";
         /// It was not finished in the given time.
         TIMED_OUT = "timed-out";
         /// Something of the workload could not be removed.

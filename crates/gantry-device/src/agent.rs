@@ -2,23 +2,23 @@
 //! disk, so the loop works without a network as it does with one.
 
 mod contact;
+mod offers;
 mod reload;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod work;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use device_providers::Providers;
 use margo_contract::device_capabilities::DeviceCapabilities;
-use uuid::Uuid;
 
 use crate::accepted::Accepted;
 use crate::clock::{self, Clock};
@@ -28,6 +28,7 @@ use crate::gate::{Gate, Why};
 use crate::identity::{Certificate, Identity, IdentityFiles};
 use crate::journal::Journal;
 use crate::live::{Live, Voice};
+use crate::offers::Offers;
 use crate::onboarding::Onboarded;
 use crate::running::{self, Running};
 use crate::schedule::{Because, Opening, Pace, Purpose};
@@ -37,6 +38,8 @@ use crate::state_dir::{StateDir, StateError};
 use crate::status::{self, ClientStatus};
 
 use self::contact::Contact;
+use self::offers::{Asked, capabilities_of};
+use self::watch::Watched;
 
 /// The longest sleep with workloads: failed work and inspections have times of their own.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -87,9 +90,12 @@ pub(crate) struct Agent<'a> {
     source: Source,
     accepted: Option<Accepted>,
     running: Running,
-    inspected_at: BTreeMap<Uuid, i64>,
+    watched: Watched,
+    offers: Offers,
+    asked: Asked,
+    /// What the device has, also while an engine does not answer.
     capabilities: DeviceCapabilities,
-    /// The document of the capabilities.
+    /// What is reported of it, as a document.
     capabilities_json: String,
     contact: Contact,
     /// What keeps the client from looking for changes, as the log was told.
@@ -102,7 +108,8 @@ impl<'a> Agent<'a> {
     /// Takes up the work where the state directory says it was left.
     pub(crate) fn resume(parts: Parts<'a>) -> Result<Self> {
         let Parts { config, state, gate, clock, .. } = parts;
-        let (capabilities, capabilities_json) = capabilities_of(&config)?;
+        let (providers, offers) = ((parts.providers)(&config), Offers::load(&state)?);
+        let (capabilities, capabilities_json) = capabilities_of(&config, &providers, &offers)?;
         let Identity { key, certificate } = parts.identity;
         let machine = Arc::clone(&clock);
         let link = FleetManager::with(
@@ -137,13 +144,15 @@ impl<'a> Agent<'a> {
             running: running::load(&state)?,
             written: ClientStatus::load(&state)?,
             identity_files: IdentityFiles::seen(&state),
-            providers: (parts.providers)(&config),
+            providers,
+            offers,
+            asked: Asked::default(),
             providers_of: parts.providers,
             log_level: parts.log_level,
             config_file: parts.config_file,
             live: parts.live,
             stop: parts.stop,
-            inspected_at: BTreeMap::new(),
+            watched: Watched::default(),
             told_shut: None,
             fingerprint: certificate.fingerprint(),
             certificate,
@@ -194,11 +203,13 @@ impl<'a> Agent<'a> {
         };
         let is_idle = self.running.is_empty()
             && self.accepted.as_ref().is_none_or(|it| it.deployments.is_empty());
-        wait.min(if is_idle { LONGEST_IDLE_SLEEP } else { LONGEST_SLEEP })
+        let wait = wait.min(if is_idle { LONGEST_IDLE_SLEEP } else { LONGEST_SLEEP });
+        self.work_due_in().map_or(wait, |work| wait.min(work.max(Duration::from_millis(1))))
     }
 
     fn turn(&mut self) -> Result<(), StateError> {
         self.tell_hours();
+        self.ask_what_is_offered()?;
         let in_contact = self.contact.is_due() && self.begin_contact();
         if in_contact {
             // What it brought may take its time.
@@ -288,13 +299,4 @@ impl<'a> Agent<'a> {
         }
         Ok(())
     }
-}
-
-/// The capabilities, and their document.
-fn capabilities_of(config: &Config) -> Result<(DeviceCapabilities, String)> {
-    let json = crate::machine::hosting_device(config).to_json().to_string();
-    let capabilities = DeviceCapabilities::parse(json.as_bytes()).context(
-        "the capabilities of this device cannot be reported; see [device] and [capabilities]",
-    )?;
-    Ok((capabilities, json))
 }

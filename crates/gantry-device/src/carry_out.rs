@@ -1,10 +1,15 @@
 //! Carries out a step of the plan, component by component: in order to install, in reverse to remove.
-//! Each transition is noted before the next thing is done, so that a power cut loses nothing.
+//! Each transition is noted before the next thing is done, so that a power cut loses nothing. What has
+//! failed is tried again in silence: only what comes of it is told.
+
+mod fail;
+mod remove;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use device_providers::{Failure, Observed, Providers, Workload, code};
+use device_providers::{Failure, Providers, Workload, code};
 use margo_contract::application_deployment::ApplicationDeployment;
 use margo_contract::component::Component as Ordered;
 use margo_contract::device_capabilities::DeviceCapabilities;
@@ -13,12 +18,11 @@ use uuid::Uuid;
 
 use crate::accepted::Accepted;
 use crate::package::PackageError;
-use crate::running::{Component, Deployment, Error, Progress, Running};
+use crate::running::{Component, Deployment, Progress, Running};
 use crate::state_dir::{StateDir, StateError};
 
-/// The longest pause before failed work is tried again.
-pub(crate) const LONGEST_RETRY_MS: i64 = 10 * 60 * 1000;
-const FIRST_RETRY_MS: i64 = 5 * 1000;
+pub(crate) use self::watch::{Amiss, Look};
+
 /// Compose allows 63 characters; the specification cuts release names at 53 (contract X-22).
 const LONGEST_PROJECT: usize = 53;
 
@@ -37,6 +41,8 @@ pub(crate) struct CarryOut<'a> {
     pub(crate) providers: &'a Providers,
     pub(crate) capabilities: &'a DeviceCapabilities,
     pub(crate) default_timeout: Duration,
+    /// Tells the time, in milliseconds since 1970: work takes long.
+    pub(crate) now_ms: &'a dyn Fn() -> i64,
 }
 
 impl CarryOut<'_> {
@@ -47,7 +53,6 @@ impl CarryOut<'_> {
         accepted: &Accepted,
         running: &mut Running,
         surroundings: &mut dyn Surroundings,
-        now_ms: i64,
     ) -> Result<(), StateError> {
         let Some(digest) = accepted.deployments.get(&id) else { return Ok(()) };
         let document = match accepted.document(&id, self.state) {
@@ -59,55 +64,93 @@ impl CarryOut<'_> {
                 return Ok(());
             }
         };
-        let former = running.insert(id, begun(&document, *digest, accepted, running.get(&id)));
-        if former.as_ref().is_none_or(|it| it.digest != *digest) {
+        let former = running.get(&id).filter(|it| it.digest == *digest && !it.withdrawn).cloned();
+        running.insert(id, begun(&document, *digest, accepted, running.get(&id)));
+        if former.is_none() {
             surroundings.note(id, running)?;
         }
         let unmet = document.constraints.unmet_by(self.capabilities);
         if !unmet.is_empty() {
-            let failure = ("not-eligible", format!("the device {}", unmet.join(", ")));
-            return fail(id, 0, failure, running, surroundings, now_ms);
+            let why = format!("the device {}", unmet.join(", "));
+            let failure = (crate::code::NOT_ELIGIBLE, why);
+            return self.fail(id, 0, failure, former.as_ref(), running, surroundings);
         }
         if let Err(Failure { code, message }) = self.providers.of(document.kind) {
-            return fail(id, 0, (code, message), running, surroundings, now_ms);
+            let failure = (code, message);
+            return self.fail(id, 0, failure, former.as_ref(), running, surroundings);
         }
         // All packages before anything is started: half an application helps nobody.
         let mut archives = Vec::new();
         for (place, component) in document.components.iter().enumerate() {
             match archive(component, surroundings) {
                 Ok(archive) => archives.push(archive),
-                Err(NoArchive::NotNow(why)) => {
+                Err(NoArchive::NotNow(why)) => match former {
                     // Told once: it may be a long night.
-                    if former.as_ref().is_none_or(|it| it.digest != *digest) {
-                        tracing::info!(deployment = document.name, why, "waiting for a package");
+                    Some(former) => {
+                        running.insert(id, former);
+                        return Ok(());
                     }
-                    return crate::running::save(running, self.state);
-                }
+                    None => {
+                        tracing::info!(deployment = document.name, why, "waiting for a package");
+                        return crate::running::save(running, self.state);
+                    }
+                },
                 Err(NoArchive::Never(code, why)) => {
-                    return fail(id, place, (code, why), running, surroundings, now_ms);
+                    let failure = (code, why);
+                    return self.fail(id, place, failure, former.as_ref(), running, surroundings);
                 }
             }
         }
         match self.remove_leaving(id, running) {
             Ok(()) => {}
             Err((code::INTERRUPTED, _)) => return Ok(()),
-            Err(failure) => return fail(id, 0, failure, running, surroundings, now_ms),
+            Err(failure) => {
+                return self.fail(id, 0, failure, former.as_ref(), running, surroundings);
+            }
         }
-        for ((place, component), archive) in document.components.iter().enumerate().zip(archives) {
+        self.install_components(id, &document, &archives, former.as_ref(), running, surroundings)
+    }
+
+    fn install_components(
+        &self,
+        id: Uuid,
+        document: &ApplicationDeployment,
+        archives: &[PathBuf],
+        former: Option<&Deployment>,
+        running: &mut Running,
+        surroundings: &mut dyn Surroundings,
+    ) -> Result<(), StateError> {
+        let is_silent = former.is_some_and(Deployment::has_failed);
+        if former.is_some_and(Deployment::awaits_repair)
+            && let Some(upkeep) = running.get_mut(&id).and_then(|it| it.upkeep.as_mut())
+        {
+            upkeep.repaired = upkeep.repaired.saturating_add(1);
+        }
+        for (place, archive) in archives.iter().enumerate() {
             set(running, id, place, Progress::Installing);
-            surroundings.note(id, running)?;
-            match self.install_component(id, place, &document, component, archive, running) {
+            if !is_silent {
+                surroundings.note(id, running)?;
+            }
+            let how = how_to_install(former, place);
+            let archive = archive.clone();
+            match self.install_component(id, place, document, archive, how, running) {
                 Ok(()) => {
                     set(running, id, place, Progress::Installed);
-                    if let Some(deployment) = running.get_mut(&id)
-                        && place + 1 == document.components.len()
-                    {
+                    let is_last = place + 1 == document.components.len();
+                    if is_last && let Some(deployment) = running.get_mut(&id) {
                         (deployment.attempts, deployment.retry_at) = (0, 0);
+                        if let Some(upkeep) = &mut deployment.upkeep {
+                            upkeep.well_since = (self.now_ms)();
+                        }
                     }
-                    surroundings.note(id, running)?;
+                    if is_last || !is_silent {
+                        surroundings.note(id, running)?;
+                    }
                 }
                 Err((code::INTERRUPTED, _)) => return Ok(()),
-                Err(failure) => return fail(id, place, failure, running, surroundings, now_ms),
+                Err(failure) => {
+                    return self.fail(id, place, failure, former, running, surroundings);
+                }
             }
         }
         Ok(())
@@ -118,11 +161,12 @@ impl CarryOut<'_> {
         id: Uuid,
         place: usize,
         document: &ApplicationDeployment,
-        component: &Ordered,
         package: PathBuf,
+        how: How,
         running: &Running,
     ) -> Result<(), (&'static str, String)> {
-        let Some(begun) = running.get(&id).and_then(|it| it.components.get(place)) else {
+        let begun = running.get(&id).and_then(|it| it.components.get(place));
+        let Some((begun, component)) = begun.zip(document.components.get(place)) else {
             return Ok(());
         };
         let parameters = document.values_of(&component.name);
@@ -133,92 +177,11 @@ impl CarryOut<'_> {
             timeout: component.timeout.map_or(self.default_timeout, Duration::from_secs),
             ..self.workload(id, begun)
         };
-        let installed = self.providers.of(begun.kind).and_then(|it| it.install(&workload));
+        let installed = self.providers.of(begun.kind).and_then(|it| match how {
+            How::Install => it.install(&workload),
+            How::Remake => it.remake(&workload),
+        });
         installed.map_err(|Failure { code, message }| (code, message))
-    }
-
-    /// Components that the new content no longer has go before it comes. They are on disk until they are
-    /// gone: a failure or a power cut must not leave them behind for ever.
-    fn remove_leaving(
-        &self,
-        id: Uuid,
-        running: &mut Running,
-    ) -> Result<(), (&'static str, String)> {
-        let Some(deployment) = running.get_mut(&id) else { return Ok(()) };
-        while let Some(component) = deployment.leaving.last() {
-            self.remove_component(id, component)
-                .map_err(|Failure { code, message }| (code, message))?;
-            deployment.leaving.pop();
-        }
-        Ok(())
-    }
-
-    /// Removes a deployment that is no longer desired.
-    pub(crate) fn remove(
-        &self,
-        id: Uuid,
-        running: &mut Running,
-        surroundings: &mut dyn Surroundings,
-        now_ms: i64,
-    ) -> Result<(), StateError> {
-        let Some(deployment) = running.get_mut(&id) else { return Ok(()) };
-        if deployment.overall() != margo_contract::deployment_status::State::Removed {
-            let mut is_news = false;
-            for component in &mut deployment.components {
-                if !matches!(component.state, Progress::Removing | Progress::Removed) {
-                    (component.state, component.error) = (Progress::Removing, None);
-                    is_news = true;
-                }
-            }
-            let components = deployment.components.clone();
-            // Once only: after a power cut the fleet manager may know already that it is gone.
-            if is_news {
-                surroundings.note(id, running)?;
-            }
-            for (place, component) in components.iter().enumerate().rev() {
-                match self.remove_component(id, component) {
-                    Ok(()) => set(running, id, place, Progress::Removed),
-                    Err(Failure { code: code::INTERRUPTED, .. }) => return Ok(()),
-                    Err(Failure { code, message }) => {
-                        return fail(id, place, (code, message), running, surroundings, now_ms);
-                    }
-                }
-            }
-            match self.remove_leaving(id, running) {
-                Ok(()) => {}
-                Err((code::INTERRUPTED, _)) => return Ok(()),
-                Err(failure) => return fail(id, 0, failure, running, surroundings, now_ms),
-            }
-            // Its last word is in the journal before the deployment is forgotten.
-            surroundings.note(id, running)?;
-        }
-        // What workloads have left there is data, and stays.
-        self.state.remove_if_empty(&format!("workloads/{id}"))?;
-        running.remove(&id);
-        crate::running::save(running, self.state)
-    }
-
-    /// Whether a deployment is still as it was left; what is amiss otherwise.
-    pub(crate) fn inspect(&self, id: Uuid, deployment: &Deployment) -> Option<String> {
-        for component in &deployment.components {
-            let workload = self.workload(id, component);
-            match self.providers.of(component.kind).and_then(|it| it.observe(&workload)) {
-                Ok(Observed::Running) => {}
-                Ok(Observed::Absent) => return Some(format!("{} is gone", component.name)),
-                Ok(Observed::Degraded(failure)) => {
-                    return Some(format!("{}: {failure}", component.name));
-                }
-                // An engine that does not answer says nothing about the workload.
-                Err(error) => {
-                    tracing::warn!(component = component.name, %error, "cannot be looked at");
-                }
-            }
-        }
-        None
-    }
-
-    fn remove_component(&self, id: Uuid, component: &Component) -> Result<(), Failure> {
-        self.providers.of(component.kind)?.remove(&self.workload(id, component))
     }
 
     fn workload(&self, id: Uuid, component: &Component) -> Workload {
@@ -235,6 +198,25 @@ impl CarryOut<'_> {
     }
 }
 
+/// How a component is made to run.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Install,
+    Remake,
+}
+
+/// What was in order once and was not put in order by one attempt is made anew by the next one.
+fn how_to_install(former: Option<&Deployment>, place: usize) -> How {
+    let failed = former.filter(|it| {
+        it.components.get(place).is_some_and(|component| component.state == Progress::Failed)
+    });
+    let tries = failed.and_then(|it| Some(it.attempts.saturating_add(it.upkeep?.found)));
+    match tries {
+        Some(tries) if tries % 2 == 0 => How::Remake,
+        _ => How::Install,
+    }
+}
+
 /// Why there is no package to install from.
 enum NoArchive {
     /// It can be had later; why it cannot now.
@@ -246,7 +228,7 @@ enum NoArchive {
 fn archive(component: &Ordered, surroundings: &mut dyn Surroundings) -> Result<PathBuf, NoArchive> {
     surroundings.package(component).map_err(|error| match error {
         PackageError::NotNow(_) => NoArchive::NotNow(crate::chain(&error)),
-        _ => NoArchive::Never("package-unavailable", crate::chain(&error)),
+        _ => NoArchive::Never(crate::code::PACKAGE_UNAVAILABLE, crate::chain(&error)),
     })
 }
 
@@ -257,7 +239,7 @@ fn begun(
     accepted: &Accepted,
     former: Option<&Deployment>,
 ) -> Deployment {
-    let again = former.filter(|it| it.digest == digest);
+    let again = former.filter(|it| it.digest == digest && !it.withdrawn);
     let components = document.components.iter().map(|component| Component {
         name: component.name.clone(),
         kind: document.kind,
@@ -278,6 +260,8 @@ fn begun(
         leaving,
         attempts: again.map_or(0, |it| it.attempts),
         retry_at: 0,
+        withdrawn: false,
+        upkeep: again.and_then(|it| it.upkeep),
     }
 }
 
@@ -303,27 +287,6 @@ fn set(running: &mut Running, id: Uuid, place: usize, progress: Progress) {
     if let Some(component) = component {
         (component.state, component.error) = (progress, None);
     }
-}
-
-fn fail(
-    id: Uuid,
-    place: usize,
-    (code, message): (&str, String),
-    running: &mut Running,
-    surroundings: &mut dyn Surroundings,
-    now_ms: i64,
-) -> Result<(), StateError> {
-    if let Some(deployment) = running.get_mut(&id) {
-        let doublings = deployment.attempts.min(16);
-        deployment.attempts = deployment.attempts.saturating_add(1);
-        deployment.retry_at = now_ms + (FIRST_RETRY_MS << doublings).min(LONGEST_RETRY_MS);
-        tracing::warn!(deployment = deployment.name, code, message, "a deployment failed");
-        if let Some(component) = deployment.components.get_mut(place) {
-            component.state = Progress::Failed;
-            component.error = Some(Error { code: code.to_owned(), message });
-        }
-    }
-    surroundings.note(id, running)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub(crate) struct Config {
     /// When it looks, and when it says nothing.
     pub(crate) hours: Hours,
     pub(crate) desired_state: DesiredStateConfig,
+    pub(crate) workloads: WorkloadsConfig,
     pub(crate) compose: ComposeConfig,
     pub(crate) control: ControlConfig,
     pub(crate) log: LogConfig,
@@ -93,6 +94,20 @@ pub(crate) enum SourceKind {
     #[default]
     Git,
     Http,
+}
+
+/// How workloads of any kind are looked after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkloadsConfig {
+    /// How often each is looked at: what becomes of it behind the client's back is noticed within that
+    /// time. From a second to a day.
+    pub(crate) inspect_every: Duration,
+}
+
+impl Default for WorkloadsConfig {
+    fn default() -> Self {
+        Self { inspect_every: Duration::from_secs(60) }
+    }
 }
 
 /// How Compose components are run.

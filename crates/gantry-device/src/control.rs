@@ -2,7 +2,6 @@
 //! may open the socket may use it; its mode and group say who that is.
 
 mod client;
-mod last_word;
 mod server;
 
 use std::time::Duration;

@@ -186,9 +186,15 @@ impl Gate {
         }
     }
 
-    pub(crate) fn set_hours(&self, hours: Hours) {
+    /// Goes by other hours from now on. Where nobody looks for changes by them now, and it was a time to
+    /// talk before, one last request is let through, which is named for the log.
+    pub(crate) fn set_hours(self: &Arc<Self>, hours: Hours, request: &str) -> Option<Permit> {
+        let (now, monotonic) = (self.clock.now_ms(), self.clock.monotonic_ms());
         let mut inner = self.lock();
+        let before = inner.shut(Purpose::Talk, now, monotonic);
         (inner.hours, inner.found) = (hours, Found::default());
+        inner.shut(Purpose::Look, now, monotonic)?;
+        self.permit_unless(before, &mut inner, request).ok()
     }
 
     /// The owner asks for a contact; refused with the reason when this is not a time for one.

@@ -9,9 +9,14 @@ use margo_contract::device_capabilities::HostingDevice;
 use margo_contract::quantity;
 
 use crate::config::Config;
+use crate::offers::Offered;
 
-/// The device as it is reported: configured, completed with what the machine tells.
-pub(crate) fn hosting_device(config: &Config) -> HostingDevice {
+/// Architectures that the specification has a name for.
+const KNOWN: [&str; 4] = ["amd64", "arm64", "arm", "riscv64"];
+
+/// The device as it is reported: configured, completed with what the machine tells, and with what there is
+/// to run workloads with.
+pub(crate) fn hosting_device(config: &Config, offered: Offered) -> HostingDevice {
     let (device, set) = (&config.device, &config.capabilities);
     let amount = |text: &Option<String>| {
         text.as_deref().and_then(quantity::parse).and_then(|it| u64::try_from(it).ok())
@@ -22,12 +27,14 @@ pub(crate) fn hosting_device(config: &Config) -> HostingDevice {
         model_number: device.model_number.clone(),
         serial_number: device.serial_number.clone(),
         cores: set.cores.unwrap_or_else(cores),
-        architecture: set.architecture.clone().unwrap_or_else(architecture),
+        architecture: set.architecture.clone().unwrap_or_else(|| architecture(&offered)),
         memory: amount(&set.memory).unwrap_or_else(memory),
         storage: amount(&set.storage).unwrap_or_else(|| storage(&config.state_dir)),
         peripherals: set.peripherals.clone(),
         interfaces: set.interfaces.clone().unwrap_or_else(interfaces),
-        labels: device.labels.clone(),
+        deployment_types: offered.kinds,
+        // What the owner says goes first.
+        labels: offered.labels.into_iter().chain(device.labels.clone()).collect(),
     }
 }
 
@@ -35,13 +42,14 @@ fn cores() -> f64 {
     thread::available_parallelism().map_or(1.0, |it| it.get() as f64)
 }
 
-fn architecture() -> String {
-    match std::env::consts::ARCH {
+/// That of the engine, which runs the containers, or else that of this program.
+fn architecture(offered: &Offered) -> String {
+    let name = match offered.architecture.as_deref().unwrap_or(std::env::consts::ARCH) {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
-    }
-    .to_owned()
+    };
+    if KNOWN.contains(&name) { name } else { "other" }.to_owned()
 }
 
 fn memory() -> u64 {
@@ -83,5 +91,13 @@ mod tests {
         assert_eq!(total_memory("nothing"), None);
         assert!(storage(Path::new("/no/such/folder")) > 0);
         assert!(cores() >= 1.0);
+    }
+
+    #[test]
+    fn the_engine_knows_for_which_architecture_it_runs_containers() {
+        for (told, reported) in [("aarch64", "arm64"), ("amd64", "amd64"), ("s390x", "other")] {
+            let offered = Offered { architecture: Some(told.to_owned()), ..Offered::default() };
+            assert_eq!(architecture(&offered), reported);
+        }
     }
 }

@@ -8,6 +8,7 @@ use margo_contract::digest::Digest;
 use uuid::Uuid;
 
 use crate::accepted::Accepted;
+use crate::retry::is_due;
 use crate::running::Running;
 
 /// One thing to do.
@@ -17,24 +18,36 @@ pub(crate) enum Step {
     Remove(Uuid),
     /// Make a deployment true: anew, with other content, again after an interruption or a failure.
     Install(Uuid),
-    /// See whether it is still as it was left.
-    Inspect(Uuid),
 }
 
 /// The steps at `now` (milliseconds since 1970), removals first: they free what others may need.
 pub(crate) fn plan(desired: &BTreeMap<Uuid, Digest>, running: &Running, now_ms: i64) -> Vec<Step> {
     let removals = running
         .iter()
-        .filter(|(id, it)| !desired.contains_key(id) && is_due(it.retry_at, now_ms))
+        .filter(|(id, _)| !desired.contains_key(id))
+        // A pause after a failed installation does not put the removal off.
+        .filter(|(_, it)| !it.withdrawn || is_due(it.retry_at, now_ms))
         .map(|(id, _)| Step::Remove(*id));
     let others = desired.iter().filter_map(|(id, digest)| match running.get(id) {
         None => Some(Step::Install(*id)),
-        Some(it) if it.digest != *digest => Some(Step::Install(*id)),
-        Some(it) if !is_due(it.retry_at, now_ms) => None,
-        Some(it) if it.overall() == State::Installed => Some(Step::Inspect(*id)),
+        Some(it) if it.digest != *digest || it.withdrawn => Some(Step::Install(*id)),
+        Some(it) if it.is_watched() || !is_due(it.retry_at, now_ms) => None,
         Some(_) => Some(Step::Install(*id)),
     });
     removals.chain(others).collect()
+}
+
+/// The deployments that were made true, to see whether they still are.
+pub(crate) fn to_watch(desired: &BTreeMap<Uuid, Digest>, running: &Running) -> Vec<Uuid> {
+    let is_watched = |(id, digest): &(&Uuid, &Digest)| {
+        running.get(id).is_some_and(|it| it.digest == **digest && it.is_watched())
+    };
+    desired.iter().filter(is_watched).map(|(id, _)| *id).collect()
+}
+
+/// When failed work is tried again next, if any is: milliseconds since 1970.
+pub(crate) fn next_retry(running: &Running, now_ms: i64) -> Option<i64> {
+    running.values().map(|it| it.retry_at).filter(|it| !is_due(*it, now_ms)).min()
 }
 
 /// Deployments that are as the newest order wants them, without anything to do for it: they were ordered
@@ -49,11 +62,6 @@ pub(crate) fn unheard_orders(accepted: &Accepted, running: &Running) -> Vec<Uuid
         })
     };
     accepted.deployments.iter().filter(is_unheard).map(|(id, _)| *id).collect()
-}
-
-/// A retry further away than any that is ever set means that the clock has jumped: then it is due.
-fn is_due(retry_at: i64, now_ms: i64) -> bool {
-    retry_at <= now_ms || retry_at - now_ms > crate::carry_out::LONGEST_RETRY_MS
 }
 
 #[cfg(test)]
@@ -81,8 +89,10 @@ mod tests {
             adopted: 1,
             components: vec![component],
             leaving: Vec::new(),
-            attempts: 0,
+            attempts: u32::from(state == Progress::Failed),
             retry_at,
+            withdrawn: false,
+            upkeep: None,
         }
     }
 
@@ -101,8 +111,9 @@ mod tests {
         let desired = BTreeMap::from([(id(1), a), (id(2), b), (id(3), a)]);
         assert_eq!(
             plan(&desired, &running, NOW),
-            [Step::Remove(id(9)), Step::Inspect(id(1)), Step::Install(id(2)), Step::Install(id(3)),]
+            [Step::Remove(id(9)), Step::Install(id(2)), Step::Install(id(3))]
         );
+        assert_eq!(to_watch(&desired, &running), [id(1)]);
     }
 
     #[test]
@@ -126,6 +137,35 @@ mod tests {
             [Step::Install(id(1))],
             "new content is tried at once"
         );
+    }
+
+    #[test]
+    fn what_was_found_out_of_order_is_watched_until_a_repair_of_it_has_failed() {
+        let a = Digest::of(b"a");
+        let desired = BTreeMap::from([(id(1), a)]);
+        let mut found = deployment(a, Progress::Failed, 0);
+        found.attempts = 0;
+        let mut running = Running::from([(id(1), found)]);
+        assert_eq!(
+            (plan(&desired, &running, NOW), to_watch(&desired, &running)),
+            (vec![], vec![id(1)])
+        );
+        running.insert(id(1), deployment(a, Progress::Failed, 0));
+        assert_eq!(plan(&desired, &running, NOW), [Step::Install(id(1))]);
+        assert!(to_watch(&desired, &running).is_empty());
+    }
+
+    #[test]
+    fn a_removal_waits_for_the_pause_after_a_failed_removal_and_for_no_other() {
+        let mut failed = deployment(Digest::of(b"a"), Progress::Failed, NOW + 1_000);
+        let planned = |it: &Deployment, desired: &BTreeMap<Uuid, Digest>| {
+            plan(desired, &Running::from([(id(1), it.clone())]), NOW)
+        };
+        assert_eq!(planned(&failed, &BTreeMap::new()), [Step::Remove(id(1))]);
+        failed.withdrawn = true;
+        assert_eq!(planned(&failed, &BTreeMap::new()), []);
+        let again = BTreeMap::from([(id(1), failed.digest)]);
+        assert_eq!(planned(&failed, &again), [Step::Install(id(1))], "it is wanted again");
     }
 
     #[test]
@@ -174,14 +214,13 @@ mod tests {
                     Step::Install(it) => {
                         running.insert(it, deployment(desired[&it], Progress::Installed, 0));
                     }
-                    Step::Inspect(_) => {}
                 }
             }
             let digests: BTreeMap<Uuid, Digest> =
                 running.iter().map(|(it, deployment)| (*it, deployment.digest)).collect();
             prop_assert_eq!(digests, desired);
             let again = plan(&running.iter().map(|(it, d)| (*it, d.digest)).collect(), &running, NOW);
-            prop_assert!(again.iter().all(|step| matches!(step, Step::Inspect(_))));
+            prop_assert_eq!(again, []);
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::state_dir::{StateDir, StateError};
+use crate::upkeep::Upkeep;
 
 const FILE: &str = "running.json";
 
@@ -37,6 +38,12 @@ pub(crate) struct Deployment {
     /// Milliseconds since 1970; before that nothing is tried again.
     #[serde(default)]
     pub(crate) retry_at: i64,
+    /// Its removal was begun, and told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) withdrawn: bool,
+    /// What it took to keep this content running, if it gave trouble lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upkeep: Option<Upkeep>,
 }
 
 /// One component on this device.
@@ -100,6 +107,21 @@ impl Deployment {
     /// The state of the whole: that of its gravest component (contract S-2).
     pub(crate) fn overall(&self) -> State {
         State::overall(self.components.iter().map(|it| it.state.state())).unwrap_or(State::Pending)
+    }
+
+    /// Whether an attempt at what it is to be has failed, which was told.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.overall() == State::Failed && self.attempts > 0
+    }
+
+    /// Whether it was found out of order, or nobody can say how it is, and nothing was tried since.
+    pub(crate) fn awaits_repair(&self) -> bool {
+        self.overall() == State::Failed && self.attempts == 0 && !self.withdrawn
+    }
+
+    /// Whether it was made true, so that from time to time somebody has to see whether it still is.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.overall() == State::Installed || self.awaits_repair()
     }
 }
 

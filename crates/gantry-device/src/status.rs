@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::clock;
 use crate::running::Running;
 use crate::state_dir::{StateDir, StateError};
 
@@ -46,7 +47,21 @@ pub(crate) struct DeploymentLine {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) state: String,
+    /// What it took lately to keep it running; nothing where it gives no trouble.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) repairs: Option<Repairs>,
     pub(crate) components: Vec<ComponentLine>,
+}
+
+/// How often a deployment was repaired since it last ran well for long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Repairs {
+    pub(crate) count: u32,
+    /// How often it was found out of order; it may also have recovered by itself.
+    pub(crate) found: u32,
+    /// When the trouble began.
+    pub(crate) since: String,
 }
 
 /// One component.
@@ -113,7 +128,15 @@ impl ClientStatus {
             _ => "deployments:".to_owned(),
         });
         for deployment in &self.deployments {
-            lines.push(format!("  {} ({}): {}", deployment.name, deployment.id, deployment.state));
+            let repairs = deployment.repairs.as_ref().map(|it| {
+                format!(
+                    "; found out of order {} and repaired {} times since {}",
+                    it.found, it.count, it.since
+                )
+            });
+            let repairs = repairs.unwrap_or_default();
+            let DeploymentLine { name, id, state, .. } = deployment;
+            lines.push(format!("  {name} ({id}): {state}{repairs}"));
             for component in &deployment.components {
                 let error = component.error.as_ref().map(|it| format!(": {it}"));
                 let error = error.unwrap_or_default();
@@ -130,6 +153,11 @@ pub(crate) fn deployments(running: &Running) -> Vec<DeploymentLine> {
         id: *id,
         name: deployment.name.clone(),
         state: deployment.overall().name().to_owned(),
+        repairs: deployment.upkeep.map(|it| Repairs {
+            count: it.repaired,
+            found: it.found,
+            since: clock::rfc3339(it.since),
+        }),
         components: deployment
             .components
             .iter()

@@ -57,6 +57,8 @@ pub struct HostingDevice {
     pub peripherals: Vec<String>,
     /// Types, such as `ethernet`.
     pub interfaces: Vec<String>,
+    /// What kinds of components it runs: one or more.
+    pub deployment_types: BTreeSet<ProfileType>,
     pub labels: Map<String, Value>,
 }
 
@@ -68,8 +70,15 @@ impl DeviceCapabilities {
 }
 
 impl HostingDevice {
-    /// The document of a device that runs Compose components, in the signed profile's shape.
+    /// The document in the signed profile's shape, which tells by roles what the device runs.
+    // margo(§16.3).
     pub fn to_json(&self) -> Value {
+        let role = |kind: &ProfileType| match kind {
+            ProfileType::Compose => Some("Standalone Device"),
+            ProfileType::Helm => Some("Standalone Cluster"),
+            ProfileType::Custom => None,
+        };
+        let roles: Vec<&str> = self.deployment_types.iter().filter_map(role).collect();
         let typed = |types: &[String]| -> Vec<Value> {
             types.iter().map(|it| json!({"type": it})).collect()
         };
@@ -81,7 +90,7 @@ impl HostingDevice {
                 "vendor": self.vendor,
                 "modelNumber": self.model_number,
                 "serialNumber": self.serial_number,
-                "roles": ["Standalone Device"],
+                "roles": roles,
                 "resources": {
                     "cpu": {"cores": self.cores, "architectures": [self.architecture]},
                     "memory": quantity::in_mebibytes(self.memory),
@@ -375,12 +384,13 @@ mod tests {
             storage: 64 << 30,
             peripherals: vec!["camera".to_owned()],
             interfaces: vec!["ethernet".to_owned()],
+            deployment_types: BTreeSet::from([ProfileType::Helm, ProfileType::Compose]),
             labels: Map::from_iter([("site".to_owned(), json!("north"))]),
         };
         let read = DeviceCapabilities::parse(device.to_json().to_string().as_bytes())
             .expect("our own document");
         assert_eq!(read.memory, Some(8 << 30));
-        assert_eq!(read.deployment_types, BTreeSet::from([ProfileType::Compose]));
+        assert_eq!(read.deployment_types, device.deployment_types);
         assert_eq!(read.labels["site"], "north");
     }
 

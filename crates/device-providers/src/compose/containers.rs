@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::code;
 
@@ -16,6 +17,8 @@ pub(super) struct Container {
     restart_count: u64,
     host_config: HostConfig,
     config: Config,
+    #[serde(default)]
+    network_settings: NetworkSettings,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -53,6 +56,12 @@ struct Config {
     #[serde(default)]
     image: String,
     labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    networks: Option<BTreeMap<String, IgnoredAny>>,
 }
 
 /// How a container stands.
@@ -135,7 +144,11 @@ impl Container {
         (!["", "none"].contains(&status)).then_some(status)
     }
 
-    fn label(&self, name: &str) -> Option<&str> {
+    pub(super) fn is_in_network(&self, name: &str) -> bool {
+        self.network_settings.networks.as_ref().is_some_and(|it| it.contains_key(name))
+    }
+
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
         self.config.labels.as_ref()?.get(name).map(String::as_str)
     }
 }

@@ -14,10 +14,12 @@ use super::containers::Container;
 use crate::process::{self, Finished};
 use crate::tool::Tool;
 use crate::words::{LAST_LINES, last_words};
-use crate::{Failure, code};
+use crate::{Failure, Offer, code, offer};
 
 /// How long a look at the engine or the package may take.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
+/// How long the tools have to say what they are.
+const QUESTION: Duration = Duration::from_secs(10);
 /// What of our environment tells the tools where the engine is.
 const INHERITED: [&str; 7] = [
     "DOCKER_HOST",
@@ -60,6 +62,25 @@ impl Tools {
             unavailable("the engine did not describe the containers", &ended.stderr.text())
         })?;
         Ok(containers.into_iter().filter(|it| !it.is_one_off()).collect())
+    }
+
+    /// What Compose and the engine say that they are.
+    pub(super) fn offer(&self) -> Result<Offer, Failure> {
+        let ask = |command: &[String], arguments: &[&str]| {
+            let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+            let ended = self.run(command, &arguments, Path::new("/"), QUESTION)?;
+            match ended.status.success() {
+                true => Ok(ended.stdout),
+                false => Err(unavailable(
+                    &format!("`{}` does not answer", command.join(" ")),
+                    &ended.stderr.text(),
+                )),
+            }
+        };
+        let tool = ask(&self.commands.compose, &["version", "--short"])?.text();
+        let engine = ask(&self.commands.engine, &["version", "--format", "{{json .}}"])?;
+        let (engine, architecture) = offer::engine(engine.whole().unwrap_or_default());
+        Ok(Offer { tool: offer::version(&tool), engine, architecture })
     }
 
     /// What the engine lists of a kind that carries the project's label, a line for each.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::config::{Config, ConfigError};
 use crate::identity::{Identity, IdentityFiles};
+use crate::last_word::LastWord;
 use crate::schedule::Because;
 use crate::source::Source;
 
-use super::{Agent, capabilities_of};
+use super::Agent;
+use super::offers::{Asked, capabilities_of};
 
 impl Agent<'_> {
     /// Reads the configuration again.
@@ -39,7 +41,9 @@ impl Agent<'_> {
 
     fn take_over(&mut self, mut new: Config) -> anyhow::Result<()> {
         keep_fixed(&self.config, &mut new);
-        let (capabilities, capabilities_json) = capabilities_of(&new)?;
+        let providers = (new.compose != self.config.compose).then(|| (self.providers_of)(&new));
+        let (capabilities, capabilities_json) =
+            capabilities_of(&new, providers.as_ref().unwrap_or(&self.providers), &self.offers)?;
         let source = (new.desired_state != self.config.desired_state)
             .then(|| Source::new(&new.desired_state, &self.contact.state))
             .transpose()?;
@@ -50,8 +54,9 @@ impl Agent<'_> {
         if let Some(source) = source {
             self.source = source;
         }
-        if new.compose != self.config.compose {
-            self.providers = (self.providers_of)(&new);
+        if let Some(providers) = providers {
+            self.providers = providers;
+            self.asked = Asked::default();
         }
         if new.polling != self.config.polling {
             self.contact.rate = new.polling;
@@ -62,10 +67,29 @@ impl Agent<'_> {
                 self.contact.because = Because::Pace(pacing);
             }
         }
-        self.gate.set_hours(new.hours.clone());
+        if new.hours != self.config.hours {
+            let permit = self.gate.set_hours(new.hours.clone(), "the last word before other hours");
+            if let (Some(permit), Some(voice)) = (permit, self.live.voice()) {
+                self.say_last(LastWord { voice, permit });
+            }
+        }
+        // What failed may go well with this, and what gives trouble may be looked at more often.
+        self.retry_at_once(|_| true);
+        self.watched.no_later_than(self.clock.monotonic_ms(), new.workloads.inspect_every);
         (self.capabilities, self.capabilities_json) = (capabilities, capabilities_json);
         self.config = new;
         Ok(())
+    }
+
+    /// Tells the fleet manager that this client is quiet from now on, so that it is not waited for.
+    fn say_last(&self, last_word: LastWord) {
+        match last_word.say(&self.gate, &*self.clock) {
+            Ok(()) => tracing::info!("the fleet manager was told of the other hours"),
+            Err(why) => {
+                let why = crate::chain(&why);
+                tracing::info!(why, "the fleet manager was not told of the other hours");
+            }
+        }
     }
 
     /// Takes over a key and a certificate that somebody has put in place.

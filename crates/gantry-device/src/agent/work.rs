@@ -8,6 +8,7 @@ use std::time::Duration;
 use margo_contract::component::Component;
 use uuid::Uuid;
 
+use crate::accepted::Accepted;
 use crate::carry_out::{CarryOut, Surroundings};
 use crate::package::{self, PackageError};
 use crate::plan::{Step, plan, unheard_orders};
@@ -17,9 +18,6 @@ use crate::state_dir::StateError;
 
 use super::Agent;
 use super::contact::Contact;
-
-/// How often running workloads are looked at.
-const INSPECTION_INTERVAL_MS: i64 = 60 * 1000;
 
 impl Agent<'_> {
     /// Does what there is to do now, step by step.
@@ -36,58 +34,50 @@ impl Agent<'_> {
             };
             surroundings.note(id, &self.running)?;
         }
+        // First what runs, and again after each step: a step may take long.
+        self.watch(&accepted)?;
         for step in plan(&accepted.deployments, &self.running, self.clock.now_ms()) {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let state = Arc::clone(&self.contact.state);
-            let carry_out = CarryOut {
-                state: &state,
-                providers: &self.providers,
-                capabilities: &self.capabilities,
-                default_timeout: self.config.compose.timeout,
-            };
-            let mut surroundings = Talking {
-                contact: &mut self.contact,
-                revision: Some(accepted.manifest_version),
-                work: self.config.compose.timeout,
-            };
-            let now = self.clock.now_ms();
+            self.carry_out(&accepted, |carry_out, running, surroundings| match step {
+                Step::Remove(id) => carry_out.remove(id, running, surroundings),
+                Step::Install(id) => carry_out.install(id, &accepted, running, surroundings),
+            })?;
             match step {
-                Step::Remove(id) => {
-                    carry_out.remove(id, &mut self.running, &mut surroundings, now)?;
-                    self.inspected_at.remove(&id);
-                }
-                Step::Install(id) => {
-                    carry_out.install(id, &accepted, &mut self.running, &mut surroundings, now)?;
-                    self.inspected_at.insert(id, self.clock.now_ms());
-                }
-                Step::Inspect(id) => {
-                    let last = self.inspected_at.get(&id).copied();
-                    if last.is_some_and(|it| (0..INSPECTION_INTERVAL_MS).contains(&(now - it))) {
-                        continue;
-                    }
-                    self.inspected_at.insert(id, now);
-                    let Some(deployment) = self.running.get(&id) else { continue };
-                    if let Some(amiss) = carry_out.inspect(id, deployment) {
-                        tracing::warn!(deployment = deployment.name, amiss, "repairing");
-                        carry_out.install(
-                            id,
-                            &accepted,
-                            &mut self.running,
-                            &mut surroundings,
-                            now,
-                        )?;
-                    }
-                }
+                Step::Remove(id) => self.watched.forget(id),
+                Step::Install(id) => self.look_again_in(id, self.config.workloads.inspect_every),
             }
+            self.watch(&accepted)?;
         }
         Ok(())
+    }
+
+    /// Carries something out with what the device has.
+    pub(super) fn carry_out<T>(
+        &mut self,
+        accepted: &Accepted,
+        what: impl FnOnce(&CarryOut<'_>, &mut Running, &mut Talking<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let (state, clock) = (Arc::clone(&self.contact.state), Arc::clone(&self.clock));
+        let carry_out = CarryOut {
+            state: &state,
+            providers: &self.providers,
+            capabilities: &self.capabilities,
+            default_timeout: self.config.compose.timeout,
+            now_ms: &move || clock.now_ms(),
+        };
+        let mut surroundings = Talking {
+            contact: &mut self.contact,
+            revision: Some(accepted.manifest_version),
+            work: self.config.compose.timeout,
+        };
+        what(&carry_out, &mut self.running, &mut surroundings)
     }
 }
 
 /// Carrying out, with the way to the fleet manager.
-struct Talking<'a> {
+pub(super) struct Talking<'a> {
     contact: &'a mut Contact,
     revision: Option<u64>,
     /// How long the work may take that keeps the client from the next contact.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use device_providers::Provider;
+use device_providers::{Observed, Provider};
 use margo_contract::component::ProfileType;
 
 use super::*;
@@ -36,6 +36,10 @@ impl Provider for Obedient {
         self.call("install", workload)
     }
 
+    fn remake(&self, workload: &Workload) -> Result<(), Failure> {
+        self.call("remake", workload)
+    }
+
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
         self.call("remove", workload)
     }
@@ -54,6 +58,7 @@ fn providers(provider: &Obedient) -> Providers {
 struct Notes {
     told: Vec<String>,
     fleet_manager_is_away: bool,
+    disk_is_full: bool,
 }
 
 impl Surroundings for Notes {
@@ -65,6 +70,10 @@ impl Surroundings for Notes {
     }
 
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError> {
+        if self.disk_is_full {
+            let cause = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Err(StateError::Io { what: "write", path: PathBuf::new(), cause });
+        }
         let deployment = &running[&id];
         let components: Vec<&str> =
             deployment.components.iter().map(|it| it.state.state().name()).collect();
@@ -79,6 +88,7 @@ struct Bench {
     capabilities: DeviceCapabilities,
     running: Running,
     notes: Notes,
+    now: i64,
 }
 
 impl Bench {
@@ -93,7 +103,7 @@ impl Bench {
         let capabilities = DeviceCapabilities::parse(capabilities.to_string().as_bytes())
             .expect("good capabilities");
         let (running, notes) = (Running::new(), Notes::default());
-        Self { _folder: folder, state, capabilities, running, notes }
+        Self { _folder: folder, state, capabilities, running, notes, now: 1_000 }
     }
 
     fn accept(&self, version: u64, components: &[&str], constraints: &str) -> Accepted {
@@ -123,26 +133,36 @@ impl Bench {
         }
     }
 
-    fn install(&mut self, provider: &Obedient, accepted: &Accepted) {
+    fn carry_out<T>(
+        &mut self,
+        provider: &Obedient,
+        what: impl FnOnce(&CarryOut<'_>, &mut Running, &mut Notes) -> Result<T, StateError>,
+    ) -> T {
+        self.try_to(provider, what).expect("the disk works")
+    }
+
+    fn try_to<T>(
+        &mut self,
+        provider: &Obedient,
+        what: impl FnOnce(&CarryOut<'_>, &mut Running, &mut Notes) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let now = self.now;
         let carry_out = CarryOut {
             state: &self.state,
             providers: &providers(provider),
             capabilities: &self.capabilities,
             default_timeout: Duration::from_secs(1),
+            now_ms: &move || now,
         };
-        carry_out
-            .install(id(), accepted, &mut self.running, &mut self.notes, 1_000)
-            .expect("the disk works");
+        what(&carry_out, &mut self.running, &mut self.notes)
+    }
+
+    fn install(&mut self, provider: &Obedient, accepted: &Accepted) {
+        self.carry_out(provider, |it, running, notes| it.install(id(), accepted, running, notes));
     }
 
     fn remove(&mut self, provider: &Obedient) {
-        let carry_out = CarryOut {
-            state: &self.state,
-            providers: &providers(provider),
-            capabilities: &self.capabilities,
-            default_timeout: Duration::from_secs(1),
-        };
-        carry_out.remove(id(), &mut self.running, &mut self.notes, 1_000).expect("the disk works");
+        self.carry_out(provider, |it, running, notes| it.remove(id(), running, notes));
     }
 }
 
@@ -336,4 +356,109 @@ fn what_a_workload_has_left_beside_its_package_outlives_the_removal() {
         assert_eq!(bench.state.join(&data).is_file(), is_left);
         assert_eq!(bench.state.join(&folder).is_dir(), is_left);
     }
+}
+
+#[test]
+fn what_was_found_out_of_order_before_a_power_cut_is_repaired_after_it_and_not_told_again() {
+    let mut bench = Bench::new();
+    let provider = Obedient::default();
+    let accepted = bench.accept(4, &["db", "api"], "");
+    bench.install(&provider, &accepted);
+    bench.notes.told.clear();
+    let ended = Failure { code: code::SERVICE_EXITED, message: "it has ended".to_owned() };
+    let found = BTreeMap::from([(1, ended)]);
+    let found_amiss = |bench: &mut Bench, found: &BTreeMap<usize, Failure>| {
+        bench.carry_out(&provider, |it, running, notes| it.found_amiss(id(), found, running, notes))
+    };
+    assert_eq!(found_amiss(&mut bench, &found), Amiss::Repair);
+    crate::running::save(&bench.running, &bench.state).expect("writable");
+    // As after a power cut.
+    bench.running = crate::running::load(&bench.state).expect("readable");
+    let other_words = Failure { code: code::SERVICE_EXITED, message: "at 12:00".to_owned() };
+    assert_eq!(found_amiss(&mut bench, &BTreeMap::from([(1, other_words)])), Amiss::Repair);
+    assert_eq!(bench.notes.told, ["failed: installed failed"]);
+    assert_eq!(bench.running[&id()].upkeep.map(|it| (it.found, it.repaired)), Some((1, 0)));
+
+    bench.install(&provider, &accepted);
+    assert_eq!(bench.notes.told.last().map(String::as_str), Some("installed: installed installed"));
+    assert_eq!(bench.running[&id()].upkeep.map(|it| (it.found, it.repaired)), Some((1, 1)));
+    assert_eq!(found_amiss(&mut bench, &found), Amiss::LeaveAlone(10_000));
+}
+
+#[test]
+fn a_repair_that_fails_is_tried_again_in_silence_until_it_succeeds() {
+    let mut bench = Bench::new();
+    let accepted = bench.accept(4, &["db", "api"], "");
+    bench.install(&Obedient::default(), &accepted);
+    let ended = Failure { code: code::SERVICE_EXITED, message: "it has ended".to_owned() };
+    let found = BTreeMap::from([(1, ended)]);
+    bench.carry_out(&Obedient::default(), |it, running, notes| {
+        it.found_amiss(id(), &found, running, notes)
+    });
+    bench.notes.told.clear();
+    let stuck = Obedient { fails: Some("shop-api"), ..Obedient::default() };
+    for _ in 0..5 {
+        bench.install(&stuck, &accepted);
+    }
+    assert_eq!(
+        bench.notes.told,
+        [
+            "installing: installing pending",
+            "pending: installed pending",
+            "installing: installed installing",
+            "failed: installed failed",
+        ]
+    );
+    bench.install(&Obedient::default(), &accepted);
+    assert_eq!(bench.notes.told[4..], ["installed: installed installed"]);
+    // What was out of order is made anew at every second attempt, and the rest never.
+    assert_eq!(
+        *stuck.calls.borrow(),
+        ["install", "remake", "install", "remake", "install"]
+            .map(|it| ["install shop-db".to_owned(), format!("{it} shop-api")])
+            .concat()
+    );
+}
+
+#[test]
+fn a_failed_deployment_that_waits_for_its_package_stays_failed() {
+    let mut bench = Bench::new();
+    let accepted = bench.accept(4, &["db"], "");
+    bench.install(&Obedient { fails: Some("shop-db"), ..Obedient::default() }, &accepted);
+    let failed = bench.running.clone();
+    bench.notes.fleet_manager_is_away = true;
+    bench.install(&Obedient::default(), &accepted);
+    assert_eq!(bench.running, failed);
+}
+
+#[test]
+fn what_is_wanted_again_after_a_removal_that_failed_is_told_from_the_beginning() {
+    let mut bench = Bench::new();
+    let accepted = bench.accept(4, &["db"], "");
+    bench.install(&Obedient::default(), &accepted);
+    bench.remove(&Obedient { fails: Some("shop-db"), ..Obedient::default() });
+    bench.notes.told.clear();
+    bench.install(&Obedient::default(), &accepted);
+    assert_eq!(
+        bench.notes.told,
+        ["pending: pending", "installing: installing", "installed: installed"]
+    );
+}
+
+#[test]
+fn a_transition_that_cannot_be_written_down_is_told_later() {
+    let mut bench = Bench::new();
+    let accepted = bench.accept(4, &["db"], "");
+    let stuck = Obedient { fails: Some("shop-db"), ..Obedient::default() };
+    bench.install(&Obedient::default(), &accepted);
+    bench.notes.told.clear();
+    let ended = Failure { code: code::SERVICE_EXITED, message: "it has ended".to_owned() };
+    let found = BTreeMap::from([(0, ended)]);
+    for disk_is_full in [true, false] {
+        bench.notes.disk_is_full = disk_is_full;
+        let outcome =
+            bench.try_to(&stuck, |it, running, notes| it.found_amiss(id(), &found, running, notes));
+        assert_eq!(outcome.is_err(), disk_is_full);
+    }
+    assert_eq!(bench.notes.told, ["failed: failed"]);
 }

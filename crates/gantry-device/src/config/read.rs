@@ -1,6 +1,7 @@
 //! Reads the sections of the configuration file, one by one. What is wrong is noted by [`Section`].
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use commit_signature::Signer;
 use jiff::tz::TimeZone;
@@ -10,7 +11,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::section::Section;
 use super::{
     CapabilitiesConfig, ComposeConfig, Config, ControlConfig, DesiredStateConfig, DeviceConfig,
-    LogConfig, LogFormat, ServerConfig, SourceKind, default_state_dir, hours, value,
+    LogConfig, LogFormat, ServerConfig, SourceKind, WorkloadsConfig, default_state_dir, hours,
+    value,
 };
 use crate::schedule::{Hours, Rate};
 
@@ -22,6 +24,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
     let capabilities = capabilities(file.section("capabilities"));
     let (polling, hours) = polling(&mut file);
     let desired_state = desired_state(file.section("desired_state"));
+    let workloads = workloads(file.section("workloads"));
     let compose = compose(file.section("compose"));
     let control = control(file.section("control"));
     let log = log(file.section("log"));
@@ -34,6 +37,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
         polling,
         hours,
         desired_state,
+        workloads,
         compose,
         control,
         log,
@@ -143,6 +147,17 @@ fn desired_state(mut section: Section<'_>) -> DesiredStateConfig {
     }
     section.end();
     config
+}
+
+fn workloads(mut section: Section<'_>) -> WorkloadsConfig {
+    let at_most_a_day = |it: &DeValue<'_>| match value::pause(it)? {
+        it if it > Duration::from_secs(24 * 60 * 60) => Err("1d is the most".to_owned()),
+        it => Ok(it),
+    };
+    let inspect_every = section.optional("inspect_every", "\"60s\"", at_most_a_day);
+    section.end();
+    let or = WorkloadsConfig::default();
+    WorkloadsConfig { inspect_every: inspect_every.unwrap_or(or.inspect_every) }
 }
 
 fn compose(mut section: Section<'_>) -> ComposeConfig {

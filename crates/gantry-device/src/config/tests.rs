@@ -26,6 +26,7 @@ fn the_example_shows_the_defaults() {
     assert_eq!(example.polling, Rate::default());
     assert!(example.hours.periods.is_empty() && example.hours.downtimes.is_empty());
     assert_eq!(example.desired_state, DesiredStateConfig::default());
+    assert_eq!(example.workloads, WorkloadsConfig::default());
     assert_eq!(example.compose, ComposeConfig::default());
     assert_eq!(example.control, ControlConfig::default());
     assert_eq!(example.log, LogConfig::default());
@@ -50,7 +51,8 @@ fn every_mistake_is_told_with_its_line_its_field_and_what_is_right() {
                 days = [\"mon\", \"freitag\"]\nfrom = \"24:00\"\nuntil = \"05:00\"\n\
                 [[downtime]]\nstart = \"2026-12-24T18:00\"\nfrom = \"18:00\"\n\
                 [log]\nlevel = \"info,gantry_device=loud\"\n[desired_state]\nsource = \"http\"\n\
-                require_signatures = true\nsigners = [\"ssh-rsa x\"]\n[control]\ngroup = \"operators\"\n";
+                require_signatures = true\nsigners = [\"ssh-rsa x\"]\n[control]\ngroup = \"operators\"\n\
+                [workloads]\ninspect_every = \"2d\"\n";
     let told = mistakes(text);
     for expected in [
         "line 1: state_dir: it has to be a text in quotes; right would be: state_dir = \"/var/lib/gantry-device\"",
@@ -71,6 +73,7 @@ fn every_mistake_is_told_with_its_line_its_field_and_what_is_right() {
         "line 23: desired_state.require_signatures: over HTTP there are no signatures",
         "line 24: desired_state.signers: `ssh-rsa x` is no key",
         "line 26: control.group: its members cannot reach the socket",
+        "line 28: workloads.inspect_every: 1d is the most; right would be: inspect_every = \"60s\"",
     ] {
         assert!(told.iter().any(|it| it.starts_with(expected)), "{expected}\n{told:#?}");
     }

@@ -15,13 +15,13 @@ use std::time::Instant;
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::last_word::{LastWord, Untold};
 use super::{Answer, LONGEST_QUESTION, Length, PATIENCE, Question};
 use crate::agent::Wake;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::downtimes::{StartError, Started};
 use crate::gate::{Gate, Pass};
+use crate::last_word::{LastWord, Untold};
 use crate::live::Live;
 
 /// What answering needs.

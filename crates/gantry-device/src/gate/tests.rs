@@ -95,7 +95,7 @@ fn hours_that_are_taken_over_count_at_once() {
     let closed = Hours { downtimes: vec![downtime], ..hours() };
     let gate = Arc::new(Gate::new(clock, closed, state).expect("readable"));
     assert!(gate.permit("GET /").is_err() && gate.opening(NOW).0.at() > NOW);
-    gate.set_hours(hours());
+    assert!(gate.set_hours(hours(), "GET /").is_none(), "it is open now");
     assert!(gate.permit("GET /").is_ok());
     assert_eq!(gate.opening(NOW), (Opening::At(NOW), None));
 }

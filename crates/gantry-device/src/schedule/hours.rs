@@ -11,7 +11,7 @@ const MOST_STEPS: usize = 4_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What the owner has configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hours {
     pub(crate) zone: TimeZone,
     /// Windows in which the client looks for changes; without any, always.
@@ -20,13 +20,13 @@ pub(crate) struct Hours {
 }
 
 /// A time in which nothing is said at all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Downtime {
     pub(crate) reason: String,
     pub(crate) when: When,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum When {
     Once(Span),
     Recurring(Window, TimeZone),

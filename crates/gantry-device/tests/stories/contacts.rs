@@ -114,6 +114,19 @@ fn a_downtime_of_the_configuration_is_quiet_by_agreement_at_both_ends() {
 }
 
 #[test]
+fn other_hours_that_begin_at_once_are_known_to_operators_at_once() {
+    let scene = Scene::with("git");
+    both_see(&scene, "that all is told", |it| it["undelivered"] == 0 && is_settled(&scene));
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(3);
+    let downtime = format!(
+        "[[downtime]]\nreason = \"audit\"\nstart = \"2026-01-01T00:00Z\"\nend = \"{end:.0}\"\n[compose]"
+    );
+    reconfigure(&scene, "[compose]", &downtime);
+    let seen = both_see(&scene, "the downtime", |it| it["quiet"] == "downtime");
+    assert_eq!(seconds(&seen["nextContact"]), Some(end.as_second()));
+}
+
+#[test]
 fn a_downtime_that_is_started_at_the_device_is_known_to_operators_when_it_begins() {
     let scene = Scene::with("git");
     // What happens in a downtime is told after it, so there is nothing to agree on meanwhile.

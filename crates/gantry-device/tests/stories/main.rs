@@ -8,6 +8,7 @@ mod command_line;
 mod contacts;
 mod container;
 mod crashes;
+mod drift;
 mod failures;
 mod hostile_servers;
 mod main_job;

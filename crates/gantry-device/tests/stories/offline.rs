@@ -55,7 +55,7 @@ fn what_happened_while_the_server_was_away_is_told_in_order() {
         .collect();
     assert_eq!(
         states,
-        ["pending", "installing", "installed", "installing", "installed"],
+        ["pending", "installing", "installed", "failed", "installing", "installed"],
         "{events}"
     );
 }

@@ -11,7 +11,7 @@ use testkit::{programs, wait};
 use crate::support::{PRESS, example, json};
 
 /// A fleet manager behind a meddler, and a device that has revision 2 and runs nothing: its Compose
-/// command takes everything and does nothing.
+/// command takes every package for an empty one and does nothing.
 pub(crate) struct Scene {
     pub(crate) meddler: Meddler,
     pub(crate) press: TestDevice,
@@ -38,7 +38,7 @@ impl Scene {
         fleet.start_server();
         let configuration = format!(
             "[desired_state]\nsource = \"{source}\"\n\
-             [compose]\ncommand = [\"true\"]\nengine = [\"true\"]\n"
+             [compose]\ncommand = [\"sh\", \"-c\", \"echo {{}}\"]\nengine = [\"true\"]\n"
         );
         meddler.play(play);
         let press = TestDevice::start_with(&fleet, PRESS, &configuration);

@@ -1,6 +1,7 @@
 //! A plant for one test: a fleet manager, a device that was let in, and a workload with names and a
 //! port that no other test uses. Dropping it removes what is left on the engine.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -151,6 +152,25 @@ impl Drop for Plant {
 /// What a Docker command prints; panics when it fails.
 pub(crate) fn docker(arguments: &[&str]) -> String {
     programs::stdout_of(Command::new("docker").args(arguments))
+}
+
+/// Adds an application with one component, both of this name, to the catalogue.
+pub(crate) fn add_application(fleet: &TestFleet, name: &str, compose_file: &str) {
+    let folder = fleet.dir().join("packages").join(name);
+    let component = folder.join("compose");
+    fs::create_dir_all(&component).expect("the test's folder can be written");
+    let description = format!(
+        "apiVersion: margo.org/v1-alpha1\nkind: ApplicationDescription\nmetadata:\n  id: {name}\n  \
+         name: {name}\n  version: 1.0.0\n  catalog: {{organization: [{{name: Gantry}}]}}\n\
+         deploymentProfiles:\n  - type: compose\n    id: {name}-compose\n    components:\n      \
+         - name: {name}\n        properties: {{packageLocation: compose, wait: true, timeout: 1m0s}}\n"
+    );
+    let write = |path: PathBuf, text: &str| {
+        fs::write(path, text).expect("the test's folder can be written");
+    };
+    write(folder.join("margo.yaml"), &description);
+    write(component.join("compose.yaml"), compose_file);
+    programs::stdout_of(&mut fleet.gantry(&["application", "add", &folder.to_string_lossy()]));
 }
 
 /// The package of the example application.

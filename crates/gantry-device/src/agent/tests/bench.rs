@@ -10,8 +10,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use device_providers::{Failure, Observed, Provider, Providers, Workload, code};
+use device_providers::{Failure, Observed, Offer, Provider, Providers, Workload, code};
 use margo_contract::component::ProfileType;
+use serde_json::Value;
 
 use super::server::{Moment, Server};
 use crate::agent::{Agent, Parts, Wake};
@@ -89,27 +90,73 @@ impl Clock for TestClock {
     }
 }
 
-/// Does what it is told.
+/// Does what it is told, and writes down when.
 #[derive(Default)]
 pub(super) struct Obedient {
     /// Whether what it installed is not in order any more, until it is installed again.
     pub(super) degraded: AtomicBool,
+    /// Whether nothing of it is there any more, until it is installed again.
+    pub(super) absent: AtomicBool,
+    /// Whether the engine does not answer.
+    pub(super) silent: AtomicBool,
+    /// How long what is installed lives, in milliseconds; 0 for ever.
+    pub(super) lifetime: AtomicU64,
+    /// Why nothing can be installed or removed, with the number of the attempt if it is told each time.
+    pub(super) refuses: Mutex<Option<(&'static str, bool)>>,
+    /// When something was installed, or was to be, by the clock that never jumps.
+    pub(super) installs: Mutex<Vec<u64>>,
+    pub(super) removals: AtomicU64,
+    pub(super) looks: AtomicU64,
 }
 
-struct Handle(Arc<Obedient>);
+struct Handle(Arc<Obedient>, Arc<TestClock>);
+
+impl Handle {
+    fn refusal(&self) -> Result<(), Failure> {
+        let unavailable = (code::ENGINE_UNAVAILABLE, false);
+        let silent = self.0.silent.load(Ordering::Relaxed).then_some(unavailable);
+        let refusal = *self.0.refuses.lock().expect("not poisoned");
+        let Some((code, counts)) = silent.or(refusal) else { return Ok(()) };
+        let number = self.0.installs.lock().expect("not poisoned").len();
+        let message = if counts { format!("no, for the {number}th time") } else { "no".to_owned() };
+        Err(Failure { code, message })
+    }
+}
 
 impl Provider for Handle {
     fn install(&self, _workload: &Workload) -> Result<(), Failure> {
+        self.0.installs.lock().expect("not poisoned").push(self.1.monotonic_ms());
+        self.refusal()?;
         self.0.degraded.store(false, Ordering::Relaxed);
+        self.0.absent.store(false, Ordering::Relaxed);
         Ok(())
     }
 
     fn remove(&self, _workload: &Workload) -> Result<(), Failure> {
-        Ok(())
+        self.0.removals.fetch_add(1, Ordering::Relaxed);
+        self.refusal()
+    }
+
+    fn offers(&self) -> Result<Offer, Failure> {
+        if self.0.silent.load(Ordering::Relaxed) {
+            self.refusal()?;
+        }
+        let text = |it: &str| Some(it.to_owned());
+        Ok(Offer { tool: text("2.26.1"), engine: text("20.10.24"), architecture: text("arm64") })
     }
 
     fn observe(&self, _workload: &Workload) -> Result<Observed, Failure> {
-        match self.0.degraded.load(Ordering::Relaxed) {
+        self.0.looks.fetch_add(1, Ordering::Relaxed);
+        if self.0.silent.load(Ordering::Relaxed) {
+            self.refusal()?;
+        }
+        let lifetime = self.0.lifetime.load(Ordering::Relaxed);
+        let last = self.0.installs.lock().expect("not poisoned").last().copied();
+        let is_dead = lifetime > 0 && last.is_some_and(|it| self.1.monotonic_ms() >= it + lifetime);
+        if self.0.absent.load(Ordering::Relaxed) {
+            return Ok(Observed::Absent);
+        }
+        match is_dead || self.0.degraded.load(Ordering::Relaxed) {
             true => Ok(Observed::Degraded(Failure {
                 code: code::SERVICE_EXITED,
                 message: "it has ended".to_owned(),
@@ -228,6 +275,26 @@ impl Bench {
         self.waker.send(wake).expect("the bench holds the other end");
     }
 
+    /// The reports that the fleet manager has heard, with when by the clock that never jumps.
+    pub(super) fn reports(&self) -> Vec<(u64, Value)> {
+        let requests = self.requests().into_iter().filter(|it| it.path.ends_with("/status"));
+        let parsed = requests
+            .map(|it| (it.monotonic, serde_json::from_str(&it.body).expect("a report is JSON")));
+        parsed.collect()
+    }
+
+    /// The capabilities that the fleet manager has heard.
+    pub(super) fn capabilities(&self) -> Vec<Value> {
+        let requests = self.requests().into_iter().filter(|it| it.path.ends_with("/capabilities"));
+        requests.map(|it| serde_json::from_str(&it.body).expect("capabilities are JSON")).collect()
+    }
+
+    /// The states that the fleet manager has heard of.
+    pub(super) fn states(&self) -> Vec<String> {
+        let reports = self.reports().into_iter();
+        reports.map(|(_, it)| it["status"]["state"].as_str().expect("a state").to_owned()).collect()
+    }
+
     pub(super) fn requests(&self) -> Vec<Moment> {
         self.server.requests.lock().expect("not poisoned").clone()
     }
@@ -242,9 +309,10 @@ fn resume(
     provider: &Arc<Obedient>,
 ) -> Agent<'static> {
     let config_file = folder.join("device.toml");
-    let handle = Arc::clone(provider);
+    let (handle, its_clock) = (Arc::clone(provider), Arc::clone(clock));
     let providers = move |_: &Config| {
-        Providers::default().with(ProfileType::Compose, Box::new(Handle(Arc::clone(&handle))))
+        let compose = Handle(Arc::clone(&handle), Arc::clone(&its_clock));
+        Providers::default().with(ProfileType::Compose, Box::new(compose))
     };
     let agent = Agent::resume(Parts {
         config: Config::read(&config_file).expect("valid"),

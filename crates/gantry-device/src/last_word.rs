@@ -1,6 +1,6 @@
-//! The last word before a downtime that is started at the device: one small request tells the fleet manager
-//! until when the client is quiet, so that it does not take the silence for trouble. Whether it is heard
-//! matters to nobody at the device: the downtime is in force already when it is said.
+//! The last word before it becomes quiet at the owner's command, by a downtime that is started or by other
+//! hours: one small request tells the fleet manager until when the client is quiet, so that it does not take
+//! the silence for trouble. Whether it is heard matters to nobody at the device: it is quiet already.
 
 use crate::announcement;
 use crate::clock::Clock;
@@ -9,14 +9,14 @@ use crate::gate::{Gate, Permit, Why};
 use crate::live::Voice;
 
 /// A last word that may be said.
-pub(super) struct LastWord {
-    pub(super) voice: Voice,
-    pub(super) permit: Permit,
+pub(crate) struct LastWord {
+    pub(crate) voice: Voice,
+    pub(crate) permit: Permit,
 }
 
-/// Why the fleet manager does not know of a downtime.
+/// Why the fleet manager does not know of it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Untold {
+pub(crate) enum Untold {
     #[error("as it was asked for")]
     AsAsked,
     #[error("it has not let this client in yet")]
@@ -28,8 +28,8 @@ pub(super) enum Untold {
 }
 
 impl LastWord {
-    /// Says it. The next contact is the first one after all the downtimes that are in force now.
-    pub(super) fn say(self, gate: &Gate, clock: &dyn Clock) -> Result<(), Untold> {
+    /// Says it. The next contact is the first one that the hours allow as they are now.
+    pub(crate) fn say(self, gate: &Gate, clock: &dyn Clock) -> Result<(), Untold> {
         let Self { voice, permit } = self;
         let Some(last) = gate.announcement() else { return Err(Untold::Stranger) };
         let now = clock.now_ms();
