@@ -35,7 +35,7 @@ use self::tools::{Helm, Waiting};
 use self::undo::{Before, finish_what_was_begun};
 use crate::process::Finished;
 use crate::words::last_words;
-use crate::{Failure, Observed, Provider, Workload, code, files};
+use crate::{Failure, Observed, Offer, Provider, Workload, code, files, offer};
 
 /// How often a release is looked at while it is waited for. Each look starts a program.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -102,6 +102,12 @@ impl Provider for HelmProvider {
         Folder::of(&workload.directory).remove()
     }
 
+    fn offers(&self) -> Result<Offer, Failure> {
+        let helm = self.helm()?;
+        helm.reach_cluster()?;
+        Ok(Offer { tool: offer::version(&helm.version), ..Offer::default() })
+    }
+
     fn observe(&self, workload: &Workload) -> Result<Observed, Failure> {
         let release = Release::of(workload)?;
         let Some(live) = self.helm()?.live(release)? else { return Ok(Observed::Absent) };
@@ -114,14 +120,16 @@ impl Provider for HelmProvider {
         }
         let known = Folder::of(&workload.directory).record().map(|it| it.revision);
         if known != Some(live.version) {
-            let what = match known {
-                Some(known) => format!(
-                    "somebody has brought the release from revision {known} to {}",
-                    live.version
-                ),
-                None => "its installation was not finished".to_owned(),
+            let (code, what) = match known {
+                Some(known) => {
+                    let now = live.version;
+                    let what =
+                        format!("somebody has brought the release from revision {known} to {now}");
+                    (code::SERVICE_CHANGED, what)
+                }
+                None => (code::SERVICE_MISSING, "its installation was not finished".to_owned()),
             };
-            return Ok(Observed::Degraded(Failure::new(code::SERVICE_MISSING, what)));
+            return Ok(Observed::Degraded(Failure::new(code, what)));
         }
         let failure = health::failure(&health::troubles(&live), code::SERVICE_MISSING);
         Ok(failure.map_or(Observed::Running, Observed::Degraded))

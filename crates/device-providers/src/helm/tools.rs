@@ -15,6 +15,8 @@ use crate::{Failure, code};
 
 /// How long a look may take.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
+/// How long it may take to see whether the cluster is there.
+const GLANCE: Duration = Duration::from_secs(10);
 /// How much longer than it was told Helm may take, to write down how it ended.
 const CLOSING: Duration = Duration::from_secs(15);
 /// The largest answer. A release is described together with all that it has in the cluster.
@@ -29,6 +31,8 @@ const INHERITED: [&str; 3] = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNET
 pub(super) struct Helm<'a> {
     settings: &'a Settings,
     stop: &'a AtomicBool,
+    /// Such as `v3.21.4`.
+    pub(super) version: String,
     /// Helm 4 differs from Helm 3 in what it can be asked.
     is_newer: bool,
 }
@@ -43,10 +47,10 @@ pub(super) enum Waiting {
 impl<'a> Helm<'a> {
     /// Asks which Helm there is: the owner may have exchanged it since the last call.
     pub(super) fn find(settings: &'a Settings, stop: &'a AtomicBool) -> Result<Self, Failure> {
-        let mut helm = Self { settings, stop, is_newer: false };
+        let mut helm = Self { settings, stop, version: String::new(), is_newer: false };
         let ended = helm.run(&["version", "--template", "{{.Version}}"], LOOK)?;
-        let version = ended.stdout.text();
-        let major = version.trim().trim_start_matches('v').split('.').next();
+        let version = ended.stdout.text().trim().to_owned();
+        let major = version.trim_start_matches('v').split('.').next();
         helm.is_newer = match major.and_then(|it| it.parse::<u32>().ok()) {
             Some(3) if ended.status.success() => false,
             Some(4..) if ended.status.success() => true,
@@ -56,7 +60,20 @@ impl<'a> Helm<'a> {
                 return Err(Failure::new(code::ENGINE_UNAVAILABLE, message));
             }
         };
+        helm.version = version;
         Ok(helm)
+    }
+
+    /// Makes sure that the cluster answers.
+    pub(super) fn reach_cluster(&self) -> Result<(), Failure> {
+        let ended = self.run(&["list", "--max=1", "--output=json"], GLANCE)?;
+        let said = ended.stderr.text();
+        // Who is told that this is not for him has had an answer.
+        if ended.status.success() || said.contains("is forbidden:") {
+            return Ok(());
+        }
+        let words = last_words(&said);
+        Err(Failure::new(code::ENGINE_UNAVAILABLE, format!("the cluster does not answer{words}")))
     }
 
     /// The `Chart.yaml` of a package.

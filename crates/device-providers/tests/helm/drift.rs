@@ -45,8 +45,8 @@ fn a_release_that_somebody_has_changed_is_noticed() {
     stage.install();
     let mut by_hand = stage.helm(&["rollback", "hands-web", "1"]);
     programs::stdout_of(&mut by_hand);
-    let said = "somebody has brought the release from revision 1 to 2";
-    assert_eq!(stage.amiss().message, said);
+    let (amiss, said) = (stage.amiss(), "somebody has brought the release from revision 1 to 2");
+    assert_eq!((amiss.code, amiss.message.as_str()), (code::SERVICE_CHANGED, said));
     stage.install();
     assert_eq!(stage.observe(), Observed::Running);
 }

@@ -1,6 +1,6 @@
 //! From the first installation to the removal.
 
-use device_providers::Observed;
+use device_providers::{Observed, Provider as _};
 use serde_json::{Value, json};
 
 use crate::chart::Chart;
@@ -8,6 +8,8 @@ use crate::stage::Stage;
 
 fn lives(major: u8) {
     let mut stage = Stage::new("life", major);
+    let tool = stage.provider.offers().expect("Helm and a cluster").tool.expect("a version");
+    assert!(tool.starts_with(&format!("v{major}.")), "{tool}");
     assert_eq!(stage.observe(), Observed::Absent);
     stage.install();
     assert_eq!(stage.observe(), Observed::Running);

@@ -136,6 +136,7 @@ fn a_cluster_or_a_helm_that_is_not_there_is_told_as_such() {
             provider.install(&stage.workload).expect_err("no cluster"),
             provider.observe(&stage.workload).expect_err("no cluster"),
             provider.remove(&stage.workload).expect_err("no cluster"),
+            provider.offers().expect_err("no cluster"),
         ] {
             assert_eq!(failure.code, code::ENGINE_UNAVAILABLE, "{failure}");
         }
