@@ -6,11 +6,12 @@
 //!
 //! What a chart makes belongs to the chart. A volume claim that a StatefulSet has made from its template
 //! stays when the release goes, as Kubernetes has it; a claim that the chart lists itself goes with the
-//! release or with the version of the chart that drops it, unless its author marks it with
-//! `helm.sh/resource-policy: keep`. The namespace stays.
+//! release, unless its author marks it with `helm.sh/resource-policy: keep`. An update that would delete
+//! a claim is refused. The namespace stays.
 
 mod blame;
 mod chart;
+mod claims;
 mod health;
 mod pods;
 mod pointer;
@@ -87,7 +88,7 @@ impl Provider for HelmProvider {
         };
         let before = Before::of(&helm, release, folder.record(), content)?;
         let file = folder.keep_values(&values)?;
-        let done = work.carry_out(&file);
+        let done = work.carry_out(&file, &before);
         folder.drop_values();
         match done {
             Ok(()) => work.remember(&folder, content),
@@ -146,10 +147,11 @@ struct Installation<'a> {
 }
 
 impl Installation<'_> {
-    fn carry_out(&self, values: &Path) -> Result<(), Failure> {
-        finish_what_was_begun(self)?;
+    fn carry_out(&self, values: &Path, before: &Before) -> Result<(), Failure> {
+        finish_what_was_begun(self, before)?;
         let waiting = if self.workload.wait { Waiting::For } else { Waiting::No };
         let package = &self.workload.package;
+        claims::check_all_stay(self, values)?;
         let ended = self.helm.upgrade(self.release, package, values, waiting(self.left()))?;
         if !ended.status.success() {
             return Err(self.blame(&ended));

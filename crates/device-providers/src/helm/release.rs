@@ -175,6 +175,11 @@ impl Live {
         all.flat_map(|it| iter::once(it).chain(&it.items)).filter(|it| it.kind == "Pod")
     }
 
+    /// Reads what Helm tells of a release that it would make.
+    pub(super) fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(answer)
+    }
+
     /// What the manifest asks for.
     pub(super) fn wanted(&self) -> Vec<Named> {
         named(&self.manifest)

@@ -115,6 +115,20 @@ impl<'a> Helm<'a> {
         self.change(release, command, waiting)
     }
 
+    /// What would become of a release by [`Helm::upgrade`].
+    pub(super) fn preview(
+        &self,
+        release: Release<'_>,
+        package: &Path,
+        values: &Path,
+    ) -> Result<Finished, Failure> {
+        let mut command: Vec<OsString> =
+            vec!["upgrade".into(), release.name.into(), package.into()];
+        command.extend(["--reset-values", "--dry-run=server", "--output=json"].map(Into::into));
+        command.extend(["--values".into(), values.into()]);
+        self.change(release, command, Waiting::No(LOOK))
+    }
+
     /// Goes back to a revision, whatever state the release is in.
     pub(super) fn roll_back(
         &self,

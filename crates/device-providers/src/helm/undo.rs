@@ -19,8 +19,7 @@ const APPLYING: Duration = Duration::from_secs(60);
 
 /// What there was of a release before it was touched.
 pub(super) struct Before {
-    /// The newest revision that was there.
-    last: Option<u32>,
+    history: History,
     /// The one that ran.
     deployed: Option<Revision>,
     record: Option<Record>,
@@ -40,7 +39,7 @@ impl Before {
         let record =
             record.filter(|it| deployed.as_ref().is_some_and(|d| d.revision == it.revision));
         let is_the_same = record.as_ref().is_some_and(|it| it.content == content);
-        Ok(Self { last: history.last().map(|it| it.revision), deployed, record, is_the_same })
+        Ok(Self { history, deployed, record, is_the_same })
     }
 
     /// Puts back what ran, where something else was tried, and says what runs now.
@@ -54,7 +53,7 @@ impl Before {
             return failure;
         }
         let Ok(history) = work.helm.history(work.release) else { return failure };
-        let is_untouched = history.last().map(|it| it.revision) == self.last;
+        let is_untouched = history == self.history;
         let told = match &self.deployed {
             None => "no former version of it ran".to_owned(),
             Some(former) if is_untouched => format!("{former} still runs"),
@@ -99,13 +98,15 @@ impl Before {
 ///
 /// What was begun may have written data already, so that nothing is removed for it: the version that ran before is put
 /// back, and where there was none, what was begun becomes the one in force.
-pub(super) fn finish_what_was_begun(work: &Installation<'_>) -> Result<(), Failure> {
-    let history = work.helm.history(work.release)?;
-    match history.last().map(|it| it.status) {
+pub(super) fn finish_what_was_begun(
+    work: &Installation<'_>,
+    before: &Before,
+) -> Result<(), Failure> {
+    match before.history.last().map(|it| it.status) {
         Some(Status::Uninstalling | Status::Uninstalled) => {
             removal::remove(work.helm, work.release, work.workload, &work.provider.stop)
         }
-        _ => leave_the_middle(work.helm, work.release, &history),
+        _ => leave_the_middle(work.helm, work.release, &before.history),
     }
 }
 

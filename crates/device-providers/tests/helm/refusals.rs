@@ -148,7 +148,9 @@ fn helm_is_called_with_folders_of_our_own_and_values_are_never_on_a_command_line
     for major in [3, 4] {
         let mut stage = Stage::new("calls", major);
         let told = stage.path().join("told");
-        let script = format!("env >>{0}; echo \"$@\" >>{0}; exec \"$@\"", told.display());
+        let modes = "for it; do case $it in */values.json) stat -c 'mode %a' $it; esac; done";
+        let script =
+            format!("{{ env; {modes}; }} >>{0}; echo \"$@\" >>{0}; exec \"$@\"", told.display());
         let mut settings = stage.settings.clone();
         let helm = settings.command.pop().expect("a command");
         settings.command = ["sh", "-c", &script, "sh", &helm].map(str::to_owned).into();
@@ -164,5 +166,6 @@ fn helm_is_called_with_folders_of_our_own_and_values_are_never_on_a_command_line
         }
         assert!(told.contains("KUBECONFIG=") && !told.contains("CARGO"), "{told}");
         assert!(!told.contains(SECRET), "{told}");
+        assert!(told.contains("mode 600\n"), "{told}");
     }
 }

@@ -54,6 +54,33 @@ fn volume_claims_of_stateful_sets_and_those_that_are_marked_stay() {
     assert!(left.contains("data-data-web-0") && left.contains("\"marked\""), "{left}");
 }
 
+#[test]
+fn an_update_that_would_delete_a_volume_claim_is_refused() {
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: data\nspec: {accessModes: \
+                 [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n";
+    for major in [3, 4] {
+        let mut stage = Stage::new("drops", major);
+        stage.pack(&Chart::web().with("templates/claim.yaml", claim));
+        stage.workload.wait = false;
+        stage.install();
+        stage.set("greeting", json!("Moin"));
+        stage.install();
+        let before = stage.history();
+        stage.pack(&Chart::web().version("2.0.0"));
+        let failure = stage.fail();
+        assert_eq!(failure.code, code::NOT_ALLOWED, "{failure}");
+        assert!(
+            failure.message.contains("PersistentVolumeClaim `data` would be deleted"),
+            "{failure}"
+        );
+        assert!(
+            failure.message.contains("revision 2 (chart web-1.0.0, app version 10) still runs")
+        );
+        assert_eq!(stage.history(), before);
+        assert!(claims(&stage).contains("\"data\""));
+    }
+}
+
 fn claims(stage: &Stage) -> String {
     stage.get("api/v1", "persistentvolumeclaims", "").expect("a list").to_string()
 }
