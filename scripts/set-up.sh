@@ -186,6 +186,11 @@ need_kubernetes() {
   local from=scripts/kubernetes to=$PWD/target/kubernetes stamp
   stamp=$(cd "$from" && sha256sum go.mod go.sum cluster/main.go && GOTOOLCHAIN=local go version)
   [ "$(cat "$to/stamp" 2>/dev/null)" = "$stamp" ] && return
+  local needed there
+  needed=$(sed -n 's/^go //p' "$from/go.mod")
+  there=$(GOTOOLCHAIN=local go version | sed 's/.* go\([0-9.]*\) .*/\1/')
+  printf '%s\n%s\n' "$needed" "$there" | sort --check=quiet --version-sort ||
+    fail "Kubernetes needs Go $needed to be built; there is Go $there." "Install a newer one (https://go.dev/dl) and run again."
   say "building a Kubernetes control plane and Helm (five minutes or more, once)"
   rm -rf "$to"
   mkdir -p "$to"
@@ -194,7 +199,7 @@ need_kubernetes() {
 }
 
 build_kubernetes() { # build_kubernetes TO
-  # The Go that is there has to do: a newer one would be fetched by itself. Without symbols the linker is much faster.
+  # The Go that is there has to do, as below.
   local module build=(env GOTOOLCHAIN=local go build -mod=readonly -buildvcs=false -trimpath)
   version_of() { env GOTOOLCHAIN=local go list -m -f '{{.Version}}' "$1"; }
   "${build[@]}" -ldflags="-s -w -X k8s.io/component-base/version.gitVersion=$(version_of k8s.io/kubernetes)" \

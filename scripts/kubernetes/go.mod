@@ -1,4 +1,4 @@
-module gantry.invalid/kubernetes
+module gantry/kubernetes
 
 go 1.26.0
 

@@ -177,7 +177,7 @@ impl Installation<'_> {
 
     /// Why Helm failed: what is amiss in the cluster says more than Helm, which has waited in vain.
     fn blame(&self, ended: &Finished) -> Failure {
-        let said = ended.stderr.text();
+        let said = blame::told(&ended.stderr.text());
         let (code, meaning) = blame::blame(&said);
         if code == code::TIMED_OUT {
             let live = self.helm.live(self.release).ok().flatten();

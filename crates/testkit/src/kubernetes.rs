@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use self::programs::{Logs, free_port, start, tool};
+use self::programs::{free_port, start};
 use crate::http::{Answer, Http};
 use crate::programs::Running;
 use crate::wait;
@@ -30,7 +30,6 @@ const TOKEN: &str = "the-token-of-the-test";
 pub struct Cluster {
     folder: TempDir,
     http: Http,
-    /// The API server is the second one.
     programs: Vec<Running>,
 }
 
@@ -39,14 +38,12 @@ impl Cluster {
     pub fn start() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let path = folder.path();
-        let logs = Logs { folder: path.to_owned() };
         let (etcd_port, peer_port, port) = (free_port(), free_port(), free_port());
         let etcd = format!("http://127.0.0.1:{etcd_port}");
         let peer = format!("http://127.0.0.1:{peer_port}");
         let mut programs = vec![start(
-            &logs,
+            path,
             "etcd",
-            &tool("cluster"),
             &[
                 format!("--data-dir={}", path.join("etcd").display()),
                 format!("--listen-client-urls={etcd}"),
@@ -58,12 +55,7 @@ impl Cluster {
             ],
         )];
         write_credentials(path);
-        programs.push(start(
-            &logs,
-            "kube-apiserver",
-            &tool("cluster"),
-            &api_server(path, &etcd, port),
-        ));
+        programs.push(start(path, "kube-apiserver", &api_server(path, &etcd, port)));
         let certificate = path.join("pki/apiserver.crt");
         wait::until("the API server's certificate", || {
             programs.iter_mut().for_each(Running::assert_running);
@@ -74,7 +66,7 @@ impl Cluster {
             .expect("a writable folder");
         let mut cluster = Self { http: Http::new(&origin, &certificate), folder, programs };
         cluster.wait_until_ready();
-        cluster.start_controllers(&logs);
+        cluster.start_controllers();
         cluster.add_node();
         cluster
     }
@@ -119,7 +111,7 @@ impl Cluster {
         wait::until("the namespace `default`", || self.get("/api/v1/namespaces/default"));
     }
 
-    fn start_controllers(&mut self, logs: &Logs) {
+    fn start_controllers(&mut self) {
         let kubeconfig = format!("--kubeconfig={}", self.kubeconfig().display());
         let key = self.folder.path().join("accounts.key");
         let controllers = [
@@ -140,9 +132,9 @@ impl Cluster {
             "--manage-all-nodes=true".to_owned(),
             format!("--server-address=127.0.0.1:{}", free_port()),
         ];
-        let program = tool("cluster");
-        self.programs.push(start(logs, "kube-controller-manager", &program, &controllers));
-        self.programs.push(start(logs, "kwok", &program, &kwok));
+        let folder = self.folder.path();
+        let controllers = start(folder, "kube-controller-manager", &controllers);
+        self.programs.extend([controllers, start(folder, "kwok", &kwok)]);
     }
 
     fn add_node(&self) {

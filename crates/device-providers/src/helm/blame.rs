@@ -64,9 +64,23 @@ pub(super) fn blame(printed: &str) -> (&'static str, &'static str) {
     (code, meaning)
 }
 
+/// What Helm printed without its remarks, which say nothing else or nothing of interest.
+pub(super) fn told(printed: &str) -> String {
+    let is_remark = |it: &&str| it.starts_with("level=") || it.starts_with("WARNING: ");
+    let told: Vec<&str> = printed.lines().filter(|it| !is_remark(it)).collect();
+    told.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remarks_of_helm_are_left_out() {
+        let printed = "WARNING: Kubernetes configuration file is group-readable.\n\
+                       level=WARN msg=\"upgrade failed\"\nError: UPGRADE FAILED: no\n";
+        assert_eq!(told(printed), "Error: UPGRADE FAILED: no");
+    }
 
     #[test]
     fn what_helm_prints_is_told_apart() {

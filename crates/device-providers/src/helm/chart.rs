@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::blame;
 use super::tools::Helm;
 use crate::words::last_words;
 use crate::{Failure, Workload, code};
@@ -25,7 +26,10 @@ pub(super) fn check(helm: &Helm<'_>, workload: &Workload) -> Result<(), Failure>
     };
     let ended = helm.show_chart(&workload.package)?;
     if !ended.status.success() {
-        return Err(bad(&format!("is no Helm chart{}", last_words(&ended.stderr.text()))));
+        return Err(bad(&format!(
+            "is no Helm chart{}",
+            last_words(&blame::told(&ended.stderr.text()))
+        )));
     }
     let chart: Chart = serde_saphyr::from_str(&ended.stdout.text())
         .map_err(|error| bad(&format!("has a Chart.yaml that cannot be read: {error}")))?;

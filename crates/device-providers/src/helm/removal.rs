@@ -4,10 +4,10 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::pause;
 use super::release::{Object, Release, Status};
 use super::tools::{Helm, LOOK, Waiting};
 use super::undo::leave_the_middle;
+use super::{blame, pause};
 use crate::words::last_words;
 use crate::{Failure, Workload, code};
 
@@ -39,7 +39,7 @@ pub(super) fn remove(
         let left = deadline.saturating_duration_since(Instant::now());
         let ended = helm.uninstall(release, true, Waiting::For(left))?;
         if !ended.status.success() {
-            said = ended.stderr.text();
+            said = blame::told(&ended.stderr.text());
         }
     }
     loop {

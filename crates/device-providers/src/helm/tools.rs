@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::Settings;
 use super::release::{History, Live, Release};
+use super::{Settings, blame};
 use crate::process::Finished;
 use crate::tool::Tool;
 use crate::words::last_words;
@@ -67,7 +67,7 @@ impl<'a> Helm<'a> {
     /// Makes sure that the cluster answers.
     pub(super) fn reach_cluster(&self) -> Result<(), Failure> {
         let ended = self.run(&["list", "--max=1", "--output=json"], GLANCE)?;
-        let said = ended.stderr.text();
+        let said = blame::told(&ended.stderr.text());
         // Who is told that this is not for him has had an answer.
         if ended.status.success() || said.contains("is forbidden:") {
             return Ok(());
@@ -110,8 +110,7 @@ impl<'a> Helm<'a> {
             ["--install", "--create-namespace", "--reset-values", REVISIONS].map(Into::into),
         );
         command.extend(["--values".into(), values.into()]);
-        // What somebody has changed in the cluster does not stand in the way of the desired state.
-        command.extend(self.is_newer.then(|| "--force-conflicts".into()));
+        command.extend(self.prevailing());
         self.change(release, command, waiting)
     }
 
@@ -140,7 +139,7 @@ impl<'a> Helm<'a> {
         command.extend([revision.to_string().into(), REVISIONS.into()]);
         // Their author did not mean them for a repair.
         command.extend(matches!(waiting, Waiting::No(_)).then(|| "--no-hooks".into()));
-        command.extend(self.is_newer.then(|| "--force-conflicts".into()));
+        command.extend(self.prevailing());
         self.change(release, command, waiting)
     }
 
@@ -156,6 +155,14 @@ impl<'a> Helm<'a> {
         command.extend(["--cascade".into(), "foreground".into()]);
         command.extend(keep_record.then(|| "--keep-history".into()));
         self.change(release, command, waiting)
+    }
+
+    /// What somebody has changed in the cluster, or Helm 3 has made there, does not stand in the way of the
+    /// desired state. With Helm 3 it never does.
+    fn prevailing(&self) -> Vec<OsString> {
+        let options: &[&str] =
+            if self.is_newer { &["--server-side=true", "--force-conflicts"] } else { &[] };
+        options.iter().map(Into::into).collect()
     }
 
     fn change(
@@ -175,7 +182,7 @@ impl<'a> Helm<'a> {
     /// Asks about a release; nothing when there is none.
     fn ask<T: serde::de::DeserializeOwned>(&self, command: &[&str]) -> Result<Option<T>, Failure> {
         let ended = self.run(command, LOOK)?;
-        let said = ended.stderr.text();
+        let said = blame::told(&ended.stderr.text());
         if !ended.status.success() {
             if said.contains("release: not found") {
                 return Ok(None);

@@ -8,7 +8,7 @@ use margo_contract::digest::Digest;
 use super::record::{Folder, Record};
 use super::release::{History, Release, Revision, Status};
 use super::tools::{Helm, Waiting};
-use super::{Installation, removal, values};
+use super::{Installation, blame, removal, values};
 use crate::words::last_words;
 use crate::{Failure, code};
 
@@ -88,7 +88,8 @@ impl Before {
         if ended.status.success() {
             return Ok(now);
         }
-        let said = values::without_values(&ended.stderr.text(), &work.workload.parameters);
+        let said = blame::told(&ended.stderr.text());
+        let said = values::without_values(&said, &work.workload.parameters);
         Err(Failure::new(code::START_FAILED, format!("Helm gave up{}", last_words(&said))))
     }
 }

@@ -61,3 +61,20 @@ fn values_keep_their_types_and_are_not_left_on_the_disk() {
     assert_eq!(stage.deployment().expect("it is there")["spec"]["replicas"], 2);
     assert!(!stage.workload.directory.join("values.json").exists());
 }
+
+#[test]
+fn a_release_of_helm_3_is_taken_over_by_helm_4_and_back() {
+    let mut stage = Stage::new("newer", 3);
+    stage.install();
+    for (major, greeting) in [(4, "Moin"), (3, "Hi")] {
+        stage.use_helm(major);
+        assert_eq!(stage.observe(), Observed::Running);
+        stage.set("greeting", json!(greeting));
+        stage.install();
+        assert_eq!(stage.config()["greeting"], greeting);
+        assert_eq!(stage.observe(), Observed::Running);
+    }
+    stage.use_helm(4);
+    stage.remove();
+    assert_eq!(stage.observe(), Observed::Absent);
+}

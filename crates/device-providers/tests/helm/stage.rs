@@ -52,6 +52,13 @@ impl Stage {
         stage
     }
 
+    /// The owner exchanges Helm for that of another major version.
+    pub(crate) fn use_helm(&mut self, major: u8) {
+        self.settings.command = vec![helm(major).display().to_string()];
+        let stop = Arc::new(AtomicBool::new(false));
+        self.provider = HelmProvider::new(self.settings.clone(), stop);
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().to_owned()
     }

@@ -1,6 +1,5 @@
 //! The programs of a test's cluster: where they are, and how to run them so that they end with the test.
 
-use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,25 +16,16 @@ exec 3<&0
 exec 3<&-
 wait $program"#;
 
-/// Where the programs of a cluster write.
-pub(super) struct Logs {
-    pub(super) folder: PathBuf,
-}
-
 /// The `helm` of this major version that the set-up has built.
 pub fn helm(major: u8) -> PathBuf {
     tool(&format!("helm-{major}"))
 }
 
-/// A program of the set-up: one that is on the machine already, or one that it has built.
-pub(super) fn tool(name: &str) -> PathBuf {
+/// A program that the set-up has built.
+fn tool(name: &str) -> PathBuf {
     let built = target().join("kubernetes").join(name);
-    if built.is_file() {
-        return built;
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let found = env::split_paths(&path).map(|it| it.join(name)).find(|it| it.is_file());
-    found.unwrap_or_else(|| panic!("{name} is missing: run `scripts/set-up.sh test`"))
+    assert!(built.is_file(), "{name} is missing: run `scripts/set-up.sh test`");
+    built
 }
 
 /// The folder `target` of the repository, wherever Cargo's own is.
@@ -50,21 +40,20 @@ pub(super) fn free_port() -> u16 {
     listener.local_addr().expect("a listener has an address").port()
 }
 
-/// Starts a program. `cluster` holds several and is told which it is to be.
-pub(super) fn start(logs: &Logs, name: &str, program: &Path, arguments: &[String]) -> Running {
+/// Starts a program of the control plane, which works in the folder of the cluster.
+pub(super) fn start(folder: &Path, name: &str, arguments: &[String]) -> Running {
     let mut command = Command::new("sh");
-    command.args(["-c", KEEPER, name]).arg(&logs.folder).arg(program);
-    if program.ends_with("cluster") {
-        command.arg(name);
-    }
     command
+        .args(["-c", KEEPER, name])
+        .arg(folder)
+        // It is all of them, and is told which.
+        .arg(tool("cluster"))
+        .arg(name)
         .args(arguments)
         .env_clear()
         .env("PATH", env::var_os("PATH").unwrap_or_default())
-        .env("HOME", &logs.folder)
-        .current_dir(&logs.folder)
+        .env("HOME", folder)
+        .current_dir(folder)
         .stdin(Stdio::piped());
-    let log = logs.folder.join(format!("{name}.log"));
-    fs::write(&log, "").expect("a writable folder");
-    Running::start(&mut command, &log)
+    Running::start(&mut command, &folder.join(format!("{name}.log")))
 }
