@@ -73,27 +73,13 @@ impl HelmProvider {
 impl Provider for HelmProvider {
     fn install(&self, workload: &Workload) -> Result<(), Failure> {
         let release = Release::of(workload)?;
-        let values = values::document(&workload.parameters)?;
-        let content = content(&workload.package, &values)?;
-        let folder = Folder::of(&workload.directory);
         let helm = self.helm()?;
-        chart::check(&helm, workload)?;
-
-        let work = Installation {
-            provider: self,
-            helm: &helm,
-            workload,
-            release,
-            deadline: Instant::now() + workload.timeout,
-        };
-        let before = Before::of(&helm, release, folder.record(), content)?;
-        let file = folder.keep_values(&values)?;
-        let done = work.carry_out(&file, &before);
-        folder.drop_values();
-        match done {
-            Ok(()) => work.remember(&folder, content),
-            Err(failure) => Err(before.tell_what_runs(&work, &folder, failure)),
-        }
+        let deadline = Instant::now() + workload.timeout;
+        let folder = Folder::of(&workload.directory);
+        let mut before = Before::of(&helm, release, folder.record())?;
+        let work = Installation { provider: self, helm: &helm, workload, release, deadline };
+        work.carry_out(&folder, &mut before)
+            .map_err(|failure| before.tell_what_runs(&work, &folder, failure))
     }
 
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
@@ -147,11 +133,22 @@ struct Installation<'a> {
 }
 
 impl Installation<'_> {
-    fn carry_out(&self, values: &Path, before: &Before) -> Result<(), Failure> {
+    fn carry_out(&self, folder: &Folder<'_>, before: &mut Before) -> Result<(), Failure> {
+        let values = values::document(&self.workload.parameters)?;
+        let content = content(&self.workload.package, &values)?;
+        before.compare_with(content);
+        chart::check(self.helm, self.workload)?;
         finish_what_was_begun(self, before)?;
+        let file = folder.keep_values(&values)?;
+        let done = self.upgrade(&file);
+        folder.drop_values();
+        done.and_then(|()| self.remember(folder, content))
+    }
+
+    fn upgrade(&self, values: &Path) -> Result<(), Failure> {
+        claims::check_all_stay(self, values)?;
         let waiting = if self.workload.wait { Waiting::For } else { Waiting::No };
         let package = &self.workload.package;
-        claims::check_all_stay(self, values)?;
         let ended = self.helm.upgrade(self.release, package, values, waiting(self.left()))?;
         if !ended.status.success() {
             return Err(self.blame(&ended));

@@ -15,8 +15,12 @@ pub(crate) fn last_words(text: &str) -> String {
     let end = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
     let excess = end.chars().count().saturating_sub(LAST_CHARACTERS);
     let end: String = end.chars().skip(excess).collect();
-    // Terminals obey control characters, and reports end up on terminals.
-    format!(": {}", end.replace(|it: char| it.is_control() && it != '\n', " "))
+    format!(": {}", printable(&end))
+}
+
+/// A text without what steers terminals, which reports end up on.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(|it: char| it.is_control() && it != '\n', " ")
 }
 
 #[cfg(test)]

@@ -8,10 +8,13 @@ use serde_json::Value;
 
 use super::pods;
 use super::release::{Live, Named, Object, Status};
+use crate::words::printable;
 use crate::{Failure, code};
 
 /// How many things that are amiss go into a message.
 const MOST_TOLD: usize = 5;
+/// The longest message, in characters.
+const LONGEST: usize = 3000;
 
 /// One thing that is amiss.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,7 @@ pub(super) fn failure(troubles: &[Trouble], or: &'static str) -> Option<Failure>
     if more > 0 {
         message.push_str(&format!("\nand {more} more"));
     }
+    let message: String = printable(&message).chars().take(LONGEST).collect();
     (!troubles.is_empty()).then(|| Failure::new(code, message))
 }
 
@@ -209,5 +213,8 @@ mod tests {
         let two = [trouble(code::SERVICE_MISSING, "a"), trouble(code::IMAGE_UNAVAILABLE, "b")];
         assert_eq!(failure(&two, code::TIMED_OUT).expect("troubles").code, code::IMAGE_UNAVAILABLE);
         assert_eq!(failure(&[], code::TIMED_OUT), None);
+        let long = [trouble(code::TIMED_OUT, &"\x1b".repeat(LONGEST + 1))];
+        let told = failure(&long, code::TIMED_OUT).expect("troubles").message;
+        assert_eq!(told, " ".repeat(LONGEST));
     }
 }

@@ -212,7 +212,8 @@ impl<'a> Helm<'a> {
         set.extend(self.settings.kubeconfig.as_ref().map(|it| ("KUBECONFIG", it.as_os_str())));
         let tool = Tool {
             command: &self.settings.command,
-            folder: Path::new("/"),
+            // Paths may be relative to ours.
+            folder: Path::new("."),
             inherited: &INHERITED,
             set: &set,
             kept: LARGEST_ANSWER,

@@ -32,14 +32,17 @@ impl Before {
         helm: &Helm<'_>,
         release: Release<'_>,
         record: Option<Record>,
-        content: Digest,
     ) -> Result<Self, Failure> {
         let history = helm.history(release)?;
         let deployed = history.deployed().cloned();
         let record =
             record.filter(|it| deployed.as_ref().is_some_and(|d| d.revision == it.revision));
-        let is_the_same = record.as_ref().is_some_and(|it| it.content == content);
-        Ok(Self { history, deployed, record, is_the_same })
+        Ok(Self { history, deployed, record, is_the_same: false })
+    }
+
+    /// What is wanted now.
+    pub(super) fn compare_with(&mut self, content: Digest) {
+        self.is_the_same = self.record.as_ref().is_some_and(|it| it.content == content);
     }
 
     /// Puts back what ran, where something else was tried, and says what runs now.

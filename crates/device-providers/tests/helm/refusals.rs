@@ -24,6 +24,8 @@ fn refused(stage: &mut Stage, chart: &Chart, (pointer, value): (&str, Value), co
     let failure = stage.fail();
     assert_eq!(failure.code, code, "{failure}");
     assert!(!failure.message.contains(SECRET), "{failure}");
+    let runs = "revision 1 (chart web-1.0.0, app version 10) still runs";
+    assert!(failure.message.ends_with(runs), "{failure}");
     assert_eq!(stage.history(), before, "{failure}");
     assert_eq!(stage.observe(), Observed::Running);
     stage.workload.parameters = former;
