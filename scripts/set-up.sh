@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
-# Engine and Docker Compose v2; for the tests also what git checks signatures with, and the Git libraries that devices
-# may fetch with, below target/git-clients; for the benchmark nginx and fcgiwrap instead of Docker. Says clearly what is
-# missing when it cannot. Safe to run again: what is there is left alone. Usage: scripts/set-up.sh demo|test|ci|crash|bench
+# Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, what git checks
+# signatures with, and the Git libraries that devices may fetch with, below target/git-clients; for the benchmark nginx
+# and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is there is left alone. Usage: scripts/set-up.sh demo|test|ci|crash|bench
 set -euo pipefail
 
 purpose=${1:?usage: scripts/set-up.sh demo|test|ci|crash|bench}
@@ -116,6 +116,27 @@ start_docker() {
   done
 }
 
+# The other engines that the tests drive: Podman, and Podman and Docker without root. The tests start them themselves.
+need_other_engines() {
+  local packages=()
+  command -v podman >/dev/null || packages+=(podman)
+  [ -x /usr/lib/podman/netavark ] || packages+=(netavark)
+  [ -x /usr/lib/podman/aardvark-dns ] || packages+=(aardvark-dns)
+  command -v runc >/dev/null || packages+=(runc)
+  command -v newuidmap >/dev/null || packages+=(uidmap)
+  command -v slirp4netns >/dev/null || packages+=(slirp4netns)
+  command -v rootlesskit >/dev/null || packages+=(rootlesskit)
+  [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
+  PATH=$PATH:/usr/share/docker.io/contrib command -v dockerd-rootless.sh >/dev/null ||
+    fail "dockerd-rootless.sh is missing; it comes with Docker." "Install it by hand and run again."
+  id -u gantry-rootless >/dev/null 2>&1 || {
+    say "adding the user gantry-rootless, who runs engines without root in the tests"
+    quietly useradd --no-create-home --shell /usr/sbin/nologin gantry-rootless || fail "could not add the user (see above)."
+  }
+  # As udev leaves it; where no udev runs, only root may open it.
+  [ ! -c /dev/net/tun ] || chmod 0666 /dev/net/tun
+}
+
 need_deny() {
   local version=0.20.2
   command -v cargo-deny >/dev/null && return
@@ -224,6 +245,7 @@ case $purpose in
 demo) need_docker ;;
 test)
   need_docker
+  need_other_engines
   # `git` calls ssh-keygen to check who signed a commit.
   need ssh-keygen openssh-client
   # For the container image of the client.

@@ -42,7 +42,7 @@ pub(crate) struct Life<'a> {
 type Order = fn(&mut Orders<'_>);
 
 /// The script. The first step orders nothing: the client comes to be known.
-const SCRIPT: [(&str, Order); 9] = [
+const SCRIPT: [(&str, Order); 10] = [
     ("onboard", |_| {}),
     ("install", |orders| orders.deploy("a", WITH_WEB, "one")),
     ("change a parameter", |orders| {
@@ -56,6 +56,7 @@ const SCRIPT: [(&str, Order); 9] = [
     ("remove", |orders| orders.withdraw("b")),
     ("install again", |orders| orders.deploy("b", WITHOUT_WEB, "three")),
     ("roll back", |orders| orders.roll_back()),
+    ("stop and remove containers behind its back", |orders| orders.damage()),
     ("remove all", |orders| {
         orders.withdraw("a");
         orders.withdraw("b");
@@ -73,7 +74,7 @@ impl<'a> Life<'a> {
         let name = format!("gantry-crash-{}-{}", std::process::id(), deaths.life);
         Self {
             operator: fleet.operator(),
-            device: TestDevice::prepare(fleet, &name, ""),
+            device: TestDevice::prepare(fleet, &name, "[workloads]\ninspect_every = \"2s\"\n"),
             engine: Engine::new(&name),
             name,
             deaths,

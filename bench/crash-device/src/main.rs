@@ -27,7 +27,7 @@ use victim::Deaths;
 const KILLS: u64 = 200;
 const KILLS_VARIABLE: &str = "KILLS";
 /// About how many kills a life takes when the client is killed at every single step.
-const KILLS_OF_A_LIFE: u64 = 900;
+const KILLS_OF_A_LIFE: u64 = 1_500;
 /// With so much amiss there is no use in going on.
 const MOST_UNCONVERGED: u64 = 3;
 

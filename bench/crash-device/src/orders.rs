@@ -110,6 +110,11 @@ impl<'a> Orders<'a> {
         self.published_after(before);
     }
 
+    /// Orders nothing, but what runs has to be mended.
+    pub(crate) fn damage(&self) {
+        self.engine.damage();
+    }
+
     /// Puts a marker into each volume that has none yet.
     pub(crate) fn mark(&mut self) {
         for name in self.wanted.keys() {

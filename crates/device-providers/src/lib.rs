@@ -164,10 +164,11 @@ pub mod code {
         REGISTRY_UNREACHABLE = "registry-unreachable";
         /// The cluster has no node with room for a pod, or none that it may run on.
         UNSCHEDULABLE = "unschedulable";
-        /// Something in the cluster has the name of what the workload is to make, and is not the workload's.
-        NAME_TAKEN = "name-taken";
         /// A port that the workload publishes is taken.
         PORT_TAKEN = "port-taken";
+        /// Another container on the device has the name that a container of the workload is to have, or
+        /// something else in the cluster that of what it is to make there.
+        NAME_TAKEN = "name-taken";
         /// The device's disk refused to store the package or an image.
         STORAGE = "storage";
         /// The tool could not start the workload, for a reason without a code of its own.

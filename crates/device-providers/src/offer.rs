@@ -18,9 +18,15 @@ pub struct Offer {
 
 /// A version as a tool prints it alone on a line.
 pub(crate) fn version(printed: &str) -> Option<String> {
+    word(printed)
+        .filter(|it| it.trim_start_matches('v').starts_with(|it: char| it.is_ascii_digit()))
+}
+
+/// The first line that says something, if that is one word.
+fn word(printed: &str) -> Option<String> {
     let line = printed.lines().map(str::trim).find(|it| !it.is_empty())?;
-    let is_version = line.len() <= LONGEST && line.chars().all(|it| it.is_ascii_graphic());
-    is_version.then(|| line.to_owned())
+    let is_word = line.len() <= LONGEST && line.chars().all(|it| it.is_ascii_graphic());
+    is_word.then(|| line.to_owned())
 }
 
 /// The version and the architecture of an engine, as `docker version` and `podman version` print them in
@@ -28,7 +34,7 @@ pub(crate) fn version(printed: &str) -> Option<String> {
 pub(crate) fn engine(printed: &[u8]) -> (Option<String>, Option<String>) {
     let told: Value = serde_json::from_slice(printed).unwrap_or_default();
     let engine = [&told["Server"], &told["Client"]].into_iter().find(|it| it.is_object());
-    let text = |key| engine.and_then(|it| version(it[key].as_str()?));
+    let text = |key| engine.and_then(|it| word(it[key].as_str()?));
     let of_both = || Some(text("OsArch")?.rsplit_once('/')?.1.to_owned());
     (text("Version"), text("Arch").or_else(of_both))
 }
@@ -53,7 +59,10 @@ mod tests {
     #[test]
     fn what_is_no_version_is_not_passed_on() {
         assert_eq!(version("\n 2.26.1-4 \n").as_deref(), Some("2.26.1-4"));
-        for printed in ["", "Docker Compose version v2", &"9".repeat(LONGEST + 1)] {
+        assert_eq!(version("v3.16.2+g13654a5").as_deref(), Some("v3.16.2+g13654a5"));
+        for printed in
+            ["", "Docker Compose version v2", "{}", "2.26 or so", &"9".repeat(LONGEST + 1)]
+        {
             assert_eq!(version(printed), None, "{printed}");
         }
     }

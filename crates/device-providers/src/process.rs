@@ -39,8 +39,8 @@ pub struct Call<'a> {
     pub folder: &'a Path,
     /// Names of our environment variables that it gets, beside `PATH`, `HOME` and `TMPDIR`.
     pub inherited: &'a [&'a str],
-    /// Variables that it gets beside those, or instead of them.
-    pub set: &'a [(&'a str, &'a OsStr)],
+    /// Further variables of its environment.
+    pub variables: &'a [(&'a str, &'a OsStr)],
     /// How many bytes are kept of the end of each of its outputs, such as [`KEPT`].
     pub kept: usize,
     /// How long it may run.
@@ -147,7 +147,7 @@ fn command(call: &Call<'_>) -> Command {
             command.env(name, value);
         }
     }
-    command.envs(call.set.iter().copied());
+    command.envs(call.variables.iter().copied());
     command
 }
 
@@ -267,7 +267,7 @@ mod tests {
             arguments: &arguments,
             folder: Path::new("/"),
             inherited: &[],
-            set: &[("GIVEN", OsStr::new("to it"))],
+            variables: &[("GIVEN", OsStr::new("1"))],
             kept: KEPT,
             timeout,
             stop: &AtomicBool::new(stop),
@@ -281,8 +281,10 @@ mod tests {
         let ended = shell("env; pwd; echo no >&2; exit 3", LONG, false).expect("sh is there");
         assert_eq!(ended.status.code(), Some(3));
         let stdout = ended.stdout.text();
-        assert!(stdout.contains("PATH=") && stdout.ends_with("/\n"), "{stdout}");
-        assert!(stdout.contains("GIVEN=to it\n"), "{stdout}");
+        assert!(
+            stdout.contains("PATH=") && stdout.contains("GIVEN=1\n") && stdout.ends_with("/\n"),
+            "{stdout}"
+        );
         assert!(!stdout.contains("CARGO"), "our environment is not its own: {stdout}");
         assert_eq!(ended.stderr.text(), "no\n");
     }
@@ -330,7 +332,7 @@ mod tests {
             arguments: &[],
             folder: Path::new("/"),
             inherited: &[],
-            set: &[],
+            variables: &[],
             kept: KEPT,
             timeout: LONG,
             stop: &AtomicBool::new(false),

@@ -18,8 +18,8 @@ pub(crate) struct Tool<'a> {
     pub(crate) folder: &'a Path,
     /// Names of our environment variables that it gets.
     pub(crate) inherited: &'a [&'a str],
-    /// Variables that it gets beside those.
-    pub(crate) set: &'a [(&'a str, &'a OsStr)],
+    /// Further variables of its environment.
+    pub(crate) variables: &'a [(&'a str, &'a OsStr)],
     /// How many bytes are kept of each of its outputs.
     pub(crate) kept: usize,
     /// Ends it early once set.
@@ -44,7 +44,7 @@ impl Tool<'_> {
             arguments: &all,
             folder: self.folder,
             inherited: self.inherited,
-            set: self.set,
+            variables: self.variables,
             kept: self.kept,
             timeout,
             stop: self.stop,

@@ -209,7 +209,7 @@ impl<'a> Agent<'a> {
 
     fn turn(&mut self) -> Result<(), StateError> {
         self.tell_hours();
-        self.ask_what_is_offered()?;
+        let asked = self.ask_what_is_offered();
         let in_contact = self.contact.is_due() && self.begin_contact();
         if in_contact {
             // What it brought may take its time.
@@ -221,7 +221,7 @@ impl<'a> Agent<'a> {
         if in_contact {
             self.gate.contact_is_over();
         }
-        self.tell_status().and(self.gate.count_quiet_hours()).and(worked)
+        self.tell_status().and(self.gate.count_quiet_hours()).and(worked).and(asked)
     }
 
     /// A contact is due: it is made if the owner's hours let it, which is what is given back.

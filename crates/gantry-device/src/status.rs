@@ -129,10 +129,8 @@ impl ClientStatus {
         });
         for deployment in &self.deployments {
             let repairs = deployment.repairs.as_ref().map(|it| {
-                format!(
-                    "; found out of order {} and repaired {} times since {}",
-                    it.found, it.count, it.since
-                )
+                let Repairs { count, found, since } = it;
+                format!("; found out of order {found} times, repaired {count} times since {since}")
             });
             let repairs = repairs.unwrap_or_default();
             let DeploymentLine { name, id, state, .. } = deployment;

@@ -9,8 +9,11 @@ use crate::document::DocumentError;
 /// The longest YAML document that is read, in bytes.
 pub const LONGEST: usize = 1 << 20;
 
-/// Parses a YAML document into a tree.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Value, DocumentError> {
+/// Parses a YAML document into a tree, merge keys (`<<`) and anchors resolved.
+///
+/// # Errors
+/// [`DocumentError::Malformed`] where it is no YAML, has a key twice, or is beyond the budget.
+pub fn parse(bytes: &[u8]) -> Result<Value, DocumentError> {
     if bytes.len() > LONGEST {
         return Err(DocumentError::Malformed(format!(
             "the document has {} bytes; {LONGEST} are the limit",

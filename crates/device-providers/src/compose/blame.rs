@@ -4,7 +4,7 @@ use crate::code;
 
 /// Words that Compose and the engine use, in lower case, and what they mean. The first one that is
 /// found decides: what says more comes first.
-const WORDS: [(&str, &str); 27] = [
+const WORDS: &[(&str, &str)] = &[
     ("no space left on device", code::STORAGE),
     ("disk quota exceeded", code::STORAGE),
     ("cannot connect to the docker daemon", code::ENGINE_UNAVAILABLE),
@@ -14,6 +14,8 @@ const WORDS: [(&str, &str); 27] = [
     ("port is already allocated", code::PORT_TAKEN),
     ("address already in use", code::PORT_TAKEN),
     ("ports are not available", code::PORT_TAKEN),
+    ("is already in use by container", code::NAME_TAKEN),
+    ("is already in use by \"", code::NAME_TAKEN),
     ("pull access denied", code::IMAGE_UNAVAILABLE),
     ("requested access to the resource is denied", code::IMAGE_UNAVAILABLE),
     ("no basic auth credentials", code::IMAGE_UNAVAILABLE),
@@ -23,6 +25,8 @@ const WORDS: [(&str, &str); 27] = [
     ("no such image", code::IMAGE_UNAVAILABLE),
     ("invalid reference format", code::IMAGE_UNAVAILABLE),
     ("repository name not known", code::IMAGE_UNAVAILABLE),
+    ("did not resolve to an alias", code::IMAGE_UNAVAILABLE),
+    ("image not known", code::IMAGE_UNAVAILABLE),
     ("dial tcp", code::REGISTRY_UNREACHABLE),
     ("no such host", code::REGISTRY_UNREACHABLE),
     ("i/o timeout", code::REGISTRY_UNREACHABLE),
@@ -43,6 +47,7 @@ pub(super) fn blame(printed: &str) -> (&'static str, &'static str) {
         code::STORAGE => "the device's disk is full",
         code::ENGINE_UNAVAILABLE => "the engine does not answer",
         code::PORT_TAKEN => "a port is taken by another workload or program on this device",
+        code::NAME_TAKEN => "another container on this device has its name",
         code::IMAGE_UNAVAILABLE => "an image does not exist, or may not be pulled",
         code::REGISTRY_UNREACHABLE => "the registry of an image cannot be reached from this device",
         _ => "Compose gave up",
@@ -70,6 +75,35 @@ mod tests {
             ("manifest for x:2 not found: manifest unknown", code::IMAGE_UNAVAILABLE),
             ("Get \"https://r/v2/\": dial tcp: lookup r: no such host", code::REGISTRY_UNREACHABLE),
             ("Error response from daemon: something else", code::START_FAILED),
+            ("failed to register layer: write /x: no space left on device", code::STORAGE),
+            (
+                "Conflict. The container name \"/x\" is already in use by container",
+                code::NAME_TAKEN,
+            ),
+            // Podman's.
+            (
+                "rootlessport listen tcp 127.0.0.1:80: bind: address already in use",
+                code::PORT_TAKEN,
+            ),
+            (
+                "creating container storage: the container name \"x\" is already in use by \"1d\"",
+                code::NAME_TAKEN,
+            ),
+            (
+                "initializing source docker://r:5000/x:1: pinging container registry r:5000: Get \
+                 \"https://r:5000/v2/\": dial tcp 10.0.0.1:5000: connect: no route to host",
+                code::REGISTRY_UNREACHABLE,
+            ),
+            (
+                "initializing source docker://quay.io/x/y:1: reading manifest 1 in quay.io/x/y: \
+                 manifest unknown",
+                code::IMAGE_UNAVAILABLE,
+            ),
+            (
+                "short-name \"x:1\" did not resolve to an alias and no unqualified-search registries \
+                 are defined",
+                code::IMAGE_UNAVAILABLE,
+            ),
         ] {
             assert_eq!(blame(printed).0, code, "{printed}");
         }

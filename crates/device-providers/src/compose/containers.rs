@@ -27,6 +27,8 @@ struct State {
     status: String,
     exit_code: i64,
     started_at: String,
+    #[serde(default)]
+    finished_at: String,
     #[serde(default, rename = "OOMKilled")]
     out_of_memory: bool,
     health: Option<Health>,
@@ -42,6 +44,12 @@ struct Health {
 #[serde(rename_all = "PascalCase")]
 struct HostConfig {
     restart_policy: RestartPolicy,
+    #[serde(default)]
+    network_mode: String,
+    #[serde(default)]
+    pid_mode: String,
+    #[serde(default)]
+    ipc_mode: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -100,9 +108,39 @@ impl Container {
         self.restart_count > former.map_or(0, |it| it.restart_count)
     }
 
+    /// Whether anything has been started in it. Engines write the year 1 where nothing has.
+    pub(super) fn has_run(&self) -> bool {
+        !self.state.started_at.starts_with("0001-")
+    }
+
+    /// Whether it lives in the network, or another part, of another container.
+    pub(super) fn is_dependent(&self) -> bool {
+        let host = &self.host_config;
+        [&host.network_mode, &host.pid_mode, &host.ipc_mode]
+            .iter()
+            .any(|it| it.starts_with("container:"))
+    }
+
+    /// Made to take the place of one of these, by a Compose that was ended before it did so.
+    pub(super) fn is_left_over_beside(&self, others: &[Self]) -> bool {
+        let place = |it: &Self| {
+            let number = it.label("com.docker.compose.container-number").map(str::to_owned);
+            (it.service().to_owned(), number)
+        };
+        self.label("com.docker.compose.replace").is_some()
+            && !self.has_run()
+            && others.iter().any(|it| it.id != self.id && place(it) == place(self))
+    }
+
     /// Changes whenever the container is made or started anew.
     pub(super) fn incarnation(&self) -> (String, String, u64) {
         (self.id.clone(), self.state.started_at.clone(), self.restart_count)
+    }
+
+    /// Whether it runs, and did so already when the other one ended.
+    pub(super) fn has_run_since_before_the_end_of(&self, other: &Self) -> bool {
+        // Both are RFC 3339 in UTC, so that their order is that of the times.
+        self.state.status == "running" && self.state.started_at < other.state.finished_at
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -221,6 +259,17 @@ mod tests {
         // margo(P-3)
         let failing = container("restarting", 1, "always", None).standing();
         assert_eq!(failed_with(&failing), Some(code::SERVICE_EXITED));
+    }
+
+    #[test]
+    fn a_container_that_has_run_all_the_time_shows_that_the_engine_has_too() {
+        let mut ended = container("exited", 0, "no", None);
+        ended.state.finished_at = "2026-11-24T17:00:00Z".to_owned();
+        let mut other = container("running", 0, "no", None);
+        assert!(other.has_run_since_before_the_end_of(&ended));
+        other.state.started_at = "2026-11-24T17:00:03Z".to_owned();
+        assert!(!other.has_run_since_before_the_end_of(&ended), "it was started again, too");
+        assert!(!container("exited", 0, "no", None).has_run_since_before_the_end_of(&ended));
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! Whether containers still are what was installed, and how they become so again when `up` alone does not
-//! do it: it neither joins a running container to its network again, nor wakes one that was paused.
+//! Whether containers still are what was installed. `up` alone does not make all of them so again: it
+//! neither joins a running container to its network, nor wakes one that was paused.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -9,8 +8,6 @@ use serde_json::Value;
 
 use super::containers::Container;
 use super::model::Model;
-use super::tools::Tools;
-use crate::{Failure, Workload, code};
 
 /// The first service that has a container of another image, without its labels, or without its networks,
 /// and what about it. What `directory` says nothing of is believed.
@@ -21,30 +18,6 @@ pub(super) fn changed(containers: &[Container], directory: &Path) -> Option<(Str
         let what = unlike(container, service, &model)?;
         Some((container.service().to_owned(), what))
     })
-}
-
-/// Makes the containers of what was installed anew. Their volumes, named or not, go over to the new ones.
-pub(super) fn make_anew(tools: &Tools, workload: &Workload) -> Result<(), Failure> {
-    let (model, folder) =
-        (workload.directory.join("model.json"), workload.directory.join("package"));
-    if !model.is_file() || !folder.is_dir() {
-        return Ok(());
-    }
-    let options: [&OsStr; 6] = [
-        "--project-name".as_ref(),
-        workload.name.as_ref(),
-        "--project-directory".as_ref(),
-        folder.as_ref(),
-        "--file".as_ref(),
-        model.as_ref(),
-    ];
-    let command = ["up", "--detach", "--force-recreate", "--remove-orphans"].map(OsStr::new);
-    let arguments = [&options[..], &command[..]].concat();
-    match tools.compose(&arguments, &folder, workload.timeout) {
-        Err(failure) if failure.code == code::INTERRUPTED => Err(failure),
-        // What comes of it is seen by the installation that follows.
-        _ => Ok(()),
-    }
 }
 
 fn unlike(container: &Container, service: &Value, model: &Model) -> Option<String> {

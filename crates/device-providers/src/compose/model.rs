@@ -2,7 +2,7 @@
 //! parameters. It is judged, and then it is what Compose is given to run, so that nothing can come
 //! in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use margo_contract::compose_archive::ComposeArchive;
@@ -11,6 +11,14 @@ use serde_json::{Map, Value, json};
 
 /// Tells Compose that a file which a service has mounted has changed; it looks at none itself.
 const FILES_LABEL: &str = "io.gantry.files";
+
+/// A host path that a service sees.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mount<'a> {
+    pub(super) service: &'a str,
+    pub(super) source: &'a Path,
+    pub(super) is_writable: bool,
+}
 
 /// A resolved Compose model.
 #[derive(Debug, Clone)]
@@ -47,49 +55,96 @@ impl Model {
         counted.collect()
     }
 
-    /// Labels each service with the files of the package that it has mounted, so that just the
-    /// services whose files have changed are made anew. `folder` is where the package lies.
-    pub(super) fn label_files(&mut self, archive: &ComposeArchive, folder: &Path) {
-        let mounted: Vec<(String, Vec<String>)> =
-            self.part("services").map(|(name, it)| (name.to_owned(), self.sources(it))).collect();
-        for (service, sources) in mounted {
-            let mut text = String::new();
-            for (path, bytes) in archive.files() {
-                let place = folder.join(path);
-                if sources.iter().any(|it| place.starts_with(it)) {
-                    text.push_str(&format!("{path}\0{}\n", Digest::of(bytes)));
-                }
-            }
-            if !text.is_empty() {
-                let digest = Digest::of(text.as_bytes()).to_string();
-                self.label(&service, &digest);
-            }
+    /// The model of the same package at another place.
+    pub(super) fn moved(&self, from: &Path, to: &Path) -> Self {
+        let mut document = self.0.clone();
+        document.values_mut().for_each(|it| move_paths(it, from, to));
+        Self(document)
+    }
+
+    /// The images that services are made from.
+    pub(super) fn images(&self) -> BTreeSet<&str> {
+        self.part("services").filter_map(|(_, it)| it["image"].as_str()).collect()
+    }
+
+    /// Writes down what Compose does where a service says nothing: fetch an image that is not there.
+    /// `docker compose pull` would ask the registry for each of the others as well.
+    pub(super) fn pull_what_is_missing(&mut self) {
+        for service in self.services_mut() {
+            service.entry("pull_policy").or_insert_with(|| "missing".into());
         }
     }
 
-    fn label(&mut self, service: &str, digest: &str) {
-        let service = self.0.get_mut("services").and_then(|it| it.get_mut(service));
-        if let Some(service) = service.and_then(Value::as_object_mut) {
-            let labels = service.entry("labels").or_insert_with(|| json!({}));
-            if let Some(labels) = labels.as_object_mut() {
+    /// The host paths that services see: who, where, and whether it can write there.
+    pub(super) fn mounts(&self) -> Vec<Mount<'_>> {
+        let mut mounts = Vec::new();
+        for (service, it) in self.part("services") {
+            let binds = it["volumes"].as_array().into_iter().flatten();
+            for bind in binds.filter(|it| it["type"] == "bind") {
+                let source = bind["source"].as_str().unwrap_or_default();
+                let is_writable = bind["read_only"] != true;
+                mounts.push(Mount { service, source: Path::new(source), is_writable });
+            }
+            for kind in ["configs", "secrets"] {
+                let used = it[kind].as_array().into_iter().flatten();
+                for name in used.filter_map(|it| it["source"].as_str().or_else(|| it.as_str())) {
+                    let file = self.0.get(kind).and_then(|all| all[name]["file"].as_str());
+                    let mount =
+                        |file| Mount { service, source: Path::new(file), is_writable: false };
+                    mounts.extend(file.map(mount));
+                }
+            }
+        }
+        mounts
+    }
+
+    /// Labels each service with the files of the package that it has mounted, so that just the
+    /// services whose files have changed are made anew. `folder` is where the package lies.
+    pub(super) fn label_files(&mut self, archive: &ComposeArchive, folder: &Path) {
+        let mut mounted: BTreeMap<String, String> = BTreeMap::new();
+        let mounts = self.mounts();
+        for (path, bytes) in archive.files() {
+            let place = folder.join(path);
+            let line = format!("{path}\0{}\n", Digest::of(bytes));
+            let seen_by: BTreeSet<&str> = mounts
+                .iter()
+                .filter(|it| place.starts_with(it.source))
+                .map(|it| it.service)
+                .collect();
+            for service in seen_by {
+                mounted.entry(service.to_owned()).or_default().push_str(&line);
+            }
+        }
+        for (service, files) in mounted {
+            let digest = Digest::of(files.as_bytes()).to_string();
+            let service = self.0.get_mut("services").and_then(|it| it.get_mut(&service));
+            let labels = service
+                .and_then(Value::as_object_mut)
+                .and_then(|it| it.entry("labels").or_insert_with(|| json!({})).as_object_mut());
+            if let Some(labels) = labels {
                 labels.insert(FILES_LABEL.to_owned(), digest.into());
             }
         }
     }
 
-    /// The host paths that a service sees: bind mounts, and the files of its configs and secrets.
-    fn sources(&self, service: &Value) -> Vec<String> {
-        let list = |name: &str| service[name].as_array().cloned().unwrap_or_default();
-        let mounts = list("volumes").into_iter().filter(|it| it["type"] == "bind");
-        let mut sources: Vec<String> =
-            mounts.filter_map(|it| it["source"].as_str().map(str::to_owned)).collect();
-        for kind in ["configs", "secrets"] {
-            let files = list(kind);
-            let files = files.iter().filter_map(|it| it["source"].as_str());
-            let files = files.filter_map(|it| self.0.get(kind)?[it]["file"].as_str());
-            sources.extend(files.map(str::to_owned));
+    fn services_mut(&mut self) -> impl Iterator<Item = &mut Map<String, Value>> {
+        let services = self.0.get_mut("services").and_then(Value::as_object_mut);
+        services.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut)
+    }
+}
+
+fn move_paths(value: &mut Value, from: &Path, to: &Path) {
+    match value {
+        Value::String(text) => {
+            if let Ok(below) = Path::new(text).strip_prefix(from) {
+                // Joining nothing would put a `/` behind the folder.
+                let place = if below == Path::new("") { to.to_owned() } else { to.join(below) };
+                *text = place.to_string_lossy().into_owned();
+            }
         }
-        sources
+        Value::Array(items) => items.iter_mut().for_each(|it| move_paths(it, from, to)),
+        Value::Object(members) => members.values_mut().for_each(|it| move_paths(it, from, to)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -111,6 +166,20 @@ mod tests {
         let services = json!({"a": {}, "b": {"scale": 2}, "c": {"deploy": {"replicas": 3}}});
         let services = model(&json!({"services": services})).services();
         assert_eq!(services, BTreeMap::from([("a".into(), 1), ("b".into(), 2), ("c".into(), 3)]));
+    }
+
+    #[test]
+    fn a_package_that_is_moved_takes_all_its_paths_along() {
+        let document = json!({"services": {"a": {
+            "environment": {"A": "/in/package.d", "B": "see /in/package", "C": "/in/package"},
+            "volumes": [{"type": "bind", "source": "/in/package/state", "target": "/in/x"}]}},
+            "secrets": {"s": {"file": "/in/package/s"}}});
+        let moved = model(&document).moved(Path::new("/in/package"), Path::new("/to/package"));
+        let expected = document
+            .to_string()
+            .replace("/in/package/", "/to/package/")
+            .replace("\"/in/package\"", "\"/to/package\"");
+        assert_eq!(String::from_utf8(moved.to_bytes()), Ok(expected));
     }
 
     #[test]

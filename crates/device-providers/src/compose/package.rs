@@ -1,11 +1,13 @@
 //! The files of a component on the device.
 //!
 //! ```text
-//! <directory>/package/       what the archive held; Compose works here
-//! <directory>/variables.env  the parameters; readable by us alone
-//! <directory>/model.json     what Compose has made of both, which runs; readable by us alone
-//! <directory>/record.json    what of it is ours, and whether installing was finished
-//! <directory>/incoming/      the next package and parameters while they are being checked
+//! <directory>/package/        what the archive held; Compose works here
+//! <directory>/defaults.env    the defaults of parameters that the package brings along, its `.env`
+//! <directory>/variables.env   the parameters; readable by us alone
+//! <directory>/model.json      what Compose has made of all that, which runs; readable by us alone
+//! <directory>/record.json     what of it is ours, and whether installing was finished
+//! <directory>/installed/      the archive and parameters that ran last, to put them back
+//! <directory>/incoming/       the next package and parameters while they are being checked
 //! ```
 //!
 //! A new package is written and checked as a whole beside the old one, then its files are renamed
@@ -14,19 +16,21 @@
 //! interruption in between leaves a record that says so, and installing again ends it well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use margo_contract::compose_archive::ComposeArchive;
 use serde::{Deserialize, Serialize};
 
+use super::below;
 use super::model::Model;
 use crate::files::{self, absent_is_fine, replace_file, storage, sync_folder, write_file};
 use crate::{Failure, code};
 
-const COMPOSE_FILE: &str = "compose.yaml";
+/// margo(R-31): this one alone. A `compose.override.yaml` beside it is a file like any other.
+pub(super) const COMPOSE_FILE: &str = "compose.yaml";
+const DEFAULTS: &str = ".env";
 
 /// What lies in a component's directory.
 #[derive(Debug)]
@@ -38,8 +42,21 @@ pub(super) struct Package<'a> {
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) folder: PathBuf,
-    pub(super) variables: PathBuf,
+    /// There only where the package brings a `.env` along. It lies outside of the package's folder,
+    /// so that no container can put a link to other variables in its place.
+    defaults: PathBuf,
+    variables: PathBuf,
     pub(super) model: PathBuf,
+}
+
+/// What a component is made of.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) archive: ComposeArchive,
+    /// The archive's bytes.
+    packed: Vec<u8>,
+    /// The parameters, as the text of a file for Compose.
+    pub(super) variables: String,
 }
 
 /// What is remembered of a package.
@@ -49,6 +66,9 @@ pub(super) struct Record {
     files: BTreeSet<String>,
     /// How many containers each service has, once installing was finished.
     pub(super) services: Option<BTreeMap<String, usize>>,
+    /// The containers that were there then, to look at them with one question.
+    #[serde(default)]
+    pub(super) containers: Vec<String>,
 }
 
 impl<'a> Package<'a> {
@@ -57,23 +77,36 @@ impl<'a> Package<'a> {
     }
 
     /// Writes the package beside the present one, to be looked at first.
-    pub(super) fn prepare(
-        &self,
-        archive: &ComposeArchive,
-        variables: &str,
-    ) -> Result<Project, Failure> {
+    pub(super) fn prepare(&self, content: &Content) -> Result<Project, Failure> {
         let project = self.incoming();
-        let write = || -> io::Result<()> {
+        let write = || -> io::Result<Project> {
             remove_folder(&self.directory.join("incoming"))?;
-            for (path, bytes) in archive.files() {
+            fs::create_dir_all(&project.folder)?;
+            for (path, bytes) in content.archive.files() {
                 let path = project.folder.join(path);
-                make_folders(&project.folder, &path)?;
+                fs::create_dir_all(path.parent().unwrap_or(&project.folder))?;
                 write_file(&path, bytes, 0o644)?;
             }
-            write_file(&project.variables, variables.as_bytes(), 0o600)
+            if let Some(defaults) = content.archive.files().get(DEFAULTS) {
+                write_file(&project.defaults, defaults, 0o600)?;
+            }
+            write_file(&project.variables, content.variables.as_bytes(), 0o600)?;
+            // As Compose will write it.
+            let folder = project.folder.canonicalize()?;
+            Ok(Project { folder, ..project })
         };
-        write().map_err(|error| storage("cannot store the package", &error))?;
-        Ok(project)
+        write().map_err(|error| storage("cannot store the package", &error))
+    }
+
+    /// Writes down what Compose has made of what was prepared.
+    pub(super) fn keep_model(&self, model: &Model) -> Result<(), Failure> {
+        write_file(&self.incoming().model, &model.to_bytes(), 0o600)
+            .map_err(|error| storage("cannot store the resolved package", &error))
+    }
+
+    /// The model that runs, or was to run.
+    pub(super) fn model(&self) -> Option<Model> {
+        Model::parse(&fs::read(self.present().model).ok()?).ok()
     }
 
     /// Puts what was prepared into the place of the present package.
@@ -84,19 +117,21 @@ impl<'a> Package<'a> {
             let files: BTreeSet<String> = archive.files().keys().cloned().collect();
             // Until all is in place, all that may be there is ours.
             let all = former.files.union(&files).cloned().collect();
-            self.save(&Record { files: all, services: None })?;
+            self.save(&Record { files: all, ..Record::default() })?;
+            fs::create_dir_all(&project.folder)?;
             for path in former.files.difference(&files) {
-                remove_file(&project.folder, path)?;
+                below::remove(&project.folder, path)?;
             }
             let incoming = self.incoming();
             for path in &files {
-                let place = project.folder.join(path);
-                make_folders(&project.folder, &place)?;
-                fs::rename(incoming.folder.join(path), place)?;
+                below::put(&incoming.folder.join(path), &project.folder, path)?;
             }
+            absent_is_fine(fs::remove_file(&project.defaults))?;
+            absent_is_fine(fs::rename(incoming.defaults, &project.defaults))?;
             fs::rename(incoming.variables, &project.variables)?;
+            fs::rename(incoming.model, &project.model)?;
             sync_folder(&project.folder)?;
-            let record = Record { files, services: None };
+            let record = Record { files, ..Record::default() };
             self.save(&record)?;
             remove_folder(&self.directory.join("incoming"))?;
             Ok(record)
@@ -110,10 +145,13 @@ impl<'a> Package<'a> {
         let remove = || -> io::Result<()> {
             let project = self.present();
             for path in &self.record().files {
-                remove_file(&project.folder, path)?;
+                below::remove(&project.folder, path)?;
             }
-            remove_folder(&self.directory.join("incoming"))?;
-            for file in [project.variables, project.model, self.directory.join("record.json")] {
+            for folder in ["incoming", "installed"] {
+                remove_folder(&self.directory.join(folder))?;
+            }
+            let record = self.directory.join("record.json");
+            for file in [project.defaults, project.variables, project.model, record] {
                 absent_is_fine(fs::remove_file(file))?;
             }
             // What is not empty holds data of the workload.
@@ -136,37 +174,31 @@ impl<'a> Package<'a> {
         }
     }
 
-    /// Writes down the model that is to run.
-    pub(super) fn keep_model(&self, model: &Model) -> Result<(), Failure> {
-        write_file(&self.present().model, &model.to_bytes(), 0o600)
-            .map_err(|error| storage("cannot store the resolved package", &error))
+    /// Remembers that installing was finished, with what was installed and the containers of it.
+    pub(super) fn finish(&self, record: &Record, content: &Content) -> Result<(), Failure> {
+        let finish = || -> io::Result<()> {
+            let installed = self.directory.join("installed");
+            fs::create_dir_all(&installed)?;
+            write_file(&installed.join("archive.tar.gz"), &content.packed, 0o600)?;
+            write_file(&installed.join("variables.env"), content.variables.as_bytes(), 0o600)?;
+            self.save(record)
+        };
+        finish().map_err(|error| storage("cannot record the installation", &error))
     }
 
-    /// Remembers that installing was finished, with so many containers for each service.
-    pub(super) fn finish(
-        &self,
-        record: Record,
-        services: BTreeMap<String, usize>,
-    ) -> Result<(), Failure> {
-        self.save(&Record { services: Some(services), ..record })
-            .map_err(|error| storage("cannot record the installation", &error))
+    /// What was installed last, as it was when [`Record::services`] was there.
+    pub(super) fn installed(&self) -> Option<Content> {
+        let installed = self.directory.join("installed");
+        let variables = fs::read_to_string(installed.join("variables.env")).ok()?;
+        Content::read(&installed.join("archive.tar.gz"), variables).ok()
     }
 
     fn present(&self) -> Project {
-        Project {
-            folder: self.directory.join("package"),
-            variables: self.directory.join("variables.env"),
-            model: self.directory.join("model.json"),
-        }
+        Project::at(self.directory)
     }
 
     fn incoming(&self) -> Project {
-        let incoming = self.directory.join("incoming");
-        Project {
-            folder: incoming.join("package"),
-            variables: incoming.join("variables.env"),
-            model: incoming.join("model.json"),
-        }
+        Project::at(&self.directory.join("incoming"))
     }
 
     fn save(&self, record: &Record) -> io::Result<()> {
@@ -175,62 +207,41 @@ impl<'a> Package<'a> {
 }
 
 impl Project {
+    fn at(directory: &Path) -> Self {
+        Self {
+            folder: directory.join("package"),
+            defaults: directory.join("defaults.env"),
+            variables: directory.join("variables.env"),
+            model: directory.join("model.json"),
+        }
+    }
+
     pub(super) fn compose_file(&self) -> PathBuf {
         self.folder.join(COMPOSE_FILE)
     }
 
-    /// The defaults that a package brings along, which Compose leaves out once it is given others.
-    pub(super) fn defaults(&self) -> Option<PathBuf> {
-        Some(self.folder.join(".env")).filter(|path| path.is_file())
+    /// The files with variables; the last one that has a variable decides. Compose leaves out the
+    /// defaults of a package once it is given others.
+    pub(super) fn env_files(&self) -> impl Iterator<Item = &Path> {
+        let defaults = Some(self.defaults.as_path()).filter(|it| it.is_file());
+        defaults.into_iter().chain([self.variables.as_path()])
     }
 }
 
-/// Reads and checks an archive.
-pub(super) fn read_archive(path: &Path) -> Result<ComposeArchive, Failure> {
-    let bytes = files::read_archive(path)?;
-    // margo(R-35)
-    ComposeArchive::read(&bytes)
-        .map_err(|error| Failure::new(code::BAD_ARCHIVE, crate::chain(&error)))
-}
+impl Content {
+    /// Reads and checks an archive.
+    pub(super) fn read(path: &Path, variables: String) -> Result<Self, Failure> {
+        let packed = files::read_archive(path)?;
+        // margo(R-35)
+        let archive = ComposeArchive::read(&packed);
+        let archive =
+            archive.map_err(|error| Failure::new(code::BAD_ARCHIVE, crate::chain(&error)))?;
+        Ok(Self { archive, packed, variables })
+    }
 
-/// Makes the folders between `folder` and a file below it. Only `folder` may be reached through a
-/// link: a workload that can write beside its package must not lead us elsewhere.
-fn make_folders(folder: &Path, file: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let below = file.parent().and_then(|parent| parent.strip_prefix(folder).ok());
-    let mut path = folder.to_owned();
-    for segment in below.into_iter().flatten() {
-        path.push(segment);
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => {
-                let why = format!("{} is in the way of a folder", path.display());
-                return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
-            }
-            Err(_) => {
-                fs::create_dir(&path)?;
-                fs::set_permissions(&path, Permissions::from_mode(0o755))?;
-            }
-        }
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.packed == other.packed && self.variables == other.variables
     }
-    Ok(())
-}
-
-/// Removes a file of the package and the folders that it leaves empty.
-fn remove_file(folder: &Path, path: &str) -> io::Result<()> {
-    let file = folder.join(path);
-    let folders = || file.ancestors().skip(1).take_while(|it| *it != folder);
-    // Behind a link lies nothing of ours.
-    if folders().any(Path::is_symlink) {
-        return Ok(());
-    }
-    absent_is_fine(fs::remove_file(&file))?;
-    for empty in folders() {
-        if fs::remove_dir(empty).is_err() {
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn remove_folder(folder: &Path) -> io::Result<()> {

@@ -11,7 +11,7 @@ use crate::words::last_words;
 use crate::{Failure, Workload, code};
 
 /// How often the containers are looked at while they start.
-const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(500);
 /// How long a service without a health check has to run on before it is believed to run.
 const PROBATION: Duration = Duration::from_secs(3);
 
@@ -33,10 +33,15 @@ struct Waiting<'a> {
 }
 
 /// Waits until every service has its containers, and each of them runs well or has done its work.
-pub(super) fn settle(tools: &Tools, expected: &Expected<'_>) -> Result<(), Failure> {
+/// Gives the containers.
+pub(super) fn settle(tools: &Tools, expected: &Expected<'_>) -> Result<Vec<Container>, Failure> {
     let mut seen = (Vec::new(), Instant::now());
+    let mut known: Vec<String> = Vec::new();
     loop {
-        let containers = tools.containers(&expected.workload.name)?;
+        let containers = match tools.inspect(&known)? {
+            Some(containers) => containers,
+            None => tools.containers(&expected.workload.name)?,
+        };
         if let Some(failure) = failed_service(tools, &containers, expected.before) {
             return Err(failure);
         }
@@ -51,7 +56,7 @@ pub(super) fn settle(tools: &Tools, expected: &Expected<'_>) -> Result<(), Failu
         }
         let on_probation = !seen.0.is_empty() && seen.1.elapsed() < PROBATION;
         if waiting.is_none() && !on_probation {
-            return Ok(());
+            return Ok(containers);
         }
         if Instant::now() >= expected.deadline {
             return Err(late(tools, expected.workload, waiting.as_ref()));
@@ -60,6 +65,11 @@ pub(super) fn settle(tools: &Tools, expected: &Expected<'_>) -> Result<(), Failu
             let message = "waiting for the services was given up: the client is being stopped";
             return Err(Failure::new(code::INTERRUPTED, message));
         }
+        // Listed anew only while some are missing.
+        known = match lacking(&containers, expected.services) {
+            Some(_) => Vec::new(),
+            None => containers.into_iter().map(|it| it.id).collect(),
+        };
         thread::sleep(INTERVAL);
     }
 }

@@ -31,6 +31,11 @@ const INHERITED: [&str; 7] = [
     "XDG_RUNTIME_DIR",
 ];
 
+/// A package comes from its archive alone. Compose would fetch what an `include` names from a Git
+/// repository or a registry, by itself and with programs of its own choice.
+const NOTHING_REMOTE: [(&str, &str); 2] =
+    [("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "false"), ("COMPOSE_EXPERIMENTAL_OCI_REMOTE", "false")];
+
 /// Compose and the engine behind it.
 #[derive(Debug, Clone)]
 pub(super) struct Tools {
@@ -53,15 +58,29 @@ impl Tools {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
+        let (containers, said) = self.described(&ids)?;
+        let containers = containers
+            .ok_or_else(|| unavailable("the engine did not describe the containers", &said))?;
+        Ok(containers.into_iter().filter(|it| !it.is_one_off()).collect())
+    }
+
+    /// These containers, if all of them are still there.
+    pub(super) fn inspect(&self, ids: &[String]) -> Result<Option<Vec<Container>>, Failure> {
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let (containers, _) = self.described(ids)?;
+        Ok(containers.filter(|it| it.len() == ids.len()))
+    }
+
+    /// What the engine says of those that it has, and what it said beside.
+    fn described(&self, ids: &[String]) -> Result<(Option<Vec<Container>>, String), Failure> {
         let mut arguments = vec!["inspect", "--type", "container"];
         arguments.extend(ids.iter().map(String::as_str));
         let ended = self.engine(&arguments)?;
         // One that went away since it was listed makes the exit code bad, and the rest good.
         let described = ended.stdout.whole().and_then(|it| serde_json::from_slice(it).ok());
-        let containers: Vec<Container> = described.ok_or_else(|| {
-            unavailable("the engine did not describe the containers", &ended.stderr.text())
-        })?;
-        Ok(containers.into_iter().filter(|it| !it.is_one_off()).collect())
+        Ok((described, ended.stderr.text()))
     }
 
     /// What Compose and the engine say that they are.
@@ -125,11 +144,12 @@ impl Tools {
         folder: &Path,
         timeout: Duration,
     ) -> Result<Finished, Failure> {
+        let variables = NOTHING_REMOTE.map(|(name, value)| (name, OsStr::new(value)));
         let tool = Tool {
             command,
             folder,
             inherited: &INHERITED,
-            set: &[],
+            variables: &variables,
             kept: process::KEPT,
             stop: &self.stop,
         };

@@ -207,15 +207,16 @@ impl<'a> Helm<'a> {
             ("HELM_DATA_HOME", home.join("data")),
             ("KUBECACHEDIR", home.join("cluster")),
         ];
-        let mut set: Vec<(&str, &OsStr)> =
+        let mut variables: Vec<(&str, &OsStr)> =
             folders.iter().map(|(name, folder)| (*name, folder.as_os_str())).collect();
-        set.extend(self.settings.kubeconfig.as_ref().map(|it| ("KUBECONFIG", it.as_os_str())));
+        variables
+            .extend(self.settings.kubeconfig.as_ref().map(|it| ("KUBECONFIG", it.as_os_str())));
         let tool = Tool {
             command: &self.settings.command,
             // Paths may be relative to ours.
             folder: Path::new("."),
             inherited: &INHERITED,
-            set: &set,
+            variables: &variables,
             kept: LARGEST_ANSWER,
             stop: self.stop,
         };

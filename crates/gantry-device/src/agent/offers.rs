@@ -65,7 +65,6 @@ impl Agent<'_> {
         if offers == self.offers {
             return Ok(());
         }
-        offers.save(&self.contact.state)?;
         self.offers = offers;
         match capabilities_of(&self.config, &self.providers, &self.offers) {
             Ok((capabilities, json)) => {
@@ -73,7 +72,7 @@ impl Agent<'_> {
             }
             Err(error) => tracing::error!(error = format!("{error:#}"), "the former ones stay"),
         }
-        Ok(())
+        self.offers.save(&self.contact.state)
     }
 }
 

@@ -23,19 +23,10 @@ impl Agent<'_> {
     /// Does what there is to do now, step by step.
     pub(super) fn work(&mut self) -> Result<(), StateError> {
         let Some(accepted) = self.accepted.clone() else { return Ok(()) };
-        for id in unheard_orders(&accepted, &self.running) {
-            if let Some(deployment) = self.running.get_mut(&id) {
-                deployment.adopted = accepted.manifest_version;
-            }
-            let mut surroundings = Talking {
-                contact: &mut self.contact,
-                revision: Some(accepted.manifest_version),
-                work: self.config.longest_timeout(),
-            };
-            surroundings.note(id, &self.running)?;
-        }
+        let told = self.tell_unheard_orders(&accepted);
         // First what runs, and again after each step: a step may take long.
         self.watch(&accepted)?;
+        told?;
         for step in plan(&accepted.deployments, &self.running, self.clock.now_ms()) {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
@@ -49,6 +40,17 @@ impl Agent<'_> {
                 Step::Install(id) => self.look_again_in(id, self.config.workloads.inspect_every),
             }
             self.watch(&accepted)?;
+        }
+        Ok(())
+    }
+
+    /// Says of orders that there was nothing to do for them.
+    fn tell_unheard_orders(&mut self, accepted: &Accepted) -> Result<(), StateError> {
+        for id in unheard_orders(accepted, &self.running) {
+            if let Some(deployment) = self.running.get_mut(&id) {
+                deployment.adopted = accepted.manifest_version;
+            }
+            self.carry_out(accepted, |_, running, surroundings| surroundings.note(id, running))?;
         }
         Ok(())
     }

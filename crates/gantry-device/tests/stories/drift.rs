@@ -136,7 +136,10 @@ fn a_service_that_dies_is_told_with_its_exit_code_and_runs_again_with_its_data()
     let status = shop.plant.press.status().expect("the client has written it");
     assert_eq!(status["deployments"][0]["repairs"]["count"], 2, "{status}");
     let text = programs::stdout_of(&mut shop.plant.press.command(&["status"]));
-    assert!(text.contains("installed; found out of order 2 and repaired 2 times since"), "{text}");
+    assert!(
+        text.contains("installed; found out of order 2 times, repaired 2 times since"),
+        "{text}"
+    );
 }
 
 #[test]

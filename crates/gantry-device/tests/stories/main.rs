@@ -2,17 +2,19 @@
 //! of its own, with the real Docker Engine and the real `git`; operators use the real `gantry`.
 //!
 //! They need the images `gantry-hello:1` and `gantry-device:test`, which scripts/test.sh builds, and
-//! fail without them.
+//! fail without them. Some start an engine of their own, for which they need `dockerd` and root.
 
 mod command_line;
 mod contacts;
 mod container;
 mod crashes;
 mod drift;
+mod engine_restarts;
 mod failures;
 mod hostile_servers;
 mod main_job;
 mod offline;
+mod own_engine;
 mod refusals;
 mod scene;
 mod standing;
