@@ -199,6 +199,38 @@ need_git_clients() {
   need_git_client jgit install_java_client
 }
 
+# What the tests of Helm components run on, in target/kubernetes: `cluster` (etcd, the API server, the controllers and
+# made-up nodes in one program), `helm-3` and `helm-4`. The stamp tells from which files, and by which Go, they were
+# built. Debian's etcd is too old for the API server.
+need_kubernetes() {
+  command -v go >/dev/null || install_packages golang-go
+  local from=scripts/kubernetes to=$PWD/target/kubernetes stamp
+  stamp=$(cd "$from" && sha256sum go.mod go.sum cluster/main.go && GOTOOLCHAIN=local go version)
+  [ "$(cat "$to/stamp" 2>/dev/null)" = "$stamp" ] && return
+  local needed there
+  needed=$(sed -n 's/^go //p' "$from/go.mod")
+  there=$(GOTOOLCHAIN=local go version | sed 's/.* go\([0-9.]*\) .*/\1/')
+  printf '%s\n%s\n' "$needed" "$there" | sort --check=quiet --version-sort ||
+    fail "Kubernetes needs Go $needed to be built; there is Go $there." "Install a newer one (https://go.dev/dl) and run again."
+  say "building a Kubernetes control plane and Helm (five minutes or more, once)"
+  rm -rf "$to"
+  mkdir -p "$to"
+  (cd "$from" && quietly_in_here build_kubernetes "$to") || fail "could not build Kubernetes and Helm (see above)."
+  printf '%s\n' "$stamp" >"$to/stamp"
+}
+
+build_kubernetes() { # build_kubernetes TO
+  # The Go that is there has to do, as below.
+  local module build=(env GOTOOLCHAIN=local go build -mod=readonly -buildvcs=false -trimpath)
+  version_of() { env GOTOOLCHAIN=local go list -m -f '{{.Version}}' "$1"; }
+  "${build[@]}" -ldflags="-s -w -X k8s.io/component-base/version.gitVersion=$(version_of k8s.io/kubernetes)" \
+    -o "$1/cluster" ./cluster || return
+  for module in helm.sh/helm/v3 helm.sh/helm/v4; do
+    "${build[@]}" -ldflags="-s -w -X $module/internal/version.version=$(version_of "$module")" \
+      -o "$1/helm-${module##*/v}" "$module/cmd/helm" || return
+  done
+}
+
 # The packages start servers of their own where systemd runs; the benchmark uses the programs only.
 need_peer() {
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_packages nginx-light
@@ -221,6 +253,7 @@ test)
   # It kills the device client at the steps of its choice.
   need strace strace
   need_git_clients
+  need_kubernetes
   ;;
 crash)
   need_docker

@@ -22,7 +22,6 @@ mod permission;
 mod removal;
 mod settle;
 mod tools;
-mod words;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -15,10 +15,15 @@ use margo_contract::component::ProfileType;
 use serde_json::Value;
 
 pub mod compose;
+mod files;
+pub mod helm;
 mod offer;
 pub mod process;
+mod tool;
+mod words;
 
 pub use compose::ComposeProvider;
+pub use helm::HelmProvider;
 pub use offer::Offer;
 
 /// What applies components of one kind.
@@ -157,9 +162,12 @@ pub mod code {
         IMAGE_UNAVAILABLE = "image-unavailable";
         /// The registry of an image cannot be reached.
         REGISTRY_UNREACHABLE = "registry-unreachable";
+        /// The cluster has no node with room for a pod, or none that it may run on.
+        UNSCHEDULABLE = "unschedulable";
         /// A port that the workload publishes is taken.
         PORT_TAKEN = "port-taken";
-        /// Another container on the device has the name that a container of the workload is to have.
+        /// Another container on the device has the name that a container of the workload is to have, or
+        /// something else in the cluster that of what it is to make there.
         NAME_TAKEN = "name-taken";
         /// The device's disk refused to store the package or an image.
         STORAGE = "storage";

@@ -17,8 +17,8 @@ use std::{env, thread};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// The most bytes that are kept of each of the two outputs.
-const MOST_KEPT: usize = 1 << 20;
+/// How many bytes of each of the two outputs are kept where nobody needs more.
+pub const KEPT: usize = 1 << 20;
 /// How long a program that was asked to end gets before it is made to.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long the last output of an ended program may take to arrive.
@@ -40,7 +40,9 @@ pub struct Call<'a> {
     /// Names of our environment variables that it gets, beside `PATH`, `HOME` and `TMPDIR`.
     pub inherited: &'a [&'a str],
     /// Further variables of its environment.
-    pub variables: &'a [(&'a str, &'a str)],
+    pub variables: &'a [(&'a str, &'a OsStr)],
+    /// How many bytes are kept of the end of each of its outputs, such as [`KEPT`].
+    pub kept: usize,
     /// How long it may run.
     pub timeout: Duration,
     /// Ends it early once set.
@@ -58,10 +60,11 @@ pub struct Finished {
     pub stderr: Output,
 }
 
-/// What a program printed: the end of it, at most 1 MiB.
+/// What a program printed: the end of it.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
+    kept: usize,
     cut: bool,
 }
 
@@ -103,8 +106,8 @@ pub fn run(call: &Call<'_>) -> Result<Finished, ProcessError> {
         Ok(child) => Group { child },
         Err(source) => return Err(ProcessError::NotStarted { program, source }),
     };
-    let stdout = Reader::start(child.child.stdout.take());
-    let stderr = Reader::start(child.child.stderr.take());
+    let stdout = Reader::start(child.child.stdout.take(), call.kept);
+    let stderr = Reader::start(child.child.stderr.take(), call.kept);
 
     let interrupted = loop {
         if child.has_ended() {
@@ -162,8 +165,8 @@ impl Output {
     /// Keeps the end of what was printed: that is where programs say what went wrong.
     fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() > MOST_KEPT {
-            let excess = self.bytes.len() - MOST_KEPT;
+        if self.bytes.len() > self.kept {
+            let excess = self.bytes.len() - self.kept;
             self.bytes.drain(..excess);
             self.cut = true;
         }
@@ -219,8 +222,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn start(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let output = Arc::new(Mutex::new(Output::default()));
+    fn start(pipe: Option<impl Read + Send + 'static>, kept: usize) -> Self {
+        let output = Arc::new(Mutex::new(Output { kept, ..Output::default() }));
         let (ended, done) = mpsc::channel();
         if let Some(mut pipe) = pipe {
             let output = Arc::clone(&output);
@@ -264,7 +267,8 @@ mod tests {
             arguments: &arguments,
             folder: Path::new("/"),
             inherited: &[],
-            variables: &[("GIVEN", "1")],
+            variables: &[("GIVEN", OsStr::new("1"))],
+            kept: KEPT,
             timeout,
             stop: &AtomicBool::new(stop),
         })
@@ -317,7 +321,7 @@ mod tests {
         let ended = shell(script, LONG, false).expect("sh is there");
         assert!(ended.status.success());
         assert!(ended.stdout.whole().is_none());
-        assert_eq!(ended.stdout.text().len(), MOST_KEPT);
+        assert_eq!(ended.stdout.text().len(), KEPT);
         assert!(ended.stdout.text().ends_with("end\n"));
     }
 
@@ -328,7 +332,8 @@ mod tests {
             arguments: &[],
             folder: Path::new("/"),
             inherited: &[],
-            variables: &[("GIVEN", "1")],
+            variables: &[],
+            kept: KEPT,
             timeout: LONG,
             stop: &AtomicBool::new(false),
         };

@@ -238,7 +238,7 @@ impl<'a> Agent<'a> {
             let outcome = self.talk();
             self.contact.note_outcome(outcome.as_ref().copied());
             // First of all: what is fetched for the work to come may close the way.
-            self.contact.deliver(self.revision(), self.config.compose.timeout);
+            self.contact.deliver(self.revision(), self.config.longest_timeout());
             true
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use device_providers::{Failure, Providers, Workload, code};
 use margo_contract::application_deployment::ApplicationDeployment;
-use margo_contract::component::Component as Ordered;
+use margo_contract::component::{Component as Ordered, ProfileType};
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::digest::Digest;
 use uuid::Uuid;
@@ -40,7 +40,8 @@ pub(crate) struct CarryOut<'a> {
     pub(crate) state: &'a StateDir,
     pub(crate) providers: &'a Providers,
     pub(crate) capabilities: &'a DeviceCapabilities,
-    pub(crate) default_timeout: Duration,
+    /// For components of a kind that name no timeout.
+    pub(crate) default_timeout: &'a dyn Fn(ProfileType) -> Duration,
     /// Tells the time, in milliseconds since 1970: work takes long.
     pub(crate) now_ms: &'a dyn Fn() -> i64,
 }
@@ -170,11 +171,12 @@ impl CarryOut<'_> {
             return Ok(());
         };
         let parameters = document.values_of(&component.name);
+        let default = || (self.default_timeout)(begun.kind);
         let workload = Workload {
             package,
             parameters: parameters.into_iter().map(|(place, it)| (place, it.clone())).collect(),
             wait: component.wait,
-            timeout: component.timeout.map_or(self.default_timeout, Duration::from_secs),
+            timeout: component.timeout.map_or_else(default, Duration::from_secs),
             ..self.workload(id, begun)
         };
         let installed = self.providers.of(begun.kind).and_then(|it| match how {
@@ -193,7 +195,7 @@ impl CarryOut<'_> {
             package: PathBuf::new(),
             parameters: std::collections::BTreeMap::new(),
             wait: true,
-            timeout: self.default_timeout,
+            timeout: (self.default_timeout)(component.kind),
         }
     }
 }

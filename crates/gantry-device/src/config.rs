@@ -13,6 +13,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use commit_signature::Signer;
+use margo_contract::component::ProfileType;
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
@@ -41,7 +42,10 @@ pub(crate) struct Config {
     pub(crate) hours: Hours,
     pub(crate) desired_state: DesiredStateConfig,
     pub(crate) workloads: WorkloadsConfig,
-    pub(crate) compose: ComposeConfig,
+    /// Nothing where Compose components are not run.
+    pub(crate) compose: Option<ComposeConfig>,
+    /// Nothing where Helm charts are not run.
+    pub(crate) helm: Option<HelmConfig>,
     pub(crate) control: ControlConfig,
     pub(crate) log: LogConfig,
 }
@@ -136,6 +140,26 @@ impl Default for ComposeConfig {
     }
 }
 
+/// How Helm charts are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HelmConfig {
+    pub(crate) command: Vec<String>,
+    /// Where the cluster is, and as whom to speak to it; without it, what Helm finds by itself.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// For components that name no timeout.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for HelmConfig {
+    fn default() -> Self {
+        Self {
+            command: vec!["helm".to_owned()],
+            kubeconfig: None,
+            timeout: Duration::from_secs(600),
+        }
+    }
+}
+
 /// Who may speak to the running client, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ControlConfig {
@@ -183,6 +207,23 @@ fn lines(mistakes: &[Mistake]) -> String {
 }
 
 impl Config {
+    /// How long a component may take that names no timeout.
+    pub(crate) fn timeout_of(&self, kind: ProfileType) -> Duration {
+        let (compose, helm) = (self.compose.as_ref(), self.helm.as_ref());
+        let configured = match kind {
+            ProfileType::Compose => compose.map(|it| it.timeout),
+            ProfileType::Helm => helm.map(|it| it.timeout),
+            ProfileType::Custom => None,
+        };
+        configured.unwrap_or_else(|| self.longest_timeout())
+    }
+
+    /// How long a component of any kind may take that names no timeout.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        let compose = self.compose.as_ref().map(|it| it.timeout);
+        compose.max(self.helm.as_ref().map(|it| it.timeout)).unwrap_or_default()
+    }
+
     /// Where the running client listens for its owner.
     pub(crate) fn control_socket(&self) -> PathBuf {
         self.control.socket.clone().unwrap_or_else(|| self.state_dir.join("control.sock"))

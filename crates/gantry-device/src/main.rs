@@ -46,7 +46,8 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use device_providers::compose::{Commands, Rules};
-use device_providers::{ComposeProvider, Providers, chain};
+use device_providers::helm::Settings;
+use device_providers::{ComposeProvider, HelmProvider, Providers, chain};
 use margo_contract::component::ProfileType;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -58,7 +59,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::agent::{Agent, Parts, Wake};
 use crate::arguments::{Arguments, Command, ConfigCommand};
 use crate::clock::SystemClock;
-use crate::config::{ComposeConfig, Config, LogFormat};
+use crate::config::{ComposeConfig, Config, HelmConfig, LogFormat};
 use crate::control::{Control, Question};
 use crate::fleet_manager::FleetManager;
 use crate::gate::Gate;
@@ -177,11 +178,21 @@ fn run(config: Config, config_file: &Path) -> Result<()> {
 
 /// What runs workloads, as the owner has configured it.
 fn providers(config: &Config, stop: &Arc<AtomicBool>) -> Providers {
-    let ComposeConfig { command, engine, allow, remove_volumes, .. } = config.compose.clone();
-    let commands = Commands { compose: command, engine };
-    let rules = Rules { allow, remove_volumes };
-    let compose = ComposeProvider::new(commands, rules, Arc::clone(stop));
-    Providers::default().with(ProfileType::Compose, Box::new(compose))
+    let mut providers = Providers::default();
+    if let Some(ComposeConfig { command, engine, allow, remove_volumes, .. }) =
+        config.compose.clone()
+    {
+        let commands = Commands { compose: command, engine };
+        let rules = Rules { allow, remove_volumes };
+        let compose = ComposeProvider::new(commands, rules, Arc::clone(stop));
+        providers = providers.with(ProfileType::Compose, Box::new(compose));
+    }
+    if let Some(HelmConfig { command, kubeconfig, .. }) = config.helm.clone() {
+        let settings = Settings { command, kubeconfig, home: config.state_dir.join("helm") };
+        let helm = HelmProvider::new(settings, Arc::clone(stop));
+        providers = providers.with(ProfileType::Helm, Box::new(helm));
+    }
+    providers
 }
 
 /// Lets a signal end the client, or read its configuration again.

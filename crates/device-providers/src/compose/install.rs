@@ -18,9 +18,9 @@ use super::package::{Content, Package, Project};
 use super::permission::{self, Judged};
 use super::settle::{Expected, failed_service, settle};
 use super::tools::LOOK;
-use super::words::last_words;
 use super::{ComposeProvider, blame, files};
 use crate::process::Finished;
+use crate::words::last_words;
 use crate::{Failure, Workload, code};
 
 /// How long putting the former version back may take at least, when the time is nearly up.

@@ -16,9 +16,8 @@
 //! interruption in between leaves a record that says so, and installing again ends it well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use margo_contract::compose_archive::ComposeArchive;
@@ -26,10 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use super::below;
 use super::model::Model;
+use crate::files::{self, absent_is_fine, replace_file, storage, sync_folder, write_file};
 use crate::{Failure, code};
 
-/// The largest archive that is read, in bytes.
-const LARGEST_ARCHIVE: u64 = 64 << 20;
 /// margo(R-31): this one alone. A `compose.override.yaml` beside it is a file like any other.
 pub(super) const COMPOSE_FILE: &str = "compose.yaml";
 const DEFAULTS: &str = ".env";
@@ -204,10 +202,7 @@ impl<'a> Package<'a> {
     }
 
     fn save(&self, record: &Record) -> io::Result<()> {
-        let next = self.directory.join("record.json.next");
-        write_file(&next, &serde_json::to_vec(record)?, 0o600)?;
-        fs::rename(next, self.directory.join("record.json"))?;
-        sync_folder(self.directory)
+        replace_file(&self.directory.join("record.json"), &serde_json::to_vec(record)?)
     }
 }
 
@@ -236,19 +231,11 @@ impl Project {
 impl Content {
     /// Reads and checks an archive.
     pub(super) fn read(path: &Path, variables: String) -> Result<Self, Failure> {
-        let unusable = |why: String| Failure::new(code::BAD_ARCHIVE, why);
-        let read = || -> io::Result<Vec<u8>> {
-            if fs::metadata(path)?.len() > LARGEST_ARCHIVE {
-                return Err(io::Error::other("it has more than 64 MiB"));
-            }
-            fs::read(path)
-        };
-        let packed = read().map_err(|error| {
-            unusable(format!("cannot read the archive {}: {error}", path.display()))
-        })?;
+        let packed = files::read_archive(path)?;
         // margo(R-35)
         let archive = ComposeArchive::read(&packed);
-        let archive = archive.map_err(|error| unusable(crate::chain(&error)))?;
+        let archive =
+            archive.map_err(|error| Failure::new(code::BAD_ARCHIVE, crate::chain(&error)))?;
         Ok(Self { archive, packed, variables })
     }
 
@@ -257,30 +244,6 @@ impl Content {
     }
 }
 
-fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
-    // margo(R-34): the same for everybody, whatever the mask of this process is.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 fn remove_folder(folder: &Path) -> io::Result<()> {
     absent_is_fine(fs::remove_dir_all(folder))
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn storage(what: &str, error: &io::Error) -> Failure {
-    Failure::new(code::STORAGE, format!("{what}: {error}"))
 }

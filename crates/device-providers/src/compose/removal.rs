@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ComposeProvider;
 use super::package::Package;
-use super::words::last_words;
+use crate::words::last_words;
 use crate::{Failure, Workload, code};
 
 /// How long the engine may take to forget what it has removed.

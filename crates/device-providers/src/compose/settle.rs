@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::containers::{Container, Standing, by_service};
 use super::tools::Tools;
-use super::words::last_words;
+use crate::words::last_words;
 use crate::{Failure, Workload, code};
 
 /// How often the containers are looked at while they start.

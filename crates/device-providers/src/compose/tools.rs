@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::Commands;
 use super::containers::Container;
-use super::words::{LAST_LINES, last_words};
-use crate::process::{self, Call, Finished, ProcessError};
+use crate::process::{self, Finished};
+use crate::tool::Tool;
+use crate::words::{LAST_LINES, last_words};
 use crate::{Failure, Offer, code, offer};
 
 /// How long a look at the engine or the package may take.
@@ -143,28 +144,16 @@ impl Tools {
         folder: &Path,
         timeout: Duration,
     ) -> Result<Finished, Failure> {
-        let Some((program, first)) = command.split_first() else {
-            return Err(unavailable("no command is configured for Compose or its engine", ""));
-        };
-        let mut all: Vec<&OsStr> = first.iter().map(OsStr::new).collect();
-        all.extend(arguments);
-        let call = Call {
-            program: OsStr::new(program),
-            arguments: &all,
+        let variables = NOTHING_REMOTE.map(|(name, value)| (name, OsStr::new(value)));
+        let tool = Tool {
+            command,
             folder,
             inherited: &INHERITED,
-            variables: &NOTHING_REMOTE,
-            timeout,
+            variables: &variables,
+            kept: process::KEPT,
             stop: &self.stop,
         };
-        process::run(&call).map_err(|error| match error {
-            ProcessError::TimedOut { ref stderr, .. } => {
-                let message = format!("{error}{}", last_words(&stderr.text()));
-                Failure::new(code::TIMED_OUT, message)
-            }
-            ProcessError::Interrupted { .. } => Failure::new(code::INTERRUPTED, error.to_string()),
-            ProcessError::NotStarted { .. } => unavailable(&crate::chain(&error), ""),
-        })
+        tool.run(arguments, timeout)
     }
 }
 

@@ -41,7 +41,8 @@ impl Agent<'_> {
 
     fn take_over(&mut self, mut new: Config) -> anyhow::Result<()> {
         keep_fixed(&self.config, &mut new);
-        let providers = (new.compose != self.config.compose).then(|| (self.providers_of)(&new));
+        let runs_others = new.compose != self.config.compose || new.helm != self.config.helm;
+        let providers = runs_others.then(|| (self.providers_of)(&new));
         let (capabilities, capabilities_json) =
             capabilities_of(&new, providers.as_ref().unwrap_or(&self.providers), &self.offers)?;
         let source = (new.desired_state != self.config.desired_state)

@@ -62,17 +62,18 @@ impl Agent<'_> {
         what: impl FnOnce(&CarryOut<'_>, &mut Running, &mut Talking<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let (state, clock) = (Arc::clone(&self.contact.state), Arc::clone(&self.clock));
+        let config = &self.config;
         let carry_out = CarryOut {
             state: &state,
             providers: &self.providers,
             capabilities: &self.capabilities,
-            default_timeout: self.config.compose.timeout,
+            default_timeout: &|kind| config.timeout_of(kind),
             now_ms: &move || clock.now_ms(),
         };
         let mut surroundings = Talking {
             contact: &mut self.contact,
             revision: Some(accepted.manifest_version),
-            work: self.config.compose.timeout,
+            work: self.config.longest_timeout(),
         };
         what(&carry_out, &mut self.running, &mut surroundings)
     }

@@ -151,7 +151,7 @@ impl Bench {
             state: &self.state,
             providers: &providers(provider),
             capabilities: &self.capabilities,
-            default_timeout: Duration::from_secs(1),
+            default_timeout: &|_| Duration::from_secs(1),
             now_ms: &move || now,
         };
         what(&carry_out, &mut self.running, &mut self.notes)

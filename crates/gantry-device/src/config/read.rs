@@ -1,6 +1,7 @@
 //! Reads the sections of the configuration file, one by one. What is wrong is noted by [`Section`].
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use commit_signature::Signer;
@@ -11,8 +12,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::section::Section;
 use super::{
     CapabilitiesConfig, ComposeConfig, Config, ControlConfig, DesiredStateConfig, DeviceConfig,
-    LogConfig, LogFormat, ServerConfig, SourceKind, WorkloadsConfig, default_state_dir, hours,
-    value,
+    HelmConfig, LogConfig, LogFormat, ServerConfig, SourceKind, WorkloadsConfig, default_state_dir,
+    hours, value,
 };
 use crate::schedule::{Hours, Rate};
 
@@ -25,7 +26,12 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
     let (polling, hours) = polling(&mut file);
     let desired_state = desired_state(file.section("desired_state"));
     let workloads = workloads(file.section("workloads"));
-    let compose = compose(file.section("compose"));
+    let runs_helm = file.has("helm");
+    // A device of a cluster has no engine of its own, unless its owner says so.
+    let runs_compose = file.has("compose") || !runs_helm;
+    let compose = runs_compose.then(|| compose(file.section("compose")));
+    let helm = runs_helm.then(|| helm(file.section("helm")));
+    file.may_have(&["compose", "helm"]);
     let control = control(file.section("control"));
     let log = log(file.section("log"));
     file.end();
@@ -39,6 +45,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
         desired_state,
         workloads,
         compose,
+        helm,
         control,
         log,
     })
@@ -161,10 +168,6 @@ fn workloads(mut section: Section<'_>) -> WorkloadsConfig {
 }
 
 fn compose(mut section: Section<'_>) -> ComposeConfig {
-    let program = |it: &DeValue<'_>| match value::texts(it)? {
-        it if it.is_empty() => Err("it is empty".to_owned()),
-        it => Ok(it),
-    };
     let or = ComposeConfig::default();
     let config = ComposeConfig {
         command: section
@@ -179,6 +182,30 @@ fn compose(mut section: Section<'_>) -> ComposeConfig {
     };
     section.end();
     config
+}
+
+fn helm(mut section: Section<'_>) -> HelmConfig {
+    let or = HelmConfig::default();
+    let config = HelmConfig {
+        command: section.optional("command", "[\"helm\"]", program).unwrap_or(or.command),
+        kubeconfig: section.optional("kubeconfig", "\"/etc/gantry/kubeconfig\"", absolute_path),
+        timeout: section.optional("timeout", "\"10m\"", value::pause).unwrap_or(or.timeout),
+    };
+    section.end();
+    config
+}
+
+fn program(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    match value::texts(value)? {
+        it if it.is_empty() => Err("it is empty".to_owned()),
+        it => Ok(it),
+    }
+}
+
+/// Of a file that a program reads which works in another folder.
+fn absolute_path(value: &DeValue<'_>) -> Result<PathBuf, String> {
+    let path = value::path(value)?;
+    if path.is_absolute() { Ok(path) } else { Err("it has to begin with /".to_owned()) }
 }
 
 fn control(mut section: Section<'_>) -> ControlConfig {

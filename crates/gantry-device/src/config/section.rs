@@ -123,6 +123,11 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// Fields that may be there, whether or not they were read.
+    pub(super) fn may_have(&mut self, keys: &[&'static str]) {
+        self.known.extend(keys);
+    }
+
     /// Whether a field is there and was not read yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.fields.contains_key(key)

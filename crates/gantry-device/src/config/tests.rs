@@ -27,7 +27,8 @@ fn the_example_shows_the_defaults() {
     assert!(example.hours.periods.is_empty() && example.hours.downtimes.is_empty());
     assert_eq!(example.desired_state, DesiredStateConfig::default());
     assert_eq!(example.workloads, WorkloadsConfig::default());
-    assert_eq!(example.compose, ComposeConfig::default());
+    assert_eq!(example.compose, Some(ComposeConfig::default()));
+    assert_eq!(example.helm, None);
     assert_eq!(example.control, ControlConfig::default());
     assert_eq!(example.log, LogConfig::default());
 }
@@ -41,6 +42,28 @@ fn what_is_commented_out_in_the_example_is_valid_too() {
     assert!(!all.hours.periods.is_empty() && all.hours.downtimes.len() >= 2);
     assert_eq!(all.device.labels["example.com/hall"], "north");
     assert_eq!(all.capabilities.cores, Some(2.0));
+    let kubeconfig = Some(PathBuf::from("/etc/gantry/kubeconfig"));
+    assert_eq!(all.helm, Some(HelmConfig { kubeconfig, ..HelmConfig::default() }));
+}
+
+#[test]
+fn charts_are_run_where_the_owner_says_so_and_compose_beside_them_only_if_it_is_named() {
+    let (with_compose, without) = EXAMPLE.split_once("[compose]").expect("it is there");
+    let rest = without.split_once("[control]").expect("it is there").1;
+    let bare = format!("{with_compose}[control]{rest}");
+    let kinds = |text: &str| {
+        let config = Config::parse(text).expect("valid");
+        (config.compose.is_some(), config.helm.is_some())
+    };
+    assert_eq!(kinds(&bare), (true, false));
+    assert_eq!(kinds(&format!("{bare}\n[helm]\n")), (false, true));
+    let both = format!("{bare}\n[helm]\n[compose]\n");
+    assert_eq!(kinds(&both), (true, true));
+    let timeouts = format!("{bare}\n[helm]\ntimeout = \"20m\"\n[compose]\ntimeout = \"5m\"\n");
+    let config = Config::parse(&timeouts).expect("valid");
+    assert_eq!(config.timeout_of(ProfileType::Helm), Duration::from_secs(20 * 60));
+    assert_eq!(config.timeout_of(ProfileType::Compose), Duration::from_secs(5 * 60));
+    assert_eq!(config.longest_timeout(), Duration::from_secs(20 * 60));
 }
 
 #[test]
@@ -52,7 +75,8 @@ fn every_mistake_is_told_with_its_line_its_field_and_what_is_right() {
                 [[downtime]]\nstart = \"2026-12-24T18:00\"\nfrom = \"18:00\"\n\
                 [log]\nlevel = \"info,gantry_device=loud\"\n[desired_state]\nsource = \"http\"\n\
                 require_signatures = true\nsigners = [\"ssh-rsa x\"]\n[control]\ngroup = \"operators\"\n\
-                [workloads]\ninspect_every = \"2d\"\n";
+                [workloads]\ninspect_every = \"2d\"\n[helm]\ncommand = []\nkubeconfig = \"kubeconfig\"\n\
+                timeout = \"0s\"\nnamespace = \"x\"\n";
     let told = mistakes(text);
     for expected in [
         "line 1: state_dir: it has to be a text in quotes; right would be: state_dir = \"/var/lib/gantry-device\"",
@@ -73,6 +97,10 @@ fn every_mistake_is_told_with_its_line_its_field_and_what_is_right() {
         "line 23: desired_state.require_signatures: over HTTP there are no signatures",
         "line 24: desired_state.signers: `ssh-rsa x` is no key",
         "line 26: control.group: its members cannot reach the socket",
+        "line 30: helm.command: it is empty; right would be: command = [\"helm\"]",
+        "line 31: helm.kubeconfig: it has to begin with /",
+        "line 32: helm.timeout: 1s is the least",
+        "line 33: helm.namespace: there is no such field; there are command, kubeconfig, timeout",
         "line 28: workloads.inspect_every: 1d is the most; right would be: inspect_every = \"60s\"",
     ] {
         assert!(told.iter().any(|it| it.starts_with(expected)), "{expected}\n{told:#?}");

@@ -1,12 +1,12 @@
 //! What a program or a service said last, made fit for a message.
 
 /// How many lines of it go into a message.
-pub(super) const LAST_LINES: usize = 10;
+pub(crate) const LAST_LINES: usize = 10;
 /// How many characters of it go into a message.
 const LAST_CHARACTERS: usize = 1_500;
 
 /// The end of what was printed, to be put behind a sentence.
-pub(super) fn last_words(text: &str) -> String {
+pub(crate) fn last_words(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() {
         return String::new();
@@ -15,8 +15,12 @@ pub(super) fn last_words(text: &str) -> String {
     let end = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
     let excess = end.chars().count().saturating_sub(LAST_CHARACTERS);
     let end: String = end.chars().skip(excess).collect();
-    // Terminals obey control characters, and reports end up on terminals.
-    format!(": {}", end.replace(|it: char| it.is_control() && it != '\n', " "))
+    format!(": {}", printable(&end))
+}
+
+/// A text without what steers terminals, which reports end up on.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(|it: char| it.is_control() && it != '\n', " ")
 }
 
 #[cfg(test)]
