@@ -3,6 +3,7 @@
 //! failed is tried again in silence: only what comes of it is told.
 
 mod fail;
+mod project;
 mod remove;
 mod watch;
 
@@ -21,10 +22,8 @@ use crate::package::PackageError;
 use crate::running::{Component, Deployment, Progress, Running};
 use crate::state_dir::{StateDir, StateError};
 
+use self::project::project;
 pub(crate) use self::watch::{Amiss, Look};
-
-/// Compose allows 63 characters; the specification cuts release names at 53 (contract X-22).
-const LONGEST_PROJECT: usize = 53;
 
 /// What carrying out needs of the rest of the client.
 pub(crate) trait Surroundings {
@@ -66,7 +65,7 @@ impl CarryOut<'_> {
             }
         };
         let former = running.get(&id).filter(|it| it.digest == *digest && !it.withdrawn).cloned();
-        running.insert(id, begun(&document, *digest, accepted, running.get(&id)));
+        running.insert(id, begun(id, &document, *digest, accepted, running));
         if former.is_none() {
             surroundings.note(id, running)?;
         }
@@ -236,16 +235,18 @@ fn archive(component: &Ordered, surroundings: &mut dyn Surroundings) -> Result<P
 
 /// A deployment at the start of its installation.
 fn begun(
+    id: Uuid,
     document: &ApplicationDeployment,
     digest: Digest,
     accepted: &Accepted,
-    former: Option<&Deployment>,
+    running: &Running,
 ) -> Deployment {
+    let former = running.get(&id);
     let again = former.filter(|it| it.digest == digest && !it.withdrawn);
     let components = document.components.iter().map(|component| Component {
         name: component.name.clone(),
         kind: document.kind,
-        project: project(document, &component.name),
+        project: project(id, document, &component.name, running),
         namespace: document.namespace.clone(),
         state: Progress::Pending,
         error: None,
@@ -265,23 +266,6 @@ fn begun(
         withdrawn: false,
         upkeep: again.and_then(|it| it.upkeep),
     }
-}
-
-/// What a component is called on the engine: names cut short get a part of the deployment's id.
-fn project(document: &ApplicationDeployment, component: &str) -> String {
-    let name: String = format!("{}-{component}", document.name)
-        .to_ascii_lowercase()
-        .chars()
-        .map(|it| if it.is_ascii_alphanumeric() || "_-".contains(it) { it } else { '-' })
-        .collect();
-    let name = name.trim_start_matches(['-', '_']);
-    if !name.is_empty() && name.len() <= LONGEST_PROJECT {
-        return name.to_owned();
-    }
-    let hash = Digest::of(format!("{}/{component}", document.id).as_bytes()).to_string();
-    let hash = &hash["sha256:".len()..][..8];
-    let cut: String = name.chars().take(LONGEST_PROJECT - 10).collect();
-    format!("w{cut}-{hash}")
 }
 
 fn set(running: &mut Running, id: Uuid, place: usize, progress: Progress) {

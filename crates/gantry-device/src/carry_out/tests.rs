@@ -462,3 +462,24 @@ fn a_transition_that_cannot_be_written_down_is_told_later() {
     }
     assert_eq!(bench.notes.told, ["failed: failed"]);
 }
+
+#[test]
+fn no_two_workloads_have_the_same_name_and_none_changes_it() {
+    let mut bench = Bench::new();
+    let accepted = bench.accept(4, &["db"], "");
+    let document = accepted.document(&id(), &bench.state).expect("readable");
+    let name = |component: &str, running: &Running| project(id(), &document, component, running);
+    assert_eq!(name("db", &bench.running), "shop-db");
+    assert_eq!(name("-", &bench.running), "shop", "an end that Helm does not take is cut off");
+    let long = name(&"x".repeat(60), &bench.running);
+    assert!(long.len() <= 53 && long.starts_with("wshop-x"), "{long}");
+
+    // Another deployment, called `shop-db` or being removed, has the name already.
+    bench.install(&Obedient::default(), &accepted);
+    let there = bench.running.remove(&id()).expect("it was installed");
+    bench.running.insert(Uuid::nil(), there.clone());
+    let other = name("db", &bench.running);
+    assert!(other.starts_with("wshop-db-") && other.len() <= 53, "{other}");
+    bench.running.insert(id(), there);
+    assert_eq!(name("db", &bench.running), "shop-db", "it stays what it is");
+}
