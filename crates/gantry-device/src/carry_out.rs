@@ -12,12 +12,14 @@ use margo_contract::digest::Digest;
 use uuid::Uuid;
 
 use crate::accepted::Accepted;
-use crate::package::PackageError;
+use crate::package::{PackageError, Wanted};
 use crate::running::{Component, Deployment, Error, Progress, Running};
 use crate::state_dir::{StateDir, StateError};
 
 /// The longest pause before failed work is tried again.
 pub(crate) const LONGEST_RETRY_MS: i64 = 10 * 60 * 1000;
+/// How long the host of a package may ask to be left alone.
+const LONGEST_PAUSE_MS: i64 = 60 * 60 * 1000;
 const FIRST_RETRY_MS: i64 = 5 * 1000;
 /// Compose allows 63 characters; the specification cuts release names at 53 (contract X-22).
 const LONGEST_PROJECT: usize = 53;
@@ -25,7 +27,7 @@ const LONGEST_PROJECT: usize = 53;
 /// What carrying out needs of the rest of the client.
 pub(crate) trait Surroundings {
     /// The file of a component's package.
-    fn package(&mut self, component: &Ordered) -> Result<PathBuf, PackageError>;
+    fn package(&mut self, wanted: &Wanted<'_>) -> Result<PathBuf, PackageError>;
 
     /// Makes a transition durable and, if it may talk, tells the fleet manager.
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError>;
@@ -65,7 +67,7 @@ impl CarryOut<'_> {
         }
         let unmet = document.constraints.unmet_by(self.capabilities);
         if !unmet.is_empty() {
-            let failure = ("not-eligible", format!("the device {}", unmet.join(", ")));
+            let failure = (crate::code::NOT_ELIGIBLE, format!("the device {}", unmet.join(", ")));
             return fail(id, 0, failure, running, surroundings, now_ms);
         }
         if let Err(Failure { code, message }) = self.providers.of(document.kind) {
@@ -73,8 +75,8 @@ impl CarryOut<'_> {
         }
         // All packages before anything is started: half an application helps nobody.
         let mut archives = Vec::new();
-        for (place, component) in document.components.iter().enumerate() {
-            match archive(component, surroundings) {
+        for (place, wanted) in Wanted::all(&document).enumerate() {
+            match archive(&wanted, surroundings) {
                 Ok(archive) => archives.push(archive),
                 Err(NoArchive::NotNow(why)) => {
                     // Told once: it may be a long night.
@@ -83,7 +85,11 @@ impl CarryOut<'_> {
                     }
                     return crate::running::save(running, self.state);
                 }
-                Err(NoArchive::Never(code, why)) => {
+                Err(NoArchive::Failed { code, why, retry_after }) => {
+                    let not_before = now_ms.saturating_add(retry_after);
+                    if let Some(deployment) = running.get_mut(&id) {
+                        deployment.retry_at = not_before;
+                    }
                     return fail(id, place, (code, why), running, surroundings, now_ms);
                 }
             }
@@ -239,14 +245,18 @@ impl CarryOut<'_> {
 enum NoArchive {
     /// It can be had later; why it cannot now.
     NotNow(String),
-    /// A code and why.
-    Never(&'static str, String),
+    /// It is tried again, but not before its host wants it, in milliseconds.
+    Failed { code: &'static str, why: String, retry_after: i64 },
 }
 
-fn archive(component: &Ordered, surroundings: &mut dyn Surroundings) -> Result<PathBuf, NoArchive> {
-    surroundings.package(component).map_err(|error| match error {
+fn archive(wanted: &Wanted<'_>, surroundings: &mut dyn Surroundings) -> Result<PathBuf, NoArchive> {
+    surroundings.package(wanted).map_err(|error| match error {
         PackageError::NotNow(_) => NoArchive::NotNow(crate::chain(&error)),
-        _ => NoArchive::Never("package-unavailable", crate::chain(&error)),
+        _ => {
+            let retry_after = error.retry_after().unwrap_or_default().as_millis();
+            let retry_after = i64::try_from(retry_after).unwrap_or(i64::MAX).min(LONGEST_PAUSE_MS);
+            NoArchive::Failed { code: error.code(), why: crate::chain(&error), retry_after }
+        }
     })
 }
 
@@ -316,7 +326,8 @@ fn fail(
     if let Some(deployment) = running.get_mut(&id) {
         let doublings = deployment.attempts.min(16);
         deployment.attempts = deployment.attempts.saturating_add(1);
-        deployment.retry_at = now_ms + (FIRST_RETRY_MS << doublings).min(LONGEST_RETRY_MS);
+        let retry_at = now_ms + (FIRST_RETRY_MS << doublings).min(LONGEST_RETRY_MS);
+        deployment.retry_at = deployment.retry_at.max(retry_at);
         tracing::warn!(deployment = deployment.name, code, message, "a deployment failed");
         if let Some(component) = deployment.components.get_mut(place) {
             component.state = Progress::Failed;

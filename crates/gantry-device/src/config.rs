@@ -3,6 +3,7 @@
 
 mod hours;
 mod mistake;
+mod packages;
 mod read;
 mod section;
 mod value;
@@ -18,6 +19,11 @@ use toml::de::DeTable;
 
 pub(crate) use self::hours::parse_moment;
 pub(crate) use self::mistake::Mistake;
+#[cfg(test)]
+pub(crate) use self::packages::Mirror;
+pub(crate) use self::packages::{
+    Credentials, PackagesConfig, RegistryConfig, SigningKeyConfig, TrustedKeys, is_open_to_others,
+};
 pub(crate) use self::value::parse_duration;
 
 use self::mistake::Mistakes;
@@ -40,6 +46,7 @@ pub(crate) struct Config {
     /// When it looks, and when it says nothing.
     pub(crate) hours: Hours,
     pub(crate) desired_state: DesiredStateConfig,
+    pub(crate) packages: PackagesConfig,
     pub(crate) compose: ComposeConfig,
     pub(crate) control: ControlConfig,
     pub(crate) log: LogConfig,

@@ -7,6 +7,7 @@ mod announcement;
 mod arguments;
 mod carry_out;
 mod clock;
+mod code;
 mod commands;
 mod config;
 mod control;

@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod http;
 pub mod meddler;
 pub mod memory;
+pub mod openpgp;
 pub mod operator;
 pub mod programs;
 pub mod wait;

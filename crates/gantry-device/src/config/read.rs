@@ -10,7 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::section::Section;
 use super::{
     CapabilitiesConfig, ComposeConfig, Config, ControlConfig, DesiredStateConfig, DeviceConfig,
-    LogConfig, LogFormat, ServerConfig, SourceKind, default_state_dir, hours, value,
+    LogConfig, LogFormat, ServerConfig, SourceKind, default_state_dir, hours, packages, value,
 };
 use crate::schedule::{Hours, Rate};
 
@@ -22,6 +22,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
     let capabilities = capabilities(file.section("capabilities"));
     let (polling, hours) = polling(&mut file);
     let desired_state = desired_state(file.section("desired_state"));
+    let packages = packages::packages(&mut file);
     let compose = compose(file.section("compose"));
     let control = control(file.section("control"));
     let log = log(file.section("log"));
@@ -34,6 +35,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
         polling,
         hours,
         desired_state,
+        packages,
         compose,
         control,
         log,
