@@ -12,5 +12,7 @@ pub mod memory;
 pub mod openpgp;
 pub mod operator;
 pub mod programs;
+pub mod registry;
+pub mod relay;
 pub mod wait;
 pub mod wire;

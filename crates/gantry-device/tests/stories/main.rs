@@ -12,6 +12,7 @@ mod failures;
 mod hostile_servers;
 mod main_job;
 mod offline;
+mod packages;
 mod refusals;
 mod scene;
 mod standing;

@@ -1,6 +1,13 @@
 //! Downloads from the fleet manager and from other places: what goes on, and what begins anew.
 
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
 use super::*;
+use crate::clock::{Clock, SystemClock};
+use crate::gate::Gate;
+use crate::schedule::Hours;
 
 fn bytes() -> Vec<u8> {
     (0..100_000_u32).flat_map(u32::to_le_bytes).collect()
@@ -256,13 +263,13 @@ fn a_redirect_of_a_package_is_followed_once_over_https_and_without_credentials()
 
 #[test]
 fn while_it_is_not_a_time_to_fetch_anything_nothing_is_asked() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
+    let server = stage.another();
+    let (repository, revision) = (format!("oci://{}/a", host(&server)), "1.0.0".to_owned());
+    let registry = Source::Registry { repository, revision };
     let component = Component {
         name: "gauge".to_owned(),
-        source: Source::Registry {
-            repository: "oci://x.example/a".to_owned(),
-            revision: "1.0.0".to_owned(),
-        },
+        source: registry.clone(),
         wait: true,
         timeout: None,
         extensions: Map::new(),
@@ -272,4 +279,36 @@ fn while_it_is_not_a_time_to_fetch_anything_nothing_is_asked() {
     let wanted =
         Wanted { application: APPLICATION, kind: ProfileType::Compose, component: &component };
     assert!(matches!(packages.fetch(&wanted), Err(PackageError::NotNow(None))));
+
+    // The gate itself is shut: nobody's failure, and no request.
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let hours = Hours { zone: TimeZone::UTC, periods: Vec::new(), downtimes: Vec::new() };
+    let of_gate = StateDir::open(&stage.folder.path().join("gate")).expect("nobody else has it");
+    let gate = Gate::new(Arc::clone(&clock), hours, Arc::new(of_gate)).expect("readable");
+    gate.start_downtime(clock.now_ms() + 60 * 60 * 1000, "moving").expect("it can be started");
+    stage.link = stage.link.clone().behind(Arc::new(gate));
+    let error = stage.fetch_from(ProfileType::Compose, registry).expect_err("a downtime");
+    assert!(matches!(error, PackageError::NotNow(Some(LinkError::Quiet(_)))), "{}", chain(&error));
+    stage.fetch_file(&server).expect_err("a downtime");
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_client_that_is_stopped_breaks_off_what_it_fetches_elsewhere() {
+    let mut stage = Stage::new();
+    let stranger = Authority::new();
+    let server = Meddler::start(0, stranger.server("localhost", ALWAYS), None);
+    server.play(|_| Part::SayAndHang(Vec::new()));
+    let ca = stage.folder.path().join("other.pem");
+    std::fs::write(&ca, stranger.pem()).expect("writable");
+    stage.config.registries.push(RegistryConfig { ca: Some(ca), ..rule(&host(&server)) });
+    let (link, server) = (stage.link.clone(), Arc::new(server));
+    let asked = Arc::clone(&server);
+    let stopping = std::thread::spawn(move || {
+        testkit::wait::until("a request", || (!asked.asked().is_empty()).then_some(()));
+        link.hang_up();
+    });
+    let error = stage.fetch_file(&server).expect_err("it is stopped");
+    stopping.join().expect("it does not panic");
+    assert!(!chain(&error).contains("in time"), "nobody waited for the server: {}", chain(&error));
 }
