@@ -38,7 +38,7 @@ pub(crate) use self::failure::PackageError;
 use self::hosts::{Hosts, Server};
 use self::place::Place;
 use self::registry::Reference;
-use self::signature::{SignatureError, Trust, Trusted};
+use self::signature::{Seal, SignatureError, Trust, Trusted};
 
 /// Where packages are kept in the state directory.
 pub(crate) const FOLDER: &str = "packages";
@@ -165,15 +165,10 @@ impl Packages<'_> {
         let seal = seal.transpose()?;
         download.run(&mut At::new(hosts, place))?;
         if let Some(seal) = seal
-            && let Err(error) = self.trust().check(
-                seal.application,
-                &seal.trusted,
-                &seal.keys,
-                &seal.signature,
-                &download.part(),
-            )
+            && let Err(error) = self.trust().check(&seal, &download.part())
         {
-            download.discard()?;
+            // Perhaps only the signature is wrong: the next attempt is not to fetch all of it again.
+            download.hold()?;
             return Err(error.into());
         }
         Ok(download.keep()?)
@@ -190,11 +185,19 @@ impl Packages<'_> {
         let trusted = self.trust().for_application(application)?;
         let keys = match &trusted {
             Trusted::Keys(_) => Vec::new(),
-            _ => hosts.read(Ask::SigningKey, &place_of(key_location)?)?,
+            _ => {
+                let key = place_of(key_location)?;
+                hosts.read(Ask::SigningKey, &key).map_err(|error| match error.status() {
+                    Some(404 | 410) => SignatureError::NoKey(key.to_string()).into(),
+                    _ => error,
+                })?
+            }
         };
         for ending in [".asc", ".sig"] {
             match hosts.read(Ask::SigningKey, &place.beside(ending)) {
-                Ok(signature) => return Ok(Seal { application, trusted, keys, signature }),
+                Ok(signature) => {
+                    return Ok(self.trust().seal(application, &trusted, &keys, &signature)?);
+                }
                 Err(error) if matches!(error.status(), Some(404 | 410)) => {}
                 Err(error) => return Err(error),
             }
@@ -215,15 +218,6 @@ impl Packages<'_> {
     ) -> Download<'d> {
         Download { state: self.state, files, identity, digest, largest: self.config.largest }
     }
-}
-
-/// A signature, and whose it has to be.
-struct Seal<'a> {
-    application: &'a str,
-    trusted: Trusted,
-    /// Those at the place that the document names.
-    keys: Vec<u8>,
-    signature: Vec<u8>,
 }
 
 /// A package that the fleet manager keeps.

@@ -54,6 +54,9 @@ struct Note {
     validator: Option<String>,
     /// How many of its bytes are on the disk for sure.
     kept: u64,
+    /// Whether these are all.
+    #[serde(default)]
+    is_whole: bool,
 }
 
 /// How an answer is asked for: with these headers more.
@@ -107,6 +110,15 @@ impl Download<'_> {
         Ok(self.state.join(&self.files.whole))
     }
 
+    /// Leaves what was fetched where it is: it is whole, and cannot be taken yet. If it is still the same
+    /// at its server, it is not fetched again.
+    pub(super) fn hold(&self) -> Result<(), PackageError> {
+        let Some(note) = self.state.load::<Note>(&self.files.note)? else { return Ok(()) };
+        let part = File::open(self.part()).map_err(|cause| disk("read", &self.part(), cause))?;
+        let kept = part.metadata().map_err(|cause| disk("read", &self.part(), cause))?.len();
+        self.sync(&part, &Note { kept, is_whole: true, ..note })
+    }
+
     /// Lets go of what was fetched.
     pub(super) fn discard(&self) -> Result<(), StateError> {
         // The part first: without its note nothing would be known of it, with a wrong one too much.
@@ -115,7 +127,7 @@ impl Download<'_> {
     }
 
     fn beginning(&self) -> Note {
-        Note { identity: self.identity.clone(), validator: None, kept: 0 }
+        Note { identity: self.identity.clone(), validator: None, kept: 0, is_whole: false }
     }
 
     /// What is there and may be added to.
@@ -146,7 +158,9 @@ impl Download<'_> {
         }
         let mut incoming = match origin.open(&headers) {
             Err(error) if asked_from > 0 && error.status() == Some(RANGE_NOT_SATISFIABLE) => {
-                return Ok(Attempt::Anew);
+                // There is nothing after the last byte of what the validator stands for.
+                let is_whole = note.is_whole && note.validator.is_some();
+                return Ok(if is_whole { Attempt::Whole } else { Attempt::Anew });
             }
             other => other?,
         };

@@ -24,6 +24,8 @@ const LARGEST_KEYS: u64 = 64 << 10;
 pub(crate) enum SignatureError {
     #[error("there is none: neither {0}.asc nor {0}.sig is there")]
     Missing(String),
+    #[error("there is no key at {0}")]
+    NoKey(String),
     #[error("{what} is not OpenPGP: {problem}")]
     Unreadable { what: &'static str, problem: String },
     #[error("the file {} with the trusted keys cannot be read", .0.display())]
@@ -64,6 +66,15 @@ pub(super) enum Trusted {
     Anybody,
 }
 
+/// What a package is checked with: keys that are trusted, of which there is at least one, and signatures.
+pub(super) struct Seal<'a> {
+    application: &'a str,
+    certificates: Vec<Certificate>,
+    signatures: Signatures,
+    /// Whether nobody is pinned yet.
+    is_first: bool,
+}
+
 impl Trust<'_> {
     /// Which keys are trusted for an application.
     pub(super) fn for_application(&self, application: &str) -> Result<Trusted, SignatureError> {
@@ -84,57 +95,57 @@ impl Trust<'_> {
         }
     }
 
-    /// Checks that a package is signed by who is trusted. `offered` are the keys at the place that the
-    /// document names. A key that is seen first is pinned before the package can be used.
-    pub(super) fn check(
+    /// What packages of an application are checked with. `offered` are the keys at the place that the
+    /// document names.
+    pub(super) fn seal<'s>(
         &self,
-        application: &str,
+        application: &'s str,
         trusted: &Trusted,
         offered: &[u8],
         signature: &[u8],
-        package: &Path,
-    ) -> Result<(), SignatureError> {
+    ) -> Result<Seal<'s>, SignatureError> {
         let keys = if let Trusted::Keys(keys) = trusted { keys } else { offered };
-        let certificates = openpgp::certificates(keys)?;
-        let signatures = Signatures::parse(signature)?;
-        let mut failure = SignatureError::Unreadable {
-            what: "what should be the key",
-            problem: "there is no key in it".to_owned(),
+        let mut certificates = openpgp::certificates(keys)?;
+        let Some(first) = certificates.first().map(Certificate::fingerprint) else {
+            return Err(SignatureError::Unreadable {
+                what: "what should be the key",
+                problem: "there is no key in it".to_owned(),
+            });
         };
-        let mut is_trusted_here = false;
-        for certificate in &certificates {
-            let fingerprint = certificate.fingerprint();
-            match trusted {
-                Trusted::Fingerprints(trusted) if !trusted.contains(&fingerprint) => {
-                    if !is_trusted_here {
-                        failure = changed(application, fingerprint, trusted);
-                    }
-                    continue;
-                }
-                _ => is_trusted_here = true,
-            }
-            match certificate.check(&signatures, package, self.now) {
-                Ok(()) => return self.pin(application, trusted, certificate),
-                Err(error) => failure = error,
+        if let Trusted::Fingerprints(trusted) = trusted {
+            certificates.retain(|it| trusted.contains(&it.fingerprint()));
+            if certificates.is_empty() {
+                return Err(changed(application, first, trusted));
             }
         }
-        Err(failure)
+        let is_first = matches!(trusted, Trusted::Anybody);
+        let signatures = Signatures::parse(signature)?;
+        Ok(Seal { application, certificates, signatures, is_first })
     }
 
-    fn pin(
-        &self,
-        application: &str,
-        trusted: &Trusted,
-        certificate: &Certificate,
-    ) -> Result<(), SignatureError> {
-        if let Trusted::Anybody = trusted {
-            let fingerprint = certificate.fingerprint();
-            tracing::info!(application, fingerprint, "pinned the key that signs its packages");
-            let mut pinned = self.pinned()?;
-            pinned.insert(application.to_owned(), fingerprint);
-            self.state.save(PINNED, &pinned)?;
+    /// Checks that a package is signed by who is trusted. A key that is seen first is pinned before the
+    /// package can be used.
+    pub(super) fn check(&self, seal: &Seal<'_>, package: &Path) -> Result<(), SignatureError> {
+        let mut outcome = Ok(());
+        for certificate in &seal.certificates {
+            outcome = certificate.check(&seal.signatures, package, self.now);
+            if outcome.is_ok() {
+                return if seal.is_first {
+                    self.pin(seal.application, certificate)
+                } else {
+                    Ok(())
+                };
+            }
         }
-        Ok(())
+        outcome
+    }
+
+    fn pin(&self, application: &str, certificate: &Certificate) -> Result<(), SignatureError> {
+        let fingerprint = certificate.fingerprint();
+        tracing::info!(application, fingerprint, "pinned the key that signs its packages");
+        let mut pinned = self.pinned()?;
+        pinned.insert(application.to_owned(), fingerprint);
+        Ok(self.state.save(PINNED, &pinned)?)
     }
 
     /// A damaged file is an error: it must not make anybody trusted.

@@ -3,6 +3,7 @@
 mod charts;
 mod downloads;
 mod registries;
+mod signed;
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -109,6 +110,10 @@ fn file(asked: &Asked, bytes: &[u8], etag: &str) -> Part {
         .and_then(|it| it.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let is_same = asked.header("if-range").is_none_or(|it| it == etag);
     match from {
+        Some(from) if is_same && from >= bytes.len() => {
+            let range = format!("bytes */{}", bytes.len());
+            Part::Say(say(416, &[("content-range", &range)], b""))
+        }
         Some(from) if is_same => {
             let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
             Part::Say(say(206, &[("content-range", &range), ("etag", etag)], &bytes[from..]))

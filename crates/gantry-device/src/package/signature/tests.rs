@@ -38,7 +38,8 @@ impl Bench {
         let trust = Trust { state: &self.state, rules: &self.rules, now: self.now };
         let trusted = trust.for_application(application)?;
         let package = self.folder.path().join("package");
-        trust.check(application, &trusted, key, signature, &package)
+        let seal = trust.seal(application, &trusted, key, signature)?;
+        trust.check(&seal, &package)
     }
 
     #[track_caller]
