@@ -14,6 +14,7 @@ use testkit::registry::{self, TestRegistry};
 use testkit::relay::Relay;
 use testkit::{programs, wait};
 
+use crate::scene::Scene;
 use crate::support::{PRESS, Plant, WAIT, example};
 
 /// Where the registry has the package.
@@ -140,6 +141,28 @@ fn a_package_whose_registry_is_killed_in_the_middle_goes_on_where_it_broke_off()
     assert_eq!(plant.greeting().as_deref(), Some("Hello"));
     let (passed, most) = (relay.passed(), SIZE as u64 + (SIZE as u64 / 4));
     assert!(passed < most, "{passed} bytes came, and {most} are more than enough to go on");
+}
+
+#[test]
+fn a_package_of_the_fleet_managers_goes_on_where_it_broke_off() {
+    let scene = Scene::before_onboarding("http", |asked| {
+        match asked.path.contains("/packages/") && asked.header("range").is_none() {
+            true => Part::Halved,
+            false => Part::Honest,
+        }
+    });
+    scene.is_let_in();
+    let packages = scene.press.state_dir().join("packages");
+    wait::until("the package to be there", || {
+        let mut files = fs::read_dir(&packages).ok()?.filter_map(Result::ok);
+        files.find(|it| it.file_name().to_string_lossy().ends_with(".tar.gz"))
+    });
+    let asked = scene.meddler.asked();
+    let asked: Vec<_> = asked.iter().filter(|it| it.path.contains("/packages/")).collect();
+    let [first, second] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!(first.header("range"), None);
+    assert!(second.header("range").is_some_and(|it| it != "bytes=0-"), "{second:?}");
+    assert!(second.header("if-range").is_some_and(|it| it.starts_with("\"sha256:")), "{second:?}");
 }
 
 // margo(§16.3 keyLocation).
