@@ -13,6 +13,7 @@ mod chart_repository;
 mod download;
 mod failure;
 mod hosts;
+mod origin;
 mod place;
 mod registry;
 mod secret;
@@ -30,12 +31,13 @@ use ring::digest::{Context as Hasher, SHA256};
 
 use crate::accepted;
 use crate::config::PackagesConfig;
-use crate::fleet_manager::{Ask, FleetManager, Incoming, LinkError};
+use crate::fleet_manager::{Ask, FleetManager};
 use crate::state_dir::{StateDir, StateError};
 
-use self::download::{Download, Files, Headers, Origin};
+use self::download::{Download, Files};
 pub(crate) use self::failure::PackageError;
-use self::hosts::{Hosts, Server};
+use self::hosts::Hosts;
+use self::origin::{At, Own};
 use self::place::Place;
 use self::registry::Reference;
 use self::signature::{Seal, SignatureError, Trust, Trusted};
@@ -217,53 +219,6 @@ impl Packages<'_> {
         digest: Option<Digest>,
     ) -> Download<'d> {
         Download { state: self.state, files, identity, digest, largest: self.config.largest }
-    }
-}
-
-/// A package that the fleet manager keeps.
-struct Own<'a> {
-    link: &'a FleetManager,
-    path: &'a str,
-    keyid: &'a str,
-}
-
-impl Origin for Own<'_> {
-    fn open(&mut self, headers: Headers<'_>) -> Result<Incoming, PackageError> {
-        let opened = self.link.open(Ask::Package, self.path, self.keyid, headers, None);
-        opened.map_err(|error| self.broken(error))
-    }
-
-    /// What fails between us and the fleet manager passes; only a clear no is about the package.
-    fn broken(&self, error: LinkError) -> PackageError {
-        match error {
-            LinkError::Refused { status: 400 | 404 | 410 | 422, .. } => PackageError::Fetch(error),
-            LinkError::Refused { .. }
-            | LinkError::Unreachable(_)
-            | LinkError::Nonsense(_)
-            | LinkError::Quiet(_) => PackageError::NotNow(Some(error)),
-        }
-    }
-}
-
-/// A file at a place elsewhere.
-struct At<'a> {
-    server: Server<'a>,
-    place: Place,
-}
-
-impl<'a> At<'a> {
-    fn new(hosts: &'a Hosts<'a>, place: Place) -> Self {
-        Self { server: hosts.server(&place.host), place }
-    }
-}
-
-impl Origin for At<'_> {
-    fn open(&mut self, headers: Headers<'_>) -> Result<Incoming, PackageError> {
-        self.server.get_place(Ask::Package, &self.place, headers)
-    }
-
-    fn broken(&self, error: LinkError) -> PackageError {
-        self.server.failed(error.into())
     }
 }
 

@@ -14,6 +14,7 @@ use ring::digest::{Context as Hasher, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::failure::PackageError;
+use super::origin::Origin;
 use super::{PIECE, disk, finish};
 use crate::fleet_manager::{Incoming, LinkError};
 use crate::state_dir::{StateDir, StateError};
@@ -57,18 +58,6 @@ struct Note {
     /// Whether these are all.
     #[serde(default)]
     is_whole: bool,
-}
-
-/// How an answer is asked for: with these headers more.
-pub(super) type Headers<'a> = &'a [(&'a str, &'a str)];
-
-/// The server that a download comes from.
-pub(super) trait Origin {
-    /// Opens the download.
-    fn open(&mut self, headers: Headers<'_>) -> Result<Incoming, PackageError>;
-
-    /// What it means that the answer breaks off.
-    fn broken(&self, error: LinkError) -> PackageError;
 }
 
 /// What came of one attempt.

@@ -7,9 +7,9 @@ use margo_contract::component::ProfileType;
 use margo_contract::digest::Digest;
 
 use self::manifest::Layer;
-use super::download::{Headers, Origin};
 use super::failure::PackageError;
 use super::hosts::{Hosts, Server, is_host};
+use super::origin::{Headers, Origin};
 use crate::fleet_manager::{Ask, Incoming, LinkError};
 
 /// A package in a registry.

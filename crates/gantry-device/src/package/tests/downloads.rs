@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
+use crate::fleet_manager::LinkError;
 use crate::gate::Gate;
 use crate::schedule::Hours;
 
