@@ -2,7 +2,7 @@
 //! of its own, with the real Docker Engine and the real `git`; operators use the real `gantry`.
 //!
 //! They need the images `gantry-hello:1` and `gantry-device:test`, which scripts/test.sh builds, and
-//! fail without them.
+//! fail without them; and the programs `docker-registry` and `gpg`, which scripts/set-up.sh installs.
 
 mod command_line;
 mod contacts;
