@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
-# Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, what git checks
-# signatures with, and the Git libraries that devices may fetch with, below target/git-clients; for the benchmark nginx
-# and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is there is left alone. Usage: scripts/set-up.sh demo|test|ci|crash|bench
+# Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, a registry, GnuPG, a
+# Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, and the Git libraries that
+# devices may fetch with, below target/git-clients; for the benchmark nginx and fcgiwrap instead of Docker. Says clearly
+# what is missing when it cannot. Safe to run again: what is there is left alone.
+# Usage: scripts/set-up.sh demo|test|ci|crash|bench
 set -euo pipefail
 
 purpose=${1:?usage: scripts/set-up.sh demo|test|ci|crash|bench}
@@ -252,6 +254,10 @@ test)
   need strip binutils
   # It kills the device client at the steps of its choice.
   need strace strace
+  # The tests push packages to a registry of their own and sign them. The package starts one more where systemd runs; the
+  # tests use the program only.
+  need docker-registry docker-registry
+  need gpg gnupg
   need_git_clients
   need_kubernetes
   ;;

@@ -153,7 +153,7 @@ pub(crate) fn tidy(accepted: &Accepted, state: &StateDir) -> Result<(), StateErr
     for id in accepted.deployments.keys() {
         // Where a document cannot be read nobody knows what it needs.
         let Ok(document) = accepted.document(id, state) else { return Ok(()) };
-        packages.extend(document.components.iter().filter_map(|it| package::file_name(&it.source)));
+        packages.extend(package::file_names(&document));
     }
     state.keep_only(package::FOLDER, &packages)
 }
@@ -244,17 +244,19 @@ mod tests {
             let Ok(Acceptance::Accepted(accepted)) = taken else { panic!("a good desired state") };
             in_force = Some(accepted);
         }
-        state.save_bytes("packages/old.tar.gz", b"old").expect("writable");
+        for old in ["old.tar.gz", "old.part", "old.json"] {
+            state.save_bytes(&format!("packages/{old}"), b"old").expect("writable");
+        }
         let in_force = in_force.expect("it was accepted");
         let id: Uuid = ID.parse().expect("a UUID");
-        let source =
-            in_force.document(&id, &state).expect("it was kept").components[0].source.clone();
-        let needed = package::file_name(&source).expect("it has a package");
-        state.save_bytes(&format!("packages/{needed}"), b"needed").expect("writable");
+        let document = in_force.document(&id, &state).expect("it was kept");
+        for needed in package::file_names(&document) {
+            state.save_bytes(&format!("packages/{needed}"), b"needed").expect("writable");
+        }
 
         tidy(&in_force, &state).expect("removable");
         let files = |folder: &str| std::fs::read_dir(state.join(folder)).expect("readable").count();
-        assert_eq!((files("documents"), files("packages")), (1, 1));
+        assert_eq!((files("documents"), files("packages")), (1, 3));
         assert!(in_force.document(&id, &state).is_ok());
     }
 

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use device_providers::{Failure, Providers, Workload, code};
 use margo_contract::application_deployment::ApplicationDeployment;
-use margo_contract::component::{Component as Ordered, ProfileType};
+use margo_contract::component::ProfileType;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::digest::Digest;
 use uuid::Uuid;
 
 use crate::accepted::Accepted;
-use crate::package::PackageError;
+use crate::package::{PackageError, Wanted};
 use crate::running::{Component, Deployment, Progress, Running};
 use crate::state_dir::{StateDir, StateError};
 
@@ -28,7 +28,7 @@ pub(crate) use self::watch::{Amiss, Look};
 /// What carrying out needs of the rest of the client.
 pub(crate) trait Surroundings {
     /// The file of a component's package.
-    fn package(&mut self, component: &Ordered) -> Result<PathBuf, PackageError>;
+    fn package(&mut self, wanted: &Wanted<'_>) -> Result<PathBuf, PackageError>;
 
     /// Makes a transition durable and, if it may talk, tells the fleet manager.
     fn note(&mut self, id: Uuid, running: &Running) -> Result<(), StateError>;
@@ -81,8 +81,8 @@ impl CarryOut<'_> {
         }
         // All packages before anything is started: half an application helps nobody.
         let mut archives = Vec::new();
-        for (place, component) in document.components.iter().enumerate() {
-            match archive(component, surroundings) {
+        for (place, wanted) in Wanted::all(&document).enumerate() {
+            match archive(&wanted, surroundings) {
                 Ok(archive) => archives.push(archive),
                 Err(NoArchive::NotNow(why)) => match former {
                     // Told once: it may be a long night.
@@ -95,9 +95,10 @@ impl CarryOut<'_> {
                         return crate::running::save(running, self.state);
                     }
                 },
-                Err(NoArchive::Never(code, why)) => {
+                Err(NoArchive::Failed { code, why, retry_after }) => {
                     let failure = (code, why);
-                    return self.fail(id, place, failure, former.as_ref(), running, surroundings);
+                    self.fail(id, place, failure, former.as_ref(), running, surroundings)?;
+                    return self.put_off(id, retry_after, running);
                 }
             }
         }
@@ -222,14 +223,18 @@ fn how_to_install(former: Option<&Deployment>, place: usize) -> How {
 enum NoArchive {
     /// It can be had later; why it cannot now.
     NotNow(String),
-    /// A code and why.
-    Never(&'static str, String),
+    /// It is tried again, but not before its host wants it, in milliseconds.
+    Failed { code: &'static str, why: String, retry_after: i64 },
 }
 
-fn archive(component: &Ordered, surroundings: &mut dyn Surroundings) -> Result<PathBuf, NoArchive> {
-    surroundings.package(component).map_err(|error| match error {
+fn archive(wanted: &Wanted<'_>, surroundings: &mut dyn Surroundings) -> Result<PathBuf, NoArchive> {
+    surroundings.package(wanted).map_err(|error| match error {
         PackageError::NotNow(_) => NoArchive::NotNow(crate::chain(&error)),
-        _ => NoArchive::Never(crate::code::PACKAGE_UNAVAILABLE, crate::chain(&error)),
+        _ => {
+            let retry_after = error.retry_after().unwrap_or_default().as_millis();
+            let retry_after = i64::try_from(retry_after).unwrap_or(i64::MAX);
+            NoArchive::Failed { code: error.code(), why: crate::chain(&error), retry_after }
+        }
     })
 }
 

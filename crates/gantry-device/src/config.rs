@@ -3,6 +3,7 @@
 
 mod hours;
 mod mistake;
+mod packages;
 mod read;
 mod section;
 mod value;
@@ -19,6 +20,11 @@ use toml::de::DeTable;
 
 pub(crate) use self::hours::parse_moment;
 pub(crate) use self::mistake::Mistake;
+#[cfg(test)]
+pub(crate) use self::packages::Mirror;
+pub(crate) use self::packages::{
+    Credentials, PackagesConfig, RegistryConfig, SigningKeyConfig, TrustedKeys, is_open_to_others,
+};
 pub(crate) use self::value::parse_duration;
 
 use self::mistake::Mistakes;
@@ -42,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) hours: Hours,
     pub(crate) desired_state: DesiredStateConfig,
     pub(crate) workloads: WorkloadsConfig,
+    pub(crate) packages: PackagesConfig,
     /// Nothing where Compose components are not run.
     pub(crate) compose: Option<ComposeConfig>,
     /// Nothing where Helm charts are not run.

@@ -4,6 +4,7 @@
 mod answer;
 mod ask;
 mod caller;
+mod elsewhere;
 mod failure;
 mod retry_after;
 mod times;
@@ -26,10 +27,11 @@ use crate::schedule::Purpose;
 use crate::skew::KnownTime;
 use crate::state_dir::{StateDir, StateError};
 
-pub(crate) use self::answer::{Answer, Incoming};
+pub(crate) use self::answer::{Answer, Arrived, Incoming, shown};
 pub(crate) use self::ask::{Ask, LAST_WORD, Patience};
 pub(crate) use self::caller::Caller;
-pub(crate) use self::failure::LinkError;
+pub(crate) use self::elsewhere::{Elsewhere, Trust};
+pub(crate) use self::failure::{LinkError, NoAnswer};
 pub(crate) use self::times::MachineClock;
 use self::times::Times;
 
@@ -166,11 +168,14 @@ impl FleetManager {
         Incoming::of(ask, answer, self.caller.times.server_now()).map(drop)
     }
 
-    /// Opens a file on another https server that the pinned root vouches for, unsigned.
-    pub(crate) fn open_elsewhere(&self, url: &str) -> Result<Incoming, LinkError> {
-        let request = Request::get(url).body(()).map_err(malformed)?;
-        let answer = self.caller.run(Ask::Package, request, None)?;
-        Incoming::of(Ask::Package, answer, self.caller.times.server_now())
+    /// The way to other servers than the fleet manager.
+    pub(crate) fn elsewhere(&self) -> Elsewhere {
+        Elsewhere::new(self.caller.clone())
+    }
+
+    /// The time by which certificates and signatures are judged, in seconds since 1970.
+    pub(crate) fn time_of_certificates(&self) -> i64 {
+        self.caller.times.known_time().correct(self.caller.times.machine_now()).div_euclid(1000)
     }
 
     fn signed(

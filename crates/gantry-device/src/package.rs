@@ -1,94 +1,234 @@
 //! Packages of components: fetched from where the document says, checked, and kept on disk, so that a
 //! workload can be made true again without a network.
+//!
+//! ```text
+//! fleet manager ─┐
+//! https URL ─────┤                                         ┌─ OpenPGP, where a key is named
+//! OCI registry ──┼─► which bytes? ─► download ─► digest ───┴─► in its place ─► provider
+//! charts' index ─┘                    goes on where it broke off
+//! ```
 
+mod challenge;
+mod chart_repository;
+mod download;
+mod failure;
+mod hosts;
+mod origin;
+mod place;
+mod registry;
+mod secret;
+mod signature;
+
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use margo_contract::component::Source;
+use margo_contract::application_deployment::ApplicationDeployment;
+use margo_contract::component::{Component, ProfileType, Source};
 use margo_contract::digest::Digest;
 use ring::digest::{Context as Hasher, SHA256};
 
 use crate::accepted;
-use crate::fleet_manager::{Ask, FleetManager, LinkError};
+use crate::config::PackagesConfig;
+use crate::fleet_manager::{Ask, FleetManager};
 use crate::state_dir::{StateDir, StateError};
+
+use self::download::{Download, Files};
+pub(crate) use self::failure::PackageError;
+use self::hosts::Hosts;
+use self::origin::{At, Own};
+use self::place::Place;
+use self::registry::Reference;
+use self::signature::{Seal, SignatureError, Trust, Trusted};
 
 /// Where packages are kept in the state directory.
 pub(crate) const FOLDER: &str = "packages";
 /// How much of a package is in memory at once, in bytes.
 const PIECE: usize = 16 << 10;
 
-/// Why a package is not there.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PackageError {
-    #[error("packages from OCI registries are not supported yet; use a packageLocation")]
-    Registry,
-    #[error("the package signature key `{0}` cannot be checked yet; leave keyLocation out")]
-    Signed(String),
-    #[error("the package location `{0}` is not an https URL")]
-    NotHttps(String),
-    /// No fault of the package: it is fetched when it is a time for it, and the fleet manager is there.
-    #[error("the package cannot be fetched now")]
-    NotNow(#[source] Option<LinkError>),
-    #[error("the package cannot be fetched")]
-    Fetch(#[source] LinkError),
-    #[error("the package does not have the digest {0} that its location names")]
-    Digest(Digest),
-    #[error("the package cannot be kept")]
-    State(#[from] StateError),
+/// A component whose package is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Whose it is: keys are pinned for an application.
+    pub(crate) application: &'a str,
+    pub(crate) kind: ProfileType,
+    pub(crate) component: &'a Component,
 }
 
-/// The file of a component's package; it is fetched unless it is there. Without a `keyid` it is not a
-/// time to fetch anything.
-pub(crate) fn fetch(
-    source: &Source,
-    link: &FleetManager,
-    keyid: Option<&str>,
-    state: &StateDir,
-) -> Result<PathBuf, PackageError> {
-    let location = match source {
-        Source::Registry { .. } => return Err(PackageError::Registry),
-        Source::Package { key_location: Some(key), .. } => {
-            return Err(PackageError::Signed(key.clone()));
-        }
-        Source::Package { location, key_location: None } => location,
-    };
-    if !location.starts_with("https://") {
-        return Err(PackageError::NotHttps(location.clone()));
+/// Fetches packages, as far as its owner lets it.
+pub(crate) struct Packages<'a> {
+    pub(crate) link: &'a FleetManager,
+    pub(crate) state: &'a StateDir,
+    pub(crate) config: &'a PackagesConfig,
+    /// Who we are at the fleet manager; nobody while it is not a time to fetch anything.
+    pub(crate) keyid: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) fn all(document: &'a ApplicationDeployment) -> impl Iterator<Item = Self> {
+        document.components.iter().map(|component| Self {
+            application: &document.application_id,
+            kind: document.kind,
+            component,
+        })
     }
-    let promised = promised_digest(location);
-    let file = format!("{FOLDER}/{}", name_of(location));
-    if is_kept(&state.join(&file), promised)? {
-        return Ok(state.join(&file));
+
+    /// The names in [`FOLDER`] of what belongs to it.
+    pub(crate) fn file_names(&self) -> [String; 3] {
+        let name = self.name();
+        ["tar.gz", "part", "json"].map(|it| accepted::file_name(&name, it))
     }
-    let keyid = keyid.ok_or(PackageError::NotNow(None))?;
-    let own = location.strip_prefix(link.origin()).filter(|it| it.starts_with('/'));
-    let mut incoming = match own {
-        Some(path) => link.open(Ask::Package, path, keyid, &[], None).map_err(of_fleet_manager)?,
-        None => link.open_elsewhere(location).map_err(|error| of_elsewhere(link, error))?,
-    };
-    let of_link = |error| match own {
-        Some(_) => of_fleet_manager(error),
-        None => of_elsewhere(link, error),
-    };
-    state.save_pieces(&file, |out| {
-        let mut hasher = Hasher::new(&SHA256);
-        let mut piece = vec![0; PIECE];
-        loop {
-            let length = incoming.read_piece(&mut piece).map_err(of_link)?;
-            if length == 0 {
-                break;
+
+    fn files(&self) -> Files {
+        let [whole, part, note] = self.file_names().map(|it| format!("{FOLDER}/{it}"));
+        Files { whole, part, note }
+    }
+
+    /// The same place is the same package: without a digest there is nothing better to go by. Where a key
+    /// is named what lies here has been checked, and for this application.
+    fn name(&self) -> Digest {
+        let text = match &self.component.source {
+            Source::Package { location, key_location: None } => {
+                return promised_digest(location)
+                    .unwrap_or_else(|| Digest::of(location.as_bytes()));
             }
-            hasher.update(&piece[..length]);
-            out.write_all(&piece[..length])
-                .map_err(|cause| disk("write", &state.join(&file), cause))?;
+            Source::Package { location, key_location: Some(key) } => {
+                format!("{location}\n{key}\n{}", self.application)
+            }
+            Source::Registry { repository, revision } => {
+                format!("{}\n{repository}\n{revision}", self.kind.name())
+            }
+            Source::ChartRepository { repository, revision } => {
+                format!("{repository}\n{}\n{revision}", self.component.name)
+            }
+        };
+        Digest::of(text.as_bytes())
+    }
+}
+
+impl Packages<'_> {
+    /// The file of a component's package; it is fetched unless it is there.
+    pub(crate) fn fetch(&self, wanted: &Wanted<'_>) -> Result<PathBuf, PackageError> {
+        let files = wanted.files();
+        let whole = self.state.join(&files.whole);
+        if is_kept(&whole, kept_digest(&wanted.component.source))? {
+            return Ok(whole);
         }
-        match promised {
-            Some(promised) if finish(hasher) != promised => Err(PackageError::Digest(promised)),
-            _ => Ok(()),
+        let keyid = self.keyid.ok_or(PackageError::NotNow(None))?;
+        let hosts = Hosts::new(self.link.elsewhere(), &self.config.registries);
+        match &wanted.component.source {
+            Source::Package { location, key_location } => {
+                let signed = key_location.as_deref().map(|key| (wanted.application, key));
+                self.archive(location, signed, keyid, &hosts, &files)
+            }
+            Source::Registry { repository, revision } => {
+                let reference = Reference::parse(repository, revision)?;
+                let mut blob = reference.resolve(&hosts, wanted.kind, self.config.largest)?;
+                let digest = Some(blob.digest);
+                let download = self.download(&files, blob.digest.to_string(), digest);
+                download.run(&mut blob)?;
+                Ok(download.keep()?)
+            }
+            Source::ChartRepository { repository, revision } => {
+                let name = &wanted.component.name;
+                let chart = chart_repository::find(&hosts, repository, name, revision)?;
+                let identity = chart.digest.map_or(chart.place.to_string(), |it| it.to_string());
+                let download = self.download(&files, identity, chart.digest);
+                download.run(&mut At::new(&hosts, chart.place))?;
+                Ok(download.keep()?)
+            }
         }
-    })?;
-    Ok(state.join(&file))
+    }
+
+    /// A package at a URL: at the fleet manager, or elsewhere.
+    fn archive(
+        &self,
+        location: &str,
+        signed: Option<(&str, &str)>,
+        keyid: &str,
+        hosts: &Hosts<'_>,
+        files: &Files,
+    ) -> Result<PathBuf, PackageError> {
+        let digest = promised_digest(location);
+        let download = self.download(files, location.to_owned(), digest);
+        let own = location.strip_prefix(self.link.origin()).filter(|it| it.starts_with('/'));
+        if let Some(path) = own {
+            if signed.is_some() {
+                // Nothing lies beside what the fleet manager keeps.
+                return Err(SignatureError::Missing(location.to_owned()).into());
+            }
+            download.run(&mut Own { link: self.link, path, keyid })?;
+            return Ok(download.keep()?);
+        }
+        let place = place_of(location)?;
+        // The small things first: where they are wanting, the package is not fetched for nothing.
+        let seal = signed.map(|(application, key)| self.seal(application, key, &place, hosts));
+        let seal = seal.transpose()?;
+        download.run(&mut At::new(hosts, place))?;
+        if let Some(seal) = seal
+            && let Err(error) = self.trust().check(&seal, &download.part())
+        {
+            // Perhaps only the signature is wrong: the next attempt is not to fetch all of it again.
+            download.hold()?;
+            return Err(error.into());
+        }
+        Ok(download.keep()?)
+    }
+
+    /// What a package is checked with.
+    fn seal<'s>(
+        &self,
+        application: &'s str,
+        key_location: &str,
+        place: &Place,
+        hosts: &Hosts<'_>,
+    ) -> Result<Seal<'s>, PackageError> {
+        let trusted = self.trust().for_application(application)?;
+        let keys = match &trusted {
+            Trusted::Keys(_) => Vec::new(),
+            _ => {
+                let key = place_of(key_location)?;
+                hosts.read(Ask::SigningKey, &key).map_err(|error| match error.status() {
+                    Some(404 | 410) => SignatureError::NoKey(key.to_string()).into(),
+                    _ => error,
+                })?
+            }
+        };
+        for ending in [".asc", ".sig"] {
+            match hosts.read(Ask::SigningKey, &place.beside(ending)) {
+                Ok(signature) => {
+                    return Ok(self.trust().seal(application, &trusted, &keys, &signature)?);
+                }
+                Err(error) if matches!(error.status(), Some(404 | 410)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(SignatureError::Missing(place.to_string()).into())
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        let now = self.link.time_of_certificates();
+        Trust { state: self.state, rules: &self.config.signing_keys, now }
+    }
+
+    fn download<'d>(
+        &'d self,
+        files: &'d Files,
+        identity: String,
+        digest: Option<Digest>,
+    ) -> Download<'d> {
+        Download { state: self.state, files, identity, digest, largest: self.config.largest }
+    }
+}
+
+fn place_of(location: &str) -> Result<Place, PackageError> {
+    Place::https(location)
+        .map_err(|problem| PackageError::Location { location: without_query(location), problem })
+}
+
+fn without_query(location: &str) -> String {
+    location.split('?').next().unwrap_or_default().to_owned()
 }
 
 /// Whether the file is there, and whole as far as its location promises.
@@ -120,11 +260,15 @@ fn disk(what: &'static str, path: &Path, cause: io::Error) -> PackageError {
     PackageError::State(StateError::Io { what, path: path.to_owned(), cause })
 }
 
-/// What a component's package is called in its folder.
-pub(crate) fn file_name(source: &Source) -> Option<String> {
+/// The names in [`FOLDER`] of all that deployments need.
+pub(crate) fn file_names(document: &ApplicationDeployment) -> BTreeSet<String> {
+    Wanted::all(document).flat_map(|it| it.file_names()).collect()
+}
+
+fn kept_digest(source: &Source) -> Option<Digest> {
     match source {
-        Source::Package { location, .. } => Some(name_of(location)),
-        Source::Registry { .. } => None,
+        Source::Package { location, .. } => promised_digest(location),
+        Source::Registry { .. } | Source::ChartRepository { .. } => None,
     }
 }
 
@@ -133,120 +277,5 @@ fn promised_digest(location: &str) -> Option<Digest> {
     location.rsplit('/').next()?.parse().ok()
 }
 
-/// Without a digest the location stands for what is there: the same place is the same package.
-fn name_of(location: &str) -> String {
-    let name = promised_digest(location).unwrap_or_else(|| Digest::of(location.as_bytes()));
-    accepted::file_name(&name, "tar.gz")
-}
-
-/// What fails between us and the fleet manager passes; only a clear no is about the package.
-fn of_fleet_manager(error: LinkError) -> PackageError {
-    match error {
-        LinkError::Refused { status: 400 | 404 | 410 | 422, .. } => PackageError::Fetch(error),
-        LinkError::Refused { .. }
-        | LinkError::Unreachable(_)
-        | LinkError::Nonsense(_)
-        | LinkError::Quiet(_) => PackageError::NotNow(Some(error)),
-    }
-}
-
-/// What fails because nothing is to be said any more says nothing about the package either.
-fn of_elsewhere(link: &FleetManager, error: LinkError) -> PackageError {
-    match link.is_quiet() {
-        Some(_) => PackageError::NotNow(Some(error)),
-        None => PackageError::Fetch(error),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use http_signature::SigningKey;
-    use testkit::certificates::{ALWAYS, Authority};
-    use testkit::meddler::{Meddler, Part, say};
-
-    use super::*;
-
-    struct Stage {
-        folder: tempfile::TempDir,
-        meddler: Meddler,
-        link: FleetManager,
-        state: StateDir,
-    }
-
-    impl Stage {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().expect("a temporary directory can be made");
-            let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
-            let authority = Authority::new();
-            let ca = folder.path().join("ca.pem");
-            std::fs::write(&ca, authority.pem()).expect("writable");
-            let meddler = Meddler::start(0, authority.server("localhost", ALWAYS), None);
-            let pair = rcgen::KeyPair::generate().expect("a key can be made");
-            let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a good key");
-            let origin = format!("https://localhost:{}", meddler.port());
-            let link = FleetManager::new(&origin, &ca, key).expect("a client");
-            Self { folder, meddler, link, state }
-        }
-
-        fn fetch(&self, digest: &Digest) -> Result<PathBuf, PackageError> {
-            let location = format!("{}/packages/{digest}", self.link.origin());
-            let source = Source::Package { location, key_location: None };
-            fetch(&source, &self.link, Some("me"), &self.state)
-        }
-
-        fn files(&self) -> usize {
-            let folder = self.folder.path().join("state").join(FOLDER);
-            std::fs::read_dir(folder).map_or(0, Iterator::count)
-        }
-    }
-
-    #[test]
-    fn a_package_is_fetched_once_and_again_when_its_file_is_not_what_it_was() {
-        let stage = Stage::new();
-        let bytes = vec![7; 100_000];
-        let digest = Digest::of(&bytes);
-        stage.meddler.play(move |_| Part::Say(say(200, &[], &bytes)));
-        for asked in [1, 1] {
-            let path = stage.fetch(&digest).expect("it is there");
-            assert_eq!(std::fs::read(path).expect("readable").len(), 100_000);
-            assert_eq!(stage.meddler.asked().len(), asked);
-        }
-        let path = stage.fetch(&digest).expect("it is there");
-        std::fs::write(&path, b"cut off").expect("writable");
-        stage.fetch(&digest).expect("it is there");
-        assert_eq!(stage.meddler.asked().len(), 2);
-    }
-
-    #[test]
-    fn what_is_no_package_leaves_nothing_behind() {
-        let stage = Stage::new();
-        let digest = Digest::of(b"whole");
-        let half = b"HTTP/1.1 200 x\r\ncontent-length: 5\r\n\r\nwho".to_vec();
-        let huge = b"HTTP/1.1 200 x\r\n\r\n".to_vec();
-        for (part, words) in [
-            (Part::Say(half), "ends before it is complete"),
-            (Part::Say(say(200, &[], b"other")), "does not have the digest"),
-            (Part::Say(say(200, &[("content-type", "text/html")], b"whole")), "captive portal"),
-            (Part::Say(say(404, &[], b"")), "answers 404"),
-            (Part::SayWithoutEnd(huge, vec![0; 1 << 20]), "larger than"),
-        ] {
-            stage.meddler.play(move |_| part.clone());
-            let error = stage.fetch(&digest).expect_err("no package");
-            assert!(crate::chain(&error).contains(words), "{words}: {}", crate::chain(&error));
-            assert_eq!(stage.files(), 0, "{words}");
-        }
-    }
-
-    #[test]
-    fn a_full_disk_is_told_as_one() {
-        let stage = Stage::new();
-        let digest = Digest::of(b"whole");
-        stage.meddler.play(|_| Part::Say(say(200, &[], b"whole")));
-        let path = stage.fetch(&digest).expect("it is there");
-        std::fs::remove_file(&path).expect("removable");
-        std::os::unix::fs::symlink("/dev/full", path.with_extension("new")).expect("a link");
-        let error = stage.fetch(&digest).expect_err("no room");
-        assert!(matches!(error, PackageError::State(_)), "{}", crate::chain(&error));
-        assert_eq!(stage.files(), 0);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use device_providers::code;
 
-use crate::code::NOT_ELIGIBLE;
+use crate::code::{BAD_SIGNATURE, KEY_CHANGED, NOT_ELIGIBLE, PACKAGE_TOO_LARGE};
 
 /// No pause is longer, in milliseconds. One that seems to be comes from a clock that has jumped.
 pub(crate) const LONGEST_MS: i64 = 60 * MINUTE_MS;
@@ -12,13 +12,16 @@ const FIRST_MS: i64 = 5 * 1000;
 const LONGEST_PASSING_MS: i64 = 10 * MINUTE_MS;
 
 /// Failures that somebody has to do something about: another package, another configuration.
-const LASTING: [&str; 6] = [
+const LASTING: [&str; 9] = [
     code::BAD_ARCHIVE,
     code::BAD_PARAMETER,
     code::BAD_PACKAGE,
     code::UNSUPPORTED_TYPE,
     code::NOT_ALLOWED,
     NOT_ELIGIBLE,
+    PACKAGE_TOO_LARGE,
+    BAD_SIGNATURE,
+    KEY_CHANGED,
 ];
 
 /// The pause in milliseconds after so many failed attempts in a row, of which the last had this code.

@@ -131,6 +131,28 @@ impl StateDir {
         })
     }
 
+    /// Opens a file that grows over several attempts; it is made, with its folder, where it is missing.
+    pub(crate) fn open_growing(&self, name: &str) -> Result<File, StateError> {
+        let path = self.join(name);
+        let open = || {
+            self.folder_of(&path)?;
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)
+        };
+        open().map_err(|cause| StateError::Io { what: "write", path: path.clone(), cause })
+    }
+
+    /// Puts a file that has grown whole in its place: synced, renamed, and the folder synced.
+    pub(crate) fn put_in_place(&self, from: &str, to: &str) -> Result<(), StateError> {
+        let (from, path) = (self.join(from), self.join(to));
+        let put = || {
+            File::open(&from)?.sync_all()?;
+            fs::rename(&from, &path)?;
+            sync(&self.folder_of(&path)?)
+        };
+        put().map_err(|cause| StateError::Io { what: "write", path: path.clone(), cause })
+    }
+
     /// The folder of a file; one that is made here is there after a power cut.
     fn folder_of(&self, path: &Path) -> io::Result<PathBuf> {
         let folder = path.parent().unwrap_or(&self.path).to_owned();

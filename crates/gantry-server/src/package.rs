@@ -17,6 +17,9 @@ const MOST_FILES: usize = 5_000;
 /// Folders count as well: each costs time.
 const MOST_ENTRIES: usize = 2 * MOST_FILES;
 const DESCRIPTION: &str = "margo.yaml";
+/// A device looks for the signature beside the package, and there is nothing beside those kept here.
+const KEY_WITHOUT_SIGNATURE: &str = "keyLocation goes with a package at an https URL, which has its \
+    signature beside it; what is in this package is sent to devices by its digest";
 
 /// A package that holds what it promises.
 #[derive(Debug)]
@@ -70,11 +73,15 @@ impl Package {
         }
         let mut archives = BTreeMap::new();
         for component in description.profiles.iter().flat_map(|it| &it.components) {
-            let Source::Package { location, .. } = &component.source else { continue };
-            let archive = archive_at(location, &component.name, &files).map_err(|problem| {
+            let Source::Package { location, key_location } = &component.source else { continue };
+            let wrong = |problem| {
                 let (component, location) = (component.name.clone(), location.clone());
                 PackageError::Component { component, location, problem }
-            })?;
+            };
+            let archive = archive_at(location, &component.name, &files).map_err(wrong)?;
+            if archive.is_some() && key_location.is_some() {
+                return Err(wrong(KEY_WITHOUT_SIGNATURE.to_owned()));
+            }
             if let Some(archive) = archive {
                 archives.insert(location.clone(), archive);
             }
@@ -228,6 +235,29 @@ mod tests {
         assert!(without("resources/description.md").contains("resources/description.md"));
         let error = without("compose/hello/compose.yaml");
         assert!(error.contains("`hello`") && error.contains("compose/hello"), "{error}");
+    }
+
+    // margo(§10, §16.3).
+    #[test]
+    fn components_elsewhere_are_taken_as_they_are_and_a_key_needs_a_signature_beside_the_package() {
+        let read = |location: &str| {
+            let description = MARGO.replace("packageLocation: compose/hello", location);
+            assert_ne!(description, MARGO);
+            let mut files = hello();
+            files[0].1 = &description;
+            Package::read(&tar(&files))
+        };
+        for location in [
+            "repository: oci://registry.example:5000/plant/hello\n          revision: 1.0.0_b",
+            "packageLocation: https://x.example/hello.tar.gz\n          keyLocation: https://x.example/key.asc",
+        ] {
+            let package = read(location).unwrap_or_else(|error| panic!("{location}: {error}"));
+            assert!(package.archives.is_empty());
+        }
+        let key =
+            "packageLocation: compose/hello\n          keyLocation: https://x.example/key.asc";
+        let error = read(key).expect_err("no signature").to_string();
+        assert!(error.contains("keyLocation goes with"), "{error}");
     }
 
     #[test]

@@ -276,7 +276,7 @@ mod tests {
             ),
             (
                 "oci://registry.tidewater.example/charts/gauge-store",
-                "https://x",
+                "http://x",
                 "deploymentProfiles[0].components[0].properties.repository",
             ),
             (

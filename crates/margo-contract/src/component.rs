@@ -31,9 +31,12 @@ pub struct Component {
 /// Where a component's content is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// An OCI registry.
+    /// An OCI registry, `oci://host/path`, and a tag in it.
     Registry { repository: String, revision: String },
-    /// A tar.gz at a URL, or at a path inside the application package.
+    /// A chart repository of the kind that Helm had before OCI: an https URL below which `index.yaml`
+    /// lies, and the version of the chart (a tolerant reading of R-20).
+    ChartRepository { repository: String, revision: String },
+    /// A tar.gz at a URL, or, for Compose, at a path inside the application package.
     Package { location: String, key_location: Option<String> },
 }
 
@@ -107,21 +110,39 @@ fn component(node: &Node<'_>, kind: ProfileType) -> Option<Component> {
 }
 
 fn source(node: &Node<'_>, kind: ProfileType) -> Option<Source> {
-    if kind == ProfileType::Compose && node.get("repository").is_none() {
+    let has = |key| node.get(key).is_some();
+    let is_archive = match kind {
+        ProfileType::Compose => !has("repository"),
+        ProfileType::Helm => !has("repository") && has("packageLocation"),
+        ProfileType::Custom => false,
+    };
+    if is_archive {
         let location = node.need_text("packageLocation")?;
+        if kind == ProfileType::Helm && !has_rest(&location, "https://") {
+            node.fault_of("packageLocation", "of a chart has to be an https URL");
+        }
         return Some(Source::Package { location, key_location: node.get_text("keyLocation") });
     }
     let repository = node.need_text("repository");
     let revision = node.need_text("revision");
     let (repository, revision) = (repository?, revision?);
-    if repository.strip_prefix("oci://").is_none_or(str::is_empty) {
-        node.fault_of("repository", "has to start with oci://");
+    let is_chart_repository = kind == ProfileType::Helm && has_rest(&repository, "https://");
+    if !is_chart_repository && !has_rest(&repository, "oci://") {
+        let or = if kind == ProfileType::Helm { " or https://" } else { "" };
+        node.fault_of("repository", format!("has to start with oci://{or}"));
     }
     // margo(P-4, P-6): `_` stands for `+`, and there is no leading `v`.
     if semver::Version::parse(&revision.replacen('_', "+", 1)).is_err() || revision.contains('+') {
         node.fault_of("revision", format!("`{revision}` is no SemVer version without leading v"));
     }
-    Some(Source::Registry { repository, revision })
+    Some(match is_chart_repository {
+        true => Source::ChartRepository { repository, revision },
+        false => Source::Registry { repository, revision },
+    })
+}
+
+fn has_rest(text: &str, start: &str) -> bool {
+    text.strip_prefix(start).is_some_and(|it| !it.is_empty())
 }
 
 // margo(§16.3): `wait` is sometimes the text `"true"`.
@@ -151,7 +172,8 @@ fn seconds(text: &str) -> Option<u64> {
 pub(crate) fn properties(component: &Component) -> Map<String, Value> {
     let mut properties = Map::new();
     match &component.source {
-        Source::Registry { repository, revision } => {
+        Source::Registry { repository, revision }
+        | Source::ChartRepository { repository, revision } => {
             properties.insert("repository".to_owned(), repository.as_str().into());
             properties.insert("revision".to_owned(), revision.as_str().into());
         }
@@ -172,7 +194,10 @@ pub(crate) fn properties(component: &Component) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::document;
 
     #[test]
     fn a_timeout_is_minutes_and_seconds() {
@@ -181,6 +206,45 @@ mod tests {
         for bad in ["5m", "30s", "m1s", "5m30", "-1m0s", "1h0m0s", "9999999m0s", ""] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
+    }
+
+    fn read(kind: ProfileType, properties: &Value) -> Result<Source, String> {
+        let profile = json!({"components": [{"name": "gauge", "properties": properties}]});
+        let components = document::read(&profile, |it| Some(components(it, kind)));
+        components.map(|it| it[0].source.clone()).map_err(|it| it.to_string())
+    }
+
+    // margo(§10, §16.3, R-20).
+    #[test]
+    fn charts_also_come_from_chart_repositories_and_archives_but_only_over_https() {
+        let of = |repository: &str| json!({"repository": repository, "revision": "1.0.0_b"});
+        let (repository, revision) = ("https://charts.example/stable", "1.0.0_b".to_owned());
+        let expected = Source::ChartRepository { repository: repository.to_owned(), revision };
+        assert_eq!(read(ProfileType::Helm, &of(repository)), Ok(expected.clone()));
+        let written = properties(&Component {
+            name: "gauge".to_owned(),
+            source: expected,
+            wait: true,
+            timeout: None,
+            extensions: Map::new(),
+        });
+        assert_eq!(
+            (&written["repository"], &written["revision"]),
+            (&repository.into(), &"1.0.0_b".into())
+        );
+        for bad in ["http://charts.example", "charts.example", "https://", "oci://", "file:///x"] {
+            let error = read(ProfileType::Helm, &of(bad)).expect_err(bad);
+            assert!(error.contains("repository: has to start with oci:// or https://"), "{error}");
+        }
+        assert!(read(ProfileType::Compose, &of(repository)).is_err());
+        let at = |location: &str| json!({"packageLocation": location, "keyLocation": "https://k"});
+        let archive = read(ProfileType::Helm, &at("https://charts.example/gauge-1.0.0.tgz"));
+        assert!(
+            matches!(archive, Ok(Source::Package { key_location: Some(_), .. })),
+            "{archive:?}"
+        );
+        assert!(read(ProfileType::Helm, &at("charts/gauge")).is_err());
+        assert!(read(ProfileType::Helm, &json!({})).expect_err("nothing").contains("repository"));
     }
 
     // margo(X-09, §16.3).

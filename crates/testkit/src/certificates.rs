@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
@@ -46,13 +48,27 @@ impl Authority {
         &self.pem
     }
 
-    /// What a server needs that calls itself `name`, with a certificate for those years.
-    pub fn server(&self, name: &str, years: Years) -> Arc<ServerConfig> {
+    /// Writes `server.pem` and `server.key` into a folder, for a server that calls itself `name`.
+    pub fn write_server(&self, name: &str, folder: &Path) {
+        let (certificate, key) = self.certify(name, ALWAYS);
+        let write = |file: &str, text: String| {
+            fs::write(folder.join(file), text).expect("the test's folder can be written");
+        };
+        write("server.pem", certificate.pem());
+        write("server.key", key.serialize_pem());
+    }
+
+    fn certify(&self, name: &str, years: Years) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = params(name, years);
         params.subject_alt_names =
             vec![rcgen::SanType::DnsName(name.try_into().expect("a good name"))];
-        let certificate = params.signed_by(&key, &self.issuer).expect("the root can sign");
+        (params.signed_by(&key, &self.issuer).expect("the root can sign"), key)
+    }
+
+    /// What a server needs that calls itself `name`, with a certificate for those years.
+    pub fn server(&self, name: &str, years: Years) -> Arc<ServerConfig> {
+        let (certificate, key) = self.certify(name, years);
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key is a key");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

@@ -44,6 +44,8 @@ pub enum Part {
     Honest,
     /// As [`Part::Honest`], with a `Date` of one's own.
     Dated(String),
+    /// As [`Part::Honest`], and the connection is closed in the middle of the body.
+    Halved,
     /// These bytes, and the connection is closed.
     Say(Vec<u8>),
     /// These bytes, and then nothing more.
@@ -142,6 +144,11 @@ impl Shared {
         match play(&asked) {
             Part::Honest => stream.write_all(&self.hand_on(&asked, None))?,
             Part::Dated(date) => stream.write_all(&self.hand_on(&asked, Some(&date)))?,
+            Part::Halved => {
+                let whole = self.hand_on(&asked, None);
+                let head = whole.windows(4).position(|it| it == b"\r\n\r\n").map_or(0, |it| it + 4);
+                stream.write_all(&whole[..head + (whole.len() - head) / 2])?;
+            }
             Part::Say(bytes) => stream.write_all(&bytes)?,
             Part::SayAndHang(bytes) => {
                 stream.write_all(&bytes)?;

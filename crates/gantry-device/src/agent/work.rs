@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use margo_contract::component::Component;
 use uuid::Uuid;
 
 use crate::accepted::Accepted;
 use crate::carry_out::{CarryOut, Surroundings};
-use crate::package::{self, PackageError};
+use crate::config::PackagesConfig;
+use crate::package::{PackageError, Packages, Wanted};
 use crate::plan::{Step, plan, unheard_orders};
 use crate::report;
 use crate::running::{self, Running};
@@ -72,6 +72,7 @@ impl Agent<'_> {
         };
         let mut surroundings = Talking {
             contact: &mut self.contact,
+            packages: &self.config.packages,
             revision: Some(accepted.manifest_version),
             work: self.config.longest_timeout(),
         };
@@ -82,17 +83,23 @@ impl Agent<'_> {
 /// Carrying out, with the way to the fleet manager.
 pub(super) struct Talking<'a> {
     contact: &'a mut Contact,
+    packages: &'a PackagesConfig,
     revision: Option<u64>,
     /// How long the work may take that keeps the client from the next contact.
     work: Duration,
 }
 
 impl Surroundings for Talking<'_> {
-    fn package(&mut self, component: &Component) -> Result<PathBuf, PackageError> {
+    fn package(&mut self, wanted: &Wanted<'_>) -> Result<PathBuf, PackageError> {
         let contact = &self.contact;
         let client = contact.onboarded.as_ref().filter(|_| contact.may_fetch());
-        let keyid = client.map(|it| it.client_id.as_str());
-        let fetched = package::fetch(&component.source, &contact.link, keyid, &contact.state);
+        let packages = Packages {
+            link: &contact.link,
+            state: &contact.state,
+            config: self.packages,
+            keyid: client.map(|it| it.client_id.as_str()),
+        };
+        let fetched = packages.fetch(wanted);
         // A fleet manager that fails here is left alone as it would be elsewhere.
         if let Err(PackageError::NotNow(Some(error))) = &fetched {
             self.contact.note_outcome(Err(error));

@@ -51,4 +51,21 @@ impl CarryOut<'_> {
         }
         noted
     }
+
+    /// Puts the next attempt off for as long as whoever was asked wants it, in milliseconds.
+    pub(super) fn put_off(
+        &self,
+        id: Uuid,
+        wanted_ms: i64,
+        running: &mut Running,
+    ) -> Result<(), StateError> {
+        let not_before = (self.now_ms)() + wanted_ms.clamp(0, retry::LONGEST_MS);
+        match running.get_mut(&id) {
+            Some(deployment) if deployment.retry_at < not_before => {
+                deployment.retry_at = not_before;
+                crate::running::save(running, self.state)
+            }
+            _ => Ok(()),
+        }
+    }
 }

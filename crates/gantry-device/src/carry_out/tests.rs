@@ -62,7 +62,7 @@ struct Notes {
 }
 
 impl Surroundings for Notes {
-    fn package(&mut self, _component: &Ordered) -> Result<PathBuf, PackageError> {
+    fn package(&mut self, _wanted: &Wanted<'_>) -> Result<PathBuf, PackageError> {
         match self.fleet_manager_is_away {
             false => Ok(PathBuf::from("package.tar.gz")),
             true => Err(PackageError::NotNow(None)),

@@ -13,7 +13,7 @@ use super::section::Section;
 use super::{
     CapabilitiesConfig, ComposeConfig, Config, ControlConfig, DesiredStateConfig, DeviceConfig,
     HelmConfig, LogConfig, LogFormat, ServerConfig, SourceKind, WorkloadsConfig, default_state_dir,
-    hours, value,
+    hours, packages, value,
 };
 use crate::schedule::{Hours, Rate};
 
@@ -26,6 +26,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
     let (polling, hours) = polling(&mut file);
     let desired_state = desired_state(file.section("desired_state"));
     let workloads = workloads(file.section("workloads"));
+    let packages = packages::packages(&mut file);
     let runs_helm = file.has("helm");
     // A device of a cluster has no engine of its own, unless its owner says so.
     let runs_compose = file.has("compose") || !runs_helm;
@@ -44,6 +45,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
         hours,
         desired_state,
         workloads,
+        packages,
         compose,
         helm,
         control,

@@ -133,6 +133,11 @@ impl<'a> Section<'a> {
         self.fields.contains_key(key)
     }
 
+    /// Whether a field is there, read or not, right or not.
+    pub(super) fn is_given(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
     /// Notes what is wrong with the section as a whole, or with how its fields go together.
     pub(super) fn wrong(&self, key: &str, problem: String, example: Option<String>) {
         let path = if key.is_empty() { self.path.trim_end_matches('.') } else { &self.path };

@@ -27,6 +27,7 @@ fn the_example_shows_the_defaults() {
     assert!(example.hours.periods.is_empty() && example.hours.downtimes.is_empty());
     assert_eq!(example.desired_state, DesiredStateConfig::default());
     assert_eq!(example.workloads, WorkloadsConfig::default());
+    assert_eq!(example.packages, PackagesConfig::default());
     assert_eq!(example.compose, Some(ComposeConfig::default()));
     assert_eq!(example.helm, None);
     assert_eq!(example.control, ControlConfig::default());
@@ -42,6 +43,7 @@ fn what_is_commented_out_in_the_example_is_valid_too() {
     assert!(!all.hours.periods.is_empty() && all.hours.downtimes.len() >= 2);
     assert_eq!(all.device.labels["example.com/hall"], "north");
     assert_eq!(all.capabilities.cores, Some(2.0));
+    assert_eq!((all.packages.registries.len(), all.packages.signing_keys.len()), (4, 2));
     let kubeconfig = Some(PathBuf::from("/etc/gantry/kubeconfig"));
     assert_eq!(all.helm, Some(HelmConfig { kubeconfig, ..HelmConfig::default() }));
 }
@@ -155,4 +157,76 @@ fn days_may_go_over_the_end_of_the_week() {
     let days = &Config::parse(&text).expect("valid").hours.periods[0].days;
     use jiff::civil::Weekday::{Friday, Monday, Saturday, Sunday, Wednesday};
     assert_eq!(*days, [Friday, Saturday, Sunday, Monday, Wednesday]);
+}
+
+#[test]
+fn where_packages_come_from_is_said_host_by_host() {
+    let text = with(
+        "[[registry]]\nhost = \"Registry.example:443\"\nusername = \"press\"\npassword_file = \"/no/file\"\n\
+         ca = \"/etc/ca.pem\"\n[[registry]]\nhost = \"[2001:db8::1]:5000\"\nplain_http = true\n\
+         [[registry]]\nhost = \"docker.io\"\nmirror = \"mirror.example:5000/cache/docker/\"\n\
+         [[signing_key]]\napplication = \"com-example\"\nfingerprints = [\"0123 4567 89ab cdef 0123  4567 89ab cdef 0123 4567\"]\n",
+    );
+    let packages = Config::parse(&text).expect("valid").packages;
+    let [registry, laptop, docker] = &packages.registries[..] else { panic!("{packages:?}") };
+    let password = Credentials::Password { username: "press".to_owned(), file: "/no/file".into() };
+    assert_eq!(
+        (registry.host.as_str(), &registry.credentials),
+        ("registry.example", &Some(password))
+    );
+    assert!(laptop.plain_http && laptop.host == "[2001:db8::1]:5000");
+    let mirror = docker.mirror.as_ref().expect("it has one");
+    assert_eq!(
+        (mirror.host.as_str(), mirror.prefix.as_str()),
+        ("mirror.example:5000", "cache/docker/")
+    );
+    let TrustedKeys::Fingerprints(fingerprints) = &packages.signing_keys[0].trusted else {
+        panic!("{packages:?}")
+    };
+    assert!(fingerprints.contains("0123456789ABCDEF0123456789ABCDEF01234567"), "{fingerprints:?}");
+}
+
+#[test]
+fn mistakes_about_packages_are_told_with_their_line_their_field_and_what_is_right() {
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    let open = folder.path().join("open");
+    std::fs::write(&open, "secret").expect("writable");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(&open, mode(0o640)).expect("it is ours");
+    let text = format!(
+        "[packages]\nlargest = \"5Gi\"\n[[registry]]\nhost = \"https://registry.example\"\n\
+         username = \"press\"\n[[registry]]\nhost = \"a.example:port\"\npassword_file = \"{}\"\n\
+         [[registry]]\nhost = \"b.example\"\nplain_http = \"yes\"\ntoken_file = \"/t\"\n\
+         password_file = \"/p\"\nusername = \"press\"\n[[registry]]\nhost = \"b.example\"\n\
+         plain_http = true\nca = \"/ca\"\nmirror = \"http://x\"\n[[registry]]\nhost = \"c.example\"\n\
+         mirror = \"d.example\"\nca = \"/ca\"\n[[registry]]\nhost = \"e.example\"\npassword_file = \"/p\"\n\
+         password = \"x\"\n[[signing_key]]\napplication = \"a\"\n[[signing_key]]\napplication = \"a\"\n\
+         fingerprints = [\"0123\"]\n[[signing_key]]\nfingerprints = [\"{}\"]\nfile = \"/k\"\n",
+        open.display(),
+        "A".repeat(40)
+    );
+    let told = mistakes(&text);
+    for expected in [
+        "line 2: packages.largest: `5Gi` is not between 1Ki and 4Gi; right would be: largest = \"64Mi\"",
+        "line 4: registry.host: `https://registry.example` is no host",
+        "line 5: registry.username: it needs a password_file; right would be: password_file = ",
+        "line 7: registry.host: `a.example:port` is no host",
+        "line 8: registry.password_file: others can read",
+        "line 11: registry.plain_http: it has to be true or false; right would be: plain_http = true",
+        "line 12: registry.token_file: there is a password_file as well",
+        "line 16: registry.host: `b.example` has a section already",
+        "line 18: registry.ca: over plain HTTP there are no certificates",
+        "line 19: registry.mirror: `http://x` is no host with a path",
+        "line 22: registry.mirror: this host is never asked",
+        "line 26: registry.password_file: it needs a username; right would be: username = \"press-7\"",
+        "line 27: registry.password: there is no such field; there are host, username, password_file",
+        "line 28: signing_key: it needs fingerprints or a file; right would be: fingerprints = ",
+        "line 31: signing_key.application: `a` has a section already",
+        "line 32: signing_key.fingerprints: `0123` is no fingerprint",
+        "line 33: signing_key.application: it is missing",
+        "line 35: signing_key.file: there are fingerprints as well",
+    ] {
+        assert!(told.iter().any(|it| it.starts_with(expected)), "{expected}\n{told:#?}");
+    }
+    assert!(!told.iter().any(|it| it.contains("secret")), "{told:#?}");
 }

@@ -18,7 +18,7 @@ const LONGEST_DETAIL: usize = 500;
 const WEB_PAGE: &str = "it is a web page; a captive portal or proxy answers in its place";
 
 /// The beginning of an answer, whatever it is.
-pub(super) struct Arrived {
+pub(crate) struct Arrived {
     pub(super) answer: Response<ureq::Body>,
     /// The request is under way until all of the answer is there.
     pub(super) permit: Option<Permit>,
@@ -41,12 +41,17 @@ pub(crate) struct Answer {
 }
 
 impl Arrived {
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.answer.status().as_u16()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         text(self.answer.headers(), name)
+    }
+
+    /// A header that may be there several times.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.answer.headers().get_all(name).iter().filter_map(|it| it.to_str().ok())
     }
 }
 
@@ -66,8 +71,16 @@ impl Incoming {
         Ok(Self { status, headers, body, _permit: permit })
     }
 
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        text(&self.headers, name)
     }
 
     /// Reads the whole of it.
@@ -150,6 +163,6 @@ fn refusal(status: u16, headers: &HeaderMap, body: ureq::Body, server_ms: i64) -
 }
 
 /// What a stranger wrote, fit for a log.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().filter(|it| !it.is_control()).take(LONGEST_DETAIL).collect()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 /// How long somebody may wait for the last word before a downtime.
 pub(crate) const LAST_WORD: Duration = Duration::from_secs(10);
 
@@ -21,7 +22,16 @@ pub(crate) enum Ask {
     Document,
     Report,
     SecurityEvent,
+    /// The package of a component, wherever it is.
     Package,
+    /// What an OCI registry says of a tag.
+    RegistryManifest,
+    /// A token for a registry.
+    RegistryToken,
+    /// What a chart repository has.
+    ChartIndex,
+    /// An OpenPGP key, or a signature made with one.
+    SigningKey,
     /// The one line of a Git repository that names its newest commit.
     GitGlance,
     /// What a Git repository has: few lines.
@@ -45,6 +55,10 @@ impl Ask {
             | Self::Bundle
             | Self::Document
             | Self::Package
+            | Self::RegistryManifest
+            | Self::RegistryToken
+            | Self::ChartIndex
+            | Self::SigningKey
             | Self::GitReferences => "GET",
         }
     }
@@ -56,20 +70,26 @@ impl Ask {
             | Self::Capabilities
             | Self::Report
             | Self::SecurityEvent
+            | Self::RegistryToken
+            | Self::SigningKey
             | Self::GitGlance => 64 * KIB,
             Self::Repository => 256 * KIB,
-            Self::GitReferences => MIB,
+            Self::GitReferences | Self::RegistryManifest => MIB,
             Self::Manifest | Self::LastWord | Self::Document => 4 * MIB,
-            Self::Bundle => 16 * MIB,
+            Self::Bundle | Self::ChartIndex => 16 * MIB,
             // These go to the disk piece by piece.
-            Self::Package | Self::GitObjects => 64 * MIB,
+            Self::GitObjects => 64 * MIB,
+            // What the owner has set counts, which is less.
+            Self::Package => 8 * GIB,
         }
     }
 
     /// How long the answer may take as a whole. Large ones come over slow links.
     pub(super) fn patience(self, patience: &Patience) -> Duration {
         match self {
-            Self::Bundle | Self::Package | Self::GitObjects => patience.whole_large,
+            Self::Bundle | Self::Package | Self::ChartIndex | Self::GitObjects => {
+                patience.whole_large
+            }
             Self::LastWord => patience.last_word,
             _ => patience.whole,
         }
@@ -92,7 +112,11 @@ impl Ask {
             | Self::Document
             | Self::Report
             | Self::SecurityEvent
-            | Self::Package => !is_web_page(media_type),
+            | Self::Package
+            | Self::RegistryManifest
+            | Self::RegistryToken
+            | Self::ChartIndex
+            | Self::SigningKey => !is_web_page(media_type),
         }
     }
 }

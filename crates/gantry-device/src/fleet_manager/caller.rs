@@ -12,6 +12,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
 use super::answer::Arrived;
+use super::elsewhere::{self, Connections};
 use super::times::Times;
 use super::{Ask, Incoming, LinkError, Patience, malformed, tls};
 use crate::gate::{Gate, Permit};
@@ -25,8 +26,10 @@ const LARGEST_HEADER: usize = BUFFER / 2;
 /// What sends requests, signed or not: connections, patience, the time, and the gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    agent: ureq::Agent,
-    patience: Patience,
+    pub(super) agent: ureq::Agent,
+    pub(super) patience: Patience,
+    /// Connections to servers that other roots vouch for.
+    pub(super) elsewhere: Connections,
     pub(super) times: Arc<Times>,
     /// What each request of the running client has to pass; a command of its owner passes none.
     pub(super) gate: Option<Arc<Gate>>,
@@ -35,13 +38,14 @@ pub(crate) struct Caller {
 impl Caller {
     /// Trusts the root in this PEM file and no other.
     pub(super) fn new(ca: &Path, patience: Patience, times: Arc<Times>) -> Result<Self> {
-        let agent = agent(roots(ca)?, &patience, Arc::clone(&times))?;
-        Ok(Self { agent, patience, times, gate: None })
+        let agent = agent(Security::Tls(roots(ca)?), &patience, Arc::clone(&times))?;
+        Ok(Self { agent, patience, elsewhere: Connections::default(), times, gate: None })
     }
 
     /// Breaks off every request that is under way; none is sent any more.
     pub(super) fn hang_up(&self) {
         self.agent.clone().shutdown();
+        elsewhere::hang_up(&self.elsewhere);
     }
 
     /// Sends a request of Git's protocol to the fleet manager and opens its successful answer. Headers
@@ -88,7 +92,12 @@ impl Caller {
         request: Request<()>,
         body: Option<&[u8]>,
     ) -> Result<Arrived, LinkError> {
-        let named = || format!("{} {}", request.method(), request.uri());
+        // Without the query: those of strangers may hold a secret.
+        let named = || {
+            let uri = request.uri();
+            let host = uri.authority().map_or("", |it| it.as_str());
+            format!("{} {host}{}", request.method(), uri.path())
+        };
         let permit = self.gate.as_ref().map(|it| it.permit(&named())).transpose()?;
         self.run_with(permit, ask, request, body)
     }
@@ -115,7 +124,15 @@ impl Caller {
     }
 }
 
-fn roots(ca: &Path) -> Result<RootCertStore> {
+/// What protects connections.
+pub(super) enum Security {
+    /// TLS with servers that these roots vouch for.
+    Tls(RootCertStore),
+    /// Nothing.
+    None,
+}
+
+pub(super) fn roots(ca: &Path) -> Result<RootCertStore> {
     let pem = std::fs::read(ca)
         .with_context(|| format!("reading the root certificate {}", ca.display()))?;
     let mut roots = RootCertStore::empty();
@@ -131,9 +148,13 @@ fn roots(ca: &Path) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-fn agent(roots: RootCertStore, patience: &Patience, times: Arc<Times>) -> Result<ureq::Agent> {
+pub(super) fn agent(
+    security: Security,
+    patience: &Patience,
+    times: Arc<Times>,
+) -> Result<ureq::Agent> {
     let config = ureq::Agent::config_builder()
-        .https_only(true)
+        .https_only(matches!(security, Security::Tls(_)))
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -149,7 +170,13 @@ fn agent(roots: RootCertStore, patience: &Patience, times: Arc<Times>) -> Result
         .timeout_per_write(Some(patience.between_bytes))
         .timeout_global(Some(patience.whole))
         .build();
-    let tls = tls::Tls::new(roots, times).context("preparing TLS")?;
-    let connector = ().chain(TcpConnector::default()).chain(tls);
-    Ok(ureq::Agent::with_parts(config, connector, DefaultResolver::default()))
+    let tcp = ().chain(TcpConnector::default());
+    let resolver = DefaultResolver::default();
+    Ok(match security {
+        Security::Tls(roots) => {
+            let tls = tls::Tls::new(roots, times).context("preparing TLS")?;
+            ureq::Agent::with_parts(config, tcp.chain(tls), resolver)
+        }
+        Security::None => ureq::Agent::with_parts(config, tcp, resolver),
+    })
 }

@@ -38,6 +38,8 @@ pub(crate) enum NoAnswer {
          place, or server.ca is another fleet manager's"
     )]
     Root(#[source] rustls::Error),
+    #[error("the roots that are trusted for it cannot be read")]
+    NoRoots(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("its certificate is for another name than that in server.url")]
     CertificateName(#[source] rustls::Error),
     #[error(

@@ -2,7 +2,8 @@
 //! of its own, with the real Docker Engine and the real `git`; operators use the real `gantry`.
 //!
 //! They need the images `gantry-hello:1` and `gantry-device:test`, which scripts/test.sh builds, and
-//! fail without them. Some start an engine of their own, for which they need `dockerd` and root.
+//! fail without them; and the programs `docker-registry` and `gpg`, which scripts/set-up.sh installs. Some start
+//! an engine of their own, for which they need `dockerd` and root.
 
 mod command_line;
 mod contacts;
@@ -15,6 +16,7 @@ mod hostile_servers;
 mod main_job;
 mod offline;
 mod own_engine;
+mod packages;
 mod refusals;
 mod scene;
 mod standing;

@@ -1,4 +1,4 @@
-//! Conditional requests and content negotiation, as far as the device API has them.
+//! Conditional and range requests and content negotiation, as far as the device API has them.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -14,8 +14,9 @@ pub(crate) struct Tagged {
 }
 
 impl Tagged {
-    /// 304 without a body when the client has these bytes, else 200 (contract §6.1, K-4).
-    pub(crate) fn answer(self, request: &HeaderMap) -> Response {
+    /// 304 without a body when the client has these bytes, 206 with those that it lacks, else 200
+    /// (contract §6.1, K-4; RFC 9110 section 14).
+    pub(crate) fn answer(mut self, request: &HeaderMap) -> Response {
         let has_it = request.get_all(header::IF_NONE_MATCH).iter().any(|line| {
             line.to_str().is_ok_and(|line| {
                 line.split(',').map(str::trim).any(|tag| tag == "*" || tag == self.etag)
@@ -24,8 +25,8 @@ impl Tagged {
         let mut response = if has_it {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            let content_type = HeaderValue::from_static(self.content_type);
-            ([(header::CONTENT_TYPE, content_type)], Body::from(self.bytes)).into_response()
+            let range = self.range(request);
+            self.body(range)
         };
         let headers = response.headers_mut();
         if let Ok(etag) = HeaderValue::from_str(&self.etag) {
@@ -33,6 +34,33 @@ impl Tagged {
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
         response
+    }
+
+    /// From which byte on the client wants the rest of what it has begun to fetch. What it has of
+    /// other bytes is of no use, so those are sent as a whole; so are ranges of other forms.
+    fn range(&self, request: &HeaderMap) -> Option<u64> {
+        let text = |name| request.get(name)?.to_str().ok();
+        let from = text(header::RANGE)?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?;
+        match text(header::IF_RANGE) {
+            Some(tag) if tag != self.etag => None,
+            _ => Some(from),
+        }
+    }
+
+    fn body(&mut self, range: Option<u64>) -> Response {
+        let length = self.bytes.len();
+        let bytes = std::mem::take(&mut self.bytes);
+        let content_type = (header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        let Some(from) = range else { return ([content_type], Body::from(bytes)).into_response() };
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        if from >= length {
+            let range = [(header::CONTENT_RANGE, format!("bytes */{length}"))];
+            return (StatusCode::RANGE_NOT_SATISFIABLE, range).into_response();
+        }
+        let last = length - 1;
+        let range = [(header::CONTENT_RANGE, format!("bytes {from}-{last}/{length}"))];
+        let rest = Body::from(bytes.get(from..).unwrap_or_default().to_vec());
+        (StatusCode::PARTIAL_CONTENT, range, [content_type], rest).into_response()
     }
 }
 
@@ -64,6 +92,46 @@ pub(crate) fn accepts(request: &HeaderMap, media_type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn asked(headers: &[(&str, &str)]) -> Response {
+        let name = |it: &str| it.parse::<header::HeaderName>().expect("a name");
+        let headers =
+            headers.iter().map(|(it, value)| (name(it), value.parse().expect("a header")));
+        let bytes = Tagged {
+            bytes: b"a package".to_vec(),
+            etag: "\"7\"".to_owned(),
+            content_type: "application/gzip",
+            cache_control: "private",
+        };
+        bytes.answer(&headers.collect())
+    }
+
+    // RFC 9110 sections 13.1.5 and 14.
+    #[test]
+    fn who_has_the_beginning_gets_the_rest_and_who_has_that_of_something_else_gets_all() {
+        let range = |answer: &Response| answer.headers().get(header::CONTENT_RANGE).cloned();
+        for headers in
+            [&[("range", "bytes=2-")][..], &[("range", "bytes=2-"), ("if-range", "\"7\"")]]
+        {
+            let answer = asked(headers);
+            assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT);
+            assert_eq!(range(&answer), Some(HeaderValue::from_static("bytes 2-8/9")));
+            assert_eq!(answer.headers()[header::ETAG], "\"7\"");
+        }
+        for headers in [
+            &[][..],
+            &[("range", "bytes=2-"), ("if-range", "\"6\"")],
+            &[("range", "bytes=2-3")],
+            &[("range", "bytes=-3")],
+            &[("range", "lines=2-")],
+        ] {
+            let answer = asked(headers);
+            assert_eq!((answer.status(), range(&answer)), (StatusCode::OK, None), "{headers:?}");
+        }
+        let answer = asked(&[("range", "bytes=9-")]);
+        assert_eq!(answer.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+        assert_eq!(range(&answer), Some(HeaderValue::from_static("bytes */9")));
+    }
 
     #[test]
     fn the_most_specific_range_decides() {

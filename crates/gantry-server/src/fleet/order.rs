@@ -258,7 +258,9 @@ impl Fleet {
                     location: self.location(location, client, content.application),
                     key_location: key_location.clone(),
                 },
-                registry @ Source::Registry { .. } => registry.clone(),
+                elsewhere @ (Source::Registry { .. } | Source::ChartRepository { .. }) => {
+                    elsewhere.clone()
+                }
             };
             Component { source, ..component.clone() }
         });

@@ -200,7 +200,7 @@ fn missing_package(
     let kept_here = format!("/api/v1/clients/{client}/packages/");
     let digests = document.components.iter().filter_map(|component| match &component.source {
         Source::Package { location, .. } => location.split_once(&kept_here).map(|(_, it)| it),
-        Source::Registry { .. } => None,
+        Source::Registry { .. } | Source::ChartRepository { .. } => None,
     });
     let has = |digest: &str| application.packages.values().any(|it| it.to_string() == digest);
     digests.filter(|digest| !has(digest)).map(str::to_owned).next()
