@@ -1,7 +1,11 @@
 //! What of a signed request is checked, and how each fault is answered (contract §16.2).
 
-use testkit::client::now;
+use std::io::{Read as _, Write as _};
+
+use testkit::client::{TestClient, now};
 use testkit::fleet::TestFleet;
+use testkit::http::Http;
+use testkit::keys;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -90,14 +94,102 @@ fn a_signature_holds_for_a_short_time_only() {
     assert_eq!(at(now() + 90).expect(401).json()["error"], "Invalid signature");
 }
 
-// margo(§16.4): byte for byte the same inside the window.
+// margo(§16.2): compared with the configured public origin, never with Host.
 #[test]
-fn a_request_that_is_sent_again_is_a_replay() {
+fn the_target_is_at_the_public_origin_whatever_the_host_says() {
+    let fleet = TestFleet::start();
+    let mut press = TestClient::with_key(fleet.http(), &keys::P256);
+    fleet.accept(&mut press);
+    let path = press.path("/deployments");
+    for host in ["localhost", "fleet.example", "127.0.0.1:1"] {
+        press.send(&press.signed("GET", &path, None, &[("host", host)])).expect(200);
+        let elsewhere = Http::new(&format!("https://{host}"), &fleet.ca());
+        let elsewhere = TestClient::with_key(elsewhere, &keys::P256);
+        press.send(&elsewhere.signed("GET", &path, None, &[("host", host)])).expect(401);
+    }
+}
+
+// margo(§16.2): one signature of any label.
+#[test]
+fn a_request_has_one_signature() {
     let fleet = TestFleet::start();
     let press = fleet.accepted_client("press-7");
     let request = press.signed("GET", &press.path("/deployments"), None, &[]);
-
+    let twice = |name: &str| {
+        let value = request.header(name);
+        format!("{value}, {}", value.replacen("sig1=", "sig2=", 1))
+    };
+    let (inputs, signatures) = (twice("signature-input"), twice("signature"));
+    let several = request.clone().with("signature-input", Some(&inputs));
+    let several = several.with("signature", Some(&signatures));
+    let answer = press.send(&several).expect(401);
+    assert!(answer.text().contains("more than one signature"), "{}", answer.text());
+    let mut lines = request.clone();
+    lines.headers.push(("signature-input".to_owned(), inputs));
+    press.send(&lines).expect(401);
     press.send(&request).expect(200);
-    let replayed = press.send(&request).expect(401);
-    assert!(replayed.text().contains("again"), "{}", replayed.text());
+}
+
+// margo(§16.2): 400 for a wrong digest, in whatever form it comes.
+#[test]
+fn a_digest_may_have_others_beside_it_and_may_not_contradict_them() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/capabilities");
+    let body = press.capabilities().to_string().into_bytes();
+    let good = press.signed("PUT", &path, Some(body), &[JSON]);
+    let sha256 = good.header("content-digest").to_owned();
+    for wrong in ["sha-512=:AAAA:", "sha-256=:AAAA:", "md5", "ü=1"] {
+        let mut spoiled = good.clone();
+        spoiled.headers.push(("content-digest".to_owned(), wrong.to_owned()));
+        let answer = press.send(&spoiled);
+        // Any known digest has to be right, and what is not known is passed over, but not signed.
+        let status = if wrong == "md5" { 401 } else { 400 };
+        answer.expect(status);
+    }
+    press
+        .send(&good.clone().with("content-digest", Some(&sha256.replacen('s', "S", 1))))
+        .expect(400);
+    press.send(&good).expect(201);
+}
+
+// margo(§16.2): also the digest of the empty body.
+#[test]
+fn a_request_without_a_body_may_say_so() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/deployments");
+    press.send(&press.signed("GET", &path, Some(Vec::new()), &[])).expect(200);
+    let bare = press.signed("GET", &path, None, &[]);
+    let wrong = format!("sha-256=:{}:", "A".repeat(43) + "=");
+    press.send(&bare.with("content-digest", Some(&wrong))).expect(400);
+}
+
+#[test]
+fn headers_that_are_folded_long_or_not_plain_text_are_refused() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let request = press.signed("GET", &press.path("/deployments"), None, &[]);
+    let with_input = |input: &[u8]| {
+        let mut head = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n", request.path).into_bytes();
+        head.extend_from_slice(
+            format!("signature: {}\r\n", request.header("signature")).as_bytes(),
+        );
+        head.extend_from_slice(b"signature-input: ");
+        head.extend_from_slice(input);
+        head.extend_from_slice(b"\r\nconnection: close\r\n\r\n");
+        let mut stream = fleet.http().connect();
+        stream.write_all(&head).expect("the server listens");
+        let mut answer = Vec::new();
+        // A server that has read enough may end the connection in its own way.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    };
+    let input = request.header("signature-input");
+    let folded = input.replacen(';', "\r\n ;", 1);
+    assert_eq!(with_input(folded.as_bytes()), "HTTP/1.1 400 Bad Request");
+    assert_eq!(with_input(&[input.as_bytes(), b"\xfc"].concat()), "HTTP/1.1 401 Unauthorized");
+    let long = format!("{input};x=\"{}\"", "y".repeat(30 << 10));
+    assert_eq!(with_input(long.as_bytes()), "HTTP/1.1 401 Unauthorized");
+    assert_eq!(with_input(input.as_bytes()), "HTTP/1.1 200 OK");
 }
