@@ -10,6 +10,7 @@ mod container;
 mod crashes;
 mod failures;
 mod hostile_servers;
+mod keys;
 mod main_job;
 mod offline;
 mod refusals;
