@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use fleet_domain::client::Standing;
 use fleet_domain::ids::{ClientId, OperatorName, Sha256};
 use fleet_domain::permission::{Permission, Role};
-use http_signature::{Received, SignatureError, Verified, VerifyingKey, Window};
+use http_signature::{Received, SignatureError, Verified, VerifyingKey};
 use margo_contract::onboarding::OnboardingRequest;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -183,7 +183,7 @@ fn check_signature(
         header: &|name| lines(&parts.headers, name),
     };
     let now = u64::try_from(clock::now()).unwrap_or_default();
-    http_signature::verify(&received, key, now, &Window::default())
+    http_signature::verify(&received, key, now, server.replays.window())
         .map_err(|error| Problem::invalid_signature(error.to_string()))
 }
 

@@ -25,6 +25,7 @@ const STRANGERS: Bounds = Bounds { all: 100_000, one: 100_000, always: 0 };
 pub(crate) struct ReplayGuard {
     clients: Mutex<Memory<ClientId>>,
     strangers: Mutex<Memory<()>>,
+    window: Window,
     nobodys_key: VerifyingKey,
 }
 
@@ -63,7 +64,7 @@ enum Heard {
 }
 
 impl ReplayGuard {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(window: Window) -> Result<Self> {
         let key = KeyPair::generate().context("making a key that nobody has")?;
         let certificate = CertificateParams::default()
             .self_signed(&key)
@@ -71,7 +72,13 @@ impl ReplayGuard {
         let nobodys_key = VerifyingKey::from_certificate_der(certificate.der())
             .context("using a certificate that nobody has")?;
         let (clients, strangers) = (Memory::new(CLIENTS), Memory::new(STRANGERS));
-        Ok(Self { clients: Mutex::new(clients), strangers: Mutex::new(strangers), nobodys_key })
+        let (clients, strangers) = (Mutex::new(clients), Mutex::new(strangers));
+        Ok(Self { clients, strangers, window, nobodys_key })
+    }
+
+    /// When a signature has to have been created.
+    pub(crate) fn window(&self) -> &Window {
+        &self.window
     }
 
     /// A key for requests of clients that do not exist: verifying takes as long and fails the same.
@@ -86,7 +93,7 @@ impl ReplayGuard {
         verified: &Verified,
         now: i64,
     ) -> Result<SignedOnce, Problem> {
-        let once = SignedOnce { name: verified.replay_key, until: until(now) };
+        let once = SignedOnce { name: verified.replay_key, until: self.until(now) };
         match lock(&self.clients).hear(client, once.name, now, once.until) {
             Heard::New => Ok(once),
             Heard::Again => Err(replayed()),
@@ -99,11 +106,17 @@ impl ReplayGuard {
     /// Remembers a signature of a client that onboards, unless it was heard before. To onboard twice is
     /// to onboard once, so this process alone remembers it.
     pub(crate) fn take_of_stranger(&self, verified: &Verified, now: i64) -> Result<(), Problem> {
-        match lock(&self.strangers).hear((), verified.replay_key, now, until(now)) {
+        match lock(&self.strangers).hear((), verified.replay_key, now, self.until(now)) {
             Heard::New => Ok(()),
             Heard::Again => Err(replayed()),
             Heard::NoRoom => Err(Problem::unavailable("too many clients onboard at a time")),
         }
+    }
+
+    /// When a signature that holds now holds no more, whenever it was created.
+    fn until(&self, now: i64) -> i64 {
+        let Window { back, forward } = self.window;
+        now.saturating_add_unsigned(back).saturating_add_unsigned(forward)
     }
 }
 
@@ -113,12 +126,6 @@ pub(crate) fn replayed() -> Problem {
         "the same signed request was sent again; sign it anew, with a nonce where the signature would \
          be the same",
     )
-}
-
-/// When a signature that holds now holds no more, whenever it was created.
-fn until(now: i64) -> i64 {
-    let window = Window::default();
-    now.saturating_add_unsigned(window.back).saturating_add_unsigned(window.forward)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

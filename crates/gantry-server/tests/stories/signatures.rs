@@ -94,6 +94,18 @@ fn a_signature_holds_for_a_short_time_only() {
     assert_eq!(at(now() + 90).expect(401).json()["error"], "Invalid signature");
 }
 
+// margo(§16.2): the window is configurable.
+#[test]
+fn an_operator_may_set_how_long_a_signature_holds() {
+    let fleet = TestFleet::start_with("[signatures]\nmax_age = 600\nmax_skew = 0\n");
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/deployments");
+    let at = |created| press.send(&press.signed_at("GET", &path, None, &[], created));
+    at(now() - 500).expect(200);
+    at(now() - 610).expect(401);
+    at(now() + 30).expect(401);
+}
+
 // margo(§16.2): compared with the configured public origin, never with Host.
 #[test]
 fn the_target_is_at_the_public_origin_whatever_the_host_says() {
