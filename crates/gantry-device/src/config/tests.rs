@@ -125,3 +125,15 @@ fn days_may_go_over_the_end_of_the_week() {
     use jiff::civil::Weekday::{Friday, Monday, Saturday, Sunday, Wednesday};
     assert_eq!(*days, [Friday, Saturday, Sunday, Monday, Wednesday]);
 }
+
+// margo(§16.2): both ends have to build the same `@target-uri`.
+#[test]
+fn the_url_of_the_server_has_one_spelling() {
+    for url in ["https://Fleet.Example/", "https://fleet.example:443", "https://fleet.example:443/"]
+    {
+        let text = EXAMPLE.replacen("https://fleet.example", url, 1);
+        assert_ne!(text, EXAMPLE);
+        let server = Config::parse(&text).expect("valid").server;
+        assert_eq!(server.url, "https://fleet.example");
+    }
+}
