@@ -130,6 +130,21 @@ fn parameters_count_as_they_were_received() {
     }
 }
 
+// margo(§16.2): exactly as received, blanks included.
+#[test]
+fn blanks_between_components_count_and_blanks_around_the_header_do_not() {
+    let pair = pair();
+    let parameters = format!("( \"@method\"   \"@target-uri\" );created={NOW}; keyid=\"d\"");
+    let base =
+        format!("\"@method\": GET\n\"@target-uri\": {URI}\n\"@signature-params\": {parameters}");
+    let signature = STANDARD.encode(sign_base(&pair.key, &base));
+    let (input, signature) = (format!(" \tsig1={parameters}  "), format!("\tsig1=:{signature}: "));
+    assert!(check(&pair.public, "GET", None, &input, &signature).is_ok());
+    let narrower = input.replacen("   ", " ", 1);
+    let refused = check(&pair.public, "GET", None, &narrower, &signature);
+    assert_eq!(refused, Err(SignatureError::Wrong));
+}
+
 #[test]
 fn parameters_that_are_missing_or_do_not_fit_are_refused() {
     let pair = pair();
