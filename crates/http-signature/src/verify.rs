@@ -7,6 +7,7 @@ mod algorithm;
 mod certificate;
 mod component;
 mod ecdsa;
+mod ed25519;
 mod input;
 mod key;
 

@@ -7,8 +7,8 @@ use x509_parser::oid_registry::{
 use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::RSAPublicKey;
 
-use super::VerifyingKey;
 use super::key::Kind;
+use super::{VerifyingKey, ed25519};
 
 /// The largest certificate, in bytes. Each is kept for as long as its client.
 const LARGEST: usize = 16 << 10;
@@ -34,6 +34,8 @@ pub enum UnusableCertificate {
         "the elliptic curve key of the certificate is no uncompressed point of the curve's size"
     )]
     NotAPoint,
+    #[error("the Ed25519 key of the certificate is one that anybody can sign for")]
+    WeakEd25519,
     #[error("the RSA key of the certificate has {0} bits; {LEAST_RSA_BITS} are the least")]
     WeakRsa(usize),
     #[error("the RSA key of the certificate has {0} bits; {MOST_RSA_BITS} are the most")]
@@ -75,10 +77,15 @@ fn kind(info: &SubjectPublicKeyInfo<'_>, key: &[u8]) -> Result<Kind, UnusableCer
     if *algorithm == OID_PKCS1_RSASSAPSS {
         return check_rsa(key).map(|()| Kind::RsaPss);
     }
-    if *algorithm == OID_SIG_ED25519 && key.len() == 32 {
-        return Ok(Kind::Ed25519);
+    match <&[u8; 32]>::try_from(key) {
+        Ok(key) if *algorithm == OID_SIG_ED25519 => {
+            if ed25519::has_small_order(key) {
+                return Err(UnusableCertificate::WeakEd25519);
+            }
+            Ok(Kind::Ed25519)
+        }
+        _ => Err(UnusableCertificate::UnsupportedKey),
     }
-    Err(UnusableCertificate::UnsupportedKey)
 }
 
 /// Whether it is on the curve shows when the first signature is verified with it.
@@ -117,7 +124,7 @@ fn bits(number: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::UnusableCertificate::{
-        LongRsa, NotAPoint, NotX509, TooLarge, UnsupportedKey, UnusableRsa, WeakRsa,
+        LongRsa, NotAPoint, NotX509, TooLarge, UnsupportedKey, UnusableRsa, WeakEd25519, WeakRsa,
     };
     use super::*;
 
@@ -156,6 +163,18 @@ mod tests {
         let mut even = rsa.to_vec();
         even[at - 1] &= 0xfe;
         assert_eq!(refusal(&even), Some(UnusableRsa));
+    }
+
+    #[test]
+    fn an_ed25519_key_that_anybody_could_sign_with_is_refused() {
+        let good = include_bytes!("fixtures/ed25519.der");
+        let before_key = [3, 33, 0];
+        let at = good.windows(3).position(|it| it == before_key).expect("it is there") + 3;
+        let mut neutral = good.to_vec();
+        neutral[at..at + 32].fill(0);
+        neutral[at] = 1;
+        assert_eq!(refusal(good), None);
+        assert_eq!(refusal(&neutral), Some(WeakEd25519));
     }
 
     #[test]
