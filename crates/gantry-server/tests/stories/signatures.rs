@@ -26,6 +26,36 @@ fn a_request_without_a_signature_is_refused_and_the_connection_closed() {
     assert_eq!(answer.header("connection"), Some("close"));
 }
 
+// margo(X-33): `Signature` and `Signature-Input` only; the other names of old texts are no signature.
+#[test]
+fn a_signature_under_another_name_is_none() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let request = press.signed("GET", &press.path("/deployments"), None, &[]);
+    for name in ["x-payload-signature", "x-body-signature"] {
+        let mut renamed = request.clone().with("signature", None);
+        renamed.headers.push((name.to_owned(), request.header("signature").to_owned()));
+        let answer = press.send(&renamed).expect(401);
+        assert!(answer.text().contains("Signature is missing"), "{}", answer.text());
+    }
+    press.send(&request).expect(200);
+}
+
+// margo(X-34, §16.2): onboarding is signed, too.
+#[test]
+fn onboarding_without_a_signature_is_refused() {
+    let fleet = TestFleet::start();
+    let press = fleet.stranger("press-7");
+    let body = press.onboarding_request().to_string().into_bytes();
+    let request = press.signed("POST", "/api/v1/onboarding", Some(body), &[JSON]);
+    let bare = request.clone().with("signature", None).with("signature-input", None);
+    let answer = press.send(&bare).expect(401);
+    assert_eq!(answer.json()["error"], "Invalid signature");
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(fleet.operator().get("/clients")["items"], serde_json::json!([]));
+    press.send(&request).expect(403);
+}
+
 #[test]
 fn a_signature_of_another_key_is_refused() {
     let fleet = TestFleet::start();
