@@ -32,6 +32,13 @@ CREATE TABLE contacts (
     undelivered BIGINT
 );
 
+-- Signatures of requests that changed something, for as long as they hold: none changes anything twice.
+CREATE TABLE heard_signatures (
+    name BYTEA PRIMARY KEY NOT NULL,
+    until BIGINT NOT NULL
+);
+CREATE INDEX heard_signatures_by_until ON heard_signatures (until);
+
 CREATE TABLE devices (
     client_id TEXT NOT NULL REFERENCES clients (id),
     id TEXT NOT NULL,

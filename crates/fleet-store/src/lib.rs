@@ -28,6 +28,7 @@ mod recent;
 mod repository;
 mod revisions;
 mod settings;
+mod signatures;
 mod store;
 
 pub use applications::{AddApplication, Application, NewApplication, RemoveApplication};

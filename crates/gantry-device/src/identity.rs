@@ -1,4 +1,7 @@
-//! Who this client is: a key that never leaves the device, and the certificate that goes with it.
+//! Who this client is: a key that never leaves the device, and the certificate that goes with it. The
+//! client makes a P-256 key, unless its owner has put another pair in place.
+
+mod private_key;
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -6,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use http_signature::SigningKey;
 use margo_contract::digest::Digest;
 use rcgen::{CertificateParams, DnType, KeyPair, PublicKeyData as _};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::state_dir::StateDir;
 
@@ -50,7 +55,9 @@ impl Identity {
     /// Takes the key and the certificate that are there, if they go together.
     pub(crate) fn load(state: &StateDir) -> Result<Self> {
         let Some(pair) = load_pair(state)? else { bail!("there is no {KEY}") };
-        let Some(der) = state.load_bytes(CERTIFICATE)? else { bail!("there is no {CERTIFICATE}") };
+        let Some(Certificate { der }) = Certificate::look(state)? else {
+            bail!("there is no {CERTIFICATE}")
+        };
         // A certificate holds its public key as it is. One of another key would let nobody in.
         let public_key = pair.subject_public_key_info();
         if !der.windows(public_key.len()).any(|it| it == public_key) {
@@ -64,8 +71,11 @@ impl Identity {
 
 fn load_pair(state: &StateDir) -> Result<Option<KeyPair>> {
     let Some(pem) = state.load_bytes(KEY)? else { return Ok(None) };
-    let pem = String::from_utf8(pem).context("reading the client's key")?;
-    KeyPair::from_pem(&pem).map(Some).context("reading the client's key")
+    let der = private_key::pkcs8_of_pem(&pem).context("reading the client's key")?;
+    // Says of which kinds it can be, where the other crate would say little.
+    SigningKey::from_pkcs8_der(&der).context("using the client's key")?;
+    let pair = KeyPair::try_from(&PrivatePkcs8KeyDer::from(der));
+    pair.map(Some).context("using the client's key")
 }
 
 /// Notices that somebody has put another key or certificate in place.
@@ -96,7 +106,14 @@ impl IdentityFiles {
 impl Certificate {
     /// The one that is there, also while the client works.
     pub(crate) fn look(state: &StateDir) -> Result<Option<Self>> {
-        Ok(state.load_bytes(CERTIFICATE)?.map(|der| Self { der }))
+        let Some(bytes) = state.load_bytes(CERTIFICATE)? else { return Ok(None) };
+        // Owners get certificates in PEM as often as in DER.
+        if !bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+            return Ok(Some(Self { der: bytes }));
+        }
+        let first = CertificateDer::from_pem_slice(&bytes);
+        let first = first.with_context(|| format!("reading {CERTIFICATE} as PEM"))?;
+        Ok(Some(Self { der: first.to_vec() }))
     }
 
     /// SHA-256 of the certificate, as an operator compares it before approving.
@@ -152,5 +169,35 @@ mod tests {
         state.remove(CERTIFICATE).expect("removable");
         Identity::open_or_make(&state, "press-7").expect("a certificate can be made");
         assert_eq!(state.load_bytes(KEY).expect("readable"), key);
+    }
+
+    // margo(§16.2): whatever key the owner has put in place.
+    #[test]
+    fn an_owner_may_put_a_pair_of_any_kind_in_place() {
+        for key in testkit::keys::ALL {
+            let folder = tempfile::tempdir().expect("a temporary directory can be made");
+            let state = StateDir::open(folder.path()).expect("nobody else has it");
+            state.save_bytes(KEY, key.pem.as_bytes()).expect("writable");
+            let own = Identity::open_or_make(&state, "press-7").expect("a certificate can be made");
+            assert_ne!(own.certificate.der, key.certificate_der(), "{}", key.name);
+            for certificate in [key.certificate_der(), key.certificate.as_bytes().to_vec()] {
+                state.save_bytes(CERTIFICATE, &certificate).expect("writable");
+                let identity = Identity::load(&state).expect("they go together");
+                assert_eq!(identity.certificate.der, key.certificate_der(), "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_no_fleet_manager_takes_is_refused_in_words() {
+        for key in testkit::keys::UNUSABLE {
+            let folder = tempfile::tempdir().expect("a temporary directory can be made");
+            let state = StateDir::open(folder.path()).expect("nobody else has it");
+            state.save_bytes(KEY, key.pem.as_bytes()).expect("writable");
+            let error = Identity::open_or_make(&state, "press-7").expect_err("no good key");
+            let error = format!("{error:#}");
+            assert!(error.contains("RSA with 2048 to 4096 bits"), "{}: {error}", key.name);
+            assert!(!error.contains("MII"), "a key is never printed: {error}");
+        }
     }
 }

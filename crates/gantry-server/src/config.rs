@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use clap::Parser;
+use http_signature::Window;
 use serde::Deserialize;
 
 /// The Margo workload fleet manager.
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) public_url: String,
     pub(crate) tls: TlsConfig,
     pub(crate) onboarding: OnboardingConfig,
+    pub(crate) signatures: SignaturesConfig,
     pub(crate) git: GitConfig,
     pub(crate) log: LogConfig,
 }
@@ -69,6 +71,30 @@ pub(crate) enum OnboardingPolicy {
     Approve,
     /// It is let in. For labs only.
     Open,
+}
+
+/// How far from now a client may have signed a request.
+// margo(§16.2): configurable.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SignaturesConfig {
+    /// Seconds in the past, from 1 to 3,600.
+    pub(crate) max_age: u64,
+    /// Seconds in the future, up to 600.
+    pub(crate) max_skew: u64,
+}
+
+impl Default for SignaturesConfig {
+    fn default() -> Self {
+        let Window { back, forward } = Window::default();
+        Self { max_age: back, max_skew: forward }
+    }
+}
+
+impl SignaturesConfig {
+    pub(crate) fn window(&self) -> Window {
+        Window { back: self.max_age, forward: self.max_skew }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -112,6 +138,7 @@ impl Default for Config {
             public_url: "https://localhost".to_owned(),
             tls: TlsConfig::default(),
             onboarding: OnboardingConfig::default(),
+            signatures: SignaturesConfig::default(),
             git: GitConfig::default(),
             log: LogConfig::default(),
         }
@@ -137,6 +164,8 @@ pub(crate) enum ConfigError {
         "public_url is `{0}`; it has to look like https://fleet.example or https://fleet.example:8443, without a path"
     )]
     PublicUrl(String),
+    #[error("[signatures] needs a `max_age` from 1 to 3600 and a `max_skew` up to 600 seconds")]
+    SignatureWindow,
     #[error("[tls] needs `certificate`, `key` and `ca` together, or none of them")]
     HalfTls,
     #[error(
@@ -163,6 +192,10 @@ impl Config {
         }
         config.public_url = origin(&config.public_url)
             .ok_or_else(|| ConfigError::PublicUrl(config.public_url.clone()))?;
+        let SignaturesConfig { max_age, max_skew } = config.signatures;
+        if !(1..=3_600).contains(&max_age) || max_skew > 600 {
+            return Err(ConfigError::SignatureWindow);
+        }
         let tls = [&config.tls.certificate, &config.tls.key, &config.tls.ca];
         if tls.iter().any(|it| it.is_some()) && tls.iter().any(|it| it.is_none()) {
             return Err(ConfigError::HalfTls);
@@ -221,6 +254,8 @@ mod tests {
         assert_eq!(config.listen.port(), 443);
         assert_eq!(config.onboarding.policy, OnboardingPolicy::Approve);
         assert!(config.git.enabled);
+        let Window { back, forward } = config.signatures.window();
+        assert_eq!((back, forward), (300, 60));
     }
 
     #[test]
@@ -251,6 +286,10 @@ mod tests {
         };
         assert!(cause.to_string().contains("line 2"), "{cause}");
         assert!(cause.to_string().contains("listen_on"), "{cause}");
+        for window in ["max_age = 0", "max_age = 3601", "max_skew = 601"] {
+            let error = load(&format!("[signatures]\n{window}")).expect_err(window);
+            assert!(matches!(error, ConfigError::SignatureWindow), "{window}");
+        }
         assert!(matches!(load("[tls]\nkey = \"k.pem\""), Err(ConfigError::HalfTls)));
         assert!(matches!(load("[log]\nlevel = \"a=b=c\""), Err(ConfigError::LogLevel(_))));
     }

@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_publish::PublishError;
-use fleet_store::{AuditNote, OpenError, Store, StoreError, StoreOptions, Transaction, sqlite_url};
+use fleet_store::{
+    Added, AuditNote, OpenError, Store, StoreError, StoreOptions, Transaction, sqlite_url,
+};
 use tokio::sync::Notify;
 
 pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
@@ -32,6 +34,8 @@ pub(crate) use repository::{Fetched, GitError, PackStream};
 pub(crate) use repository_token::{Reader, RepositoryAccess};
 pub(crate) use rollback::{NewRollback, Rollback, RollbackError};
 pub(crate) use signers::RotateError;
+
+use crate::identity::{SignedOnce, VerifiedClient};
 
 use clients::GivenRevisions;
 use contacts::UnwrittenContacts;
@@ -66,9 +70,11 @@ pub(crate) struct FleetOptions {
     pub(crate) origin: String,
 }
 
-/// Why a use case failed without anybody's fault in the request.
+/// Why a use case failed without anybody's fault in what was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FleetError {
+    #[error("the same signed request was taken before")]
+    Replayed,
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("making a revision failed")]
@@ -126,6 +132,22 @@ impl Fleet {
     /// Waits until a job was written.
     pub(crate) async fn job_announced(&self) {
         self.inner.announced.notified().await;
+    }
+
+    /// Begins what a client's signed request changes. The request is remembered with the change, so that
+    /// it changes nothing twice: not after a restart, and not at another server of the same store.
+    // margo(§16.4).
+    async fn begin_signed(
+        &self,
+        client: &VerifiedClient,
+        now: i64,
+    ) -> Result<Transaction, FleetError> {
+        let mut transaction = self.inner.store.begin().await?;
+        let SignedOnce { name, until } = client.signed();
+        match transaction.remember_signature(name, *until, now).await? {
+            Added::New => Ok(transaction),
+            Added::AlreadyThere => Err(FleetError::Replayed),
+        }
     }
 
     /// Commits, and tells whoever does jobs that there may be one.

@@ -6,13 +6,13 @@ mod replay;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use fleet_domain::client::Standing;
 use fleet_domain::ids::{ClientId, OperatorName, Sha256};
 use fleet_domain::permission::{Permission, Role};
-use http_signature::{Received, SignatureError, Verified, VerifyingKey, Window};
+use http_signature::{Received, SignatureError, Verified, VerifyingKey};
 use margo_contract::onboarding::OnboardingRequest;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -22,7 +22,7 @@ use crate::extract::{self, LARGEST_BODY};
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
 use crate::server::Server;
 
-pub(crate) use replay::ReplayGuard;
+pub(crate) use replay::{ReplayGuard, SignedOnce, replayed};
 
 const CLIENTS: &str = "/api/v1/clients/";
 const BEARER: &str = "Bearer realm=\"gantry\"";
@@ -31,6 +31,7 @@ const BEARER: &str = "Bearer realm=\"gantry\"";
 #[derive(Debug, Clone)]
 pub(crate) struct VerifiedClient {
     id: ClientId,
+    signed: SignedOnce,
 }
 
 /// An operator with a good token.
@@ -53,6 +54,11 @@ impl VerifiedClient {
     pub(crate) fn id(&self) -> ClientId {
         self.id
     }
+
+    /// The signature of the request, which may change something once.
+    pub(crate) fn signed(&self) -> &SignedOnce {
+        &self.signed
+    }
 }
 
 impl VerifiedOperator {
@@ -69,7 +75,7 @@ impl VerifiedOperator {
 }
 
 /// Lets a request to a client's own resources through when it is that client's.
-// margo(§16.2): digest, signature, window, replay, standing, in this order. Whether a client exists
+// margo(§16.2): digest, signature, window, standing, replay, in this order. Whether a client exists
 // cannot be told from the answers before its key has signed.
 pub(crate) async fn verify_client(
     State(server): State<Server>,
@@ -97,15 +103,16 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
         .as_ref()
         .and_then(|it| VerifyingKey::from_certificate_der(&it.certificate_der).ok())
         .unwrap_or_else(|| server.replays.nobodys_key().clone());
-    check_signature(server, &parts, &body, &key)?;
+    let verified = check_signature(server, &parts, &body, &key)?;
 
     let client =
         client.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
     check_standing(client.standing)?;
     let now = clock::now();
+    let signed = server.replays.take(client.id, &verified, now)?;
     server.fleet.note_contact(client.id, announced(&parts.headers, now), now);
     tracing::Span::current().record("client", tracing::field::display(client.id));
-    parts.extensions.insert(VerifiedClient { id: client.id });
+    parts.extensions.insert(VerifiedClient { id: client.id, signed });
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
@@ -124,7 +131,8 @@ pub(crate) fn prove_possession(
     let key = VerifyingKey::from_certificate_der(&der)
         .map_err(|error| invalid(format!("certificate: {error}")))?;
     let common_name = common_name(&der).unwrap_or_default();
-    check_signature(server, parts, body, &key)?;
+    let verified = check_signature(server, parts, body, &key)?;
+    server.replays.take_of_stranger(&verified, clock::now())?;
     let digest = margo_contract::digest::Digest::of(&der);
     Ok(PresentedCertificate {
         der,
@@ -153,11 +161,11 @@ pub(crate) fn waiting() -> Problem {
 }
 
 fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
-    let header = headers.get("content-digest").and_then(|it| it.to_str().ok());
-    if body.is_empty() && header.is_none() {
+    let lines = lines(headers, "content-digest");
+    if body.is_empty() && lines.is_empty() {
         return Ok(());
     }
-    http_signature::check_content_digest(header, body)
+    http_signature::check_content_digest(&lines, body)
         .map_err(|error| Problem::malformed(error.to_string()))
 }
 
@@ -167,32 +175,20 @@ fn check_signature(
     body: &Bytes,
     key: &VerifyingKey,
 ) -> Result<Verified, Problem> {
-    let lines = |name: &str| -> Vec<&str> {
-        parts.headers.get_all(name).iter().filter_map(|it| it.to_str().ok()).collect()
-    };
-    let header = |name: &str| {
-        let lines = lines(name);
-        (!lines.is_empty()).then(|| lines.join(", "))
-    };
     let path = parts.uri.path_and_query().map_or("/", |it| it.as_str());
     let received = Received {
         method: parts.method.as_str(),
         target_uri: &format!("{}{path}", server.origin),
-        signature_input: &lines("signature-input"),
-        signature: &lines("signature"),
         has_body: !body.is_empty(),
-        header: &header,
+        header: &|name| lines(&parts.headers, name),
     };
     let now = u64::try_from(clock::now()).unwrap_or_default();
-    let window = Window::default();
-    let verified = http_signature::verify(&received, key, now, &window)
-        .map_err(|error| Problem::invalid_signature(error.to_string()))?;
-    let until = now + window.back + window.forward;
-    if server.replays.is_new(verified.replay_key, now, until)? {
-        Ok(verified)
-    } else {
-        Err(Problem::invalid_signature("the same signed request was sent again"))
-    }
+    http_signature::verify(&received, key, now, server.replays.window())
+        .map_err(|error| Problem::invalid_signature(error.to_string()))
+}
+
+fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
 }
 
 fn common_name(der: &[u8]) -> Option<String> {

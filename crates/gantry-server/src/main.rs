@@ -95,7 +95,7 @@ async fn run(config: Config) -> Result<()> {
         fleet: fleet.clone(),
         origin: config.public_url.as_str().into(),
         certificate: Arc::clone(&certificate),
-        replays: Arc::new(ReplayGuard::new()?),
+        replays: Arc::new(ReplayGuard::new(config.signatures.window())?),
         git_enabled: config.git.enabled,
     };
     let jobs = tokio::spawn(jobs::run(fleet.clone()));

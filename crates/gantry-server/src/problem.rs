@@ -11,9 +11,13 @@ use axum::response::{IntoResponse, Response};
 use margo_contract::document::DocumentError;
 use margo_contract::problem::{self, FieldError, ProblemType};
 
+use crate::fleet::FleetError;
+use crate::identity;
+
 /// How long a client waits before it asks again whether it was let in, in seconds.
 pub(crate) const WAITING_RETRY_SECONDS: u64 = 5;
 const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
+const TOO_MANY_RETRY_SECONDS: u64 = 30;
 
 /// An error as the outside sees it.
 #[derive(Debug, Clone)]
@@ -96,6 +100,12 @@ impl Problem {
         problem
     }
 
+    /// 429: not so often.
+    pub(crate) fn too_many_requests(detail: &str) -> Self {
+        Self::new(ProblemType::Blank, StatusCode::TOO_MANY_REQUESTS, detail)
+            .retryable_after(TOO_MANY_RETRY_SECONDS)
+    }
+
     /// 500; the cause goes to the log and not to the caller.
     pub(crate) fn internal(error: &dyn Error) -> Self {
         tracing::error!(error = chain(error), "a request failed");
@@ -135,6 +145,15 @@ impl Problem {
     pub(crate) fn with_retry_after(mut self, seconds: u64) -> Self {
         self.body.retry_after_seconds = Some(seconds);
         self
+    }
+}
+
+impl From<FleetError> for Problem {
+    fn from(error: FleetError) -> Self {
+        match error {
+            FleetError::Replayed => identity::replayed(),
+            error => Self::internal(&error),
+        }
     }
 }
 

@@ -7,11 +7,15 @@
 
 mod base;
 mod digest;
+#[cfg(feature = "verify")]
+mod field;
 mod sign;
 #[cfg(feature = "verify")]
 mod verify;
 
-pub use digest::{DigestError, check_content_digest, content_digest};
+pub use digest::content_digest;
+#[cfg(feature = "verify")]
+pub use digest::{DigestError, check_content_digest};
 pub use sign::{InvalidKey, SignatureHeaders, SigningError, SigningKey, sign};
 #[cfg(feature = "verify")]
 pub use verify::{

@@ -1,19 +1,29 @@
-//! Signing with a P-256 key: what a device's client does.
+//! Signing with the key of a certificate: what a device's client does.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    RSA_PKCS1_SHA256, RsaKeyPair,
+};
 
 use crate::base::{Line, signature_base};
 use crate::{Message, content_digest};
 
-/// A private key on P-256. Says nothing about itself when printed.
-pub struct SigningKey(EcdsaKeyPair);
+/// A private key of a kind that fleet managers verify. Says nothing about itself when printed.
+pub struct SigningKey(Pair);
+
+enum Pair {
+    /// P-256 or P-384.
+    Ecdsa(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+    Rsa(Box<RsaKeyPair>),
+}
 
 /// The key cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a P-256 private key in PKCS#8")]
+#[error("not a private key in PKCS#8 on P-256, P-384 or Ed25519, or of RSA with 2048 to 4096 bits")]
 pub struct InvalidKey;
 
 /// Why a request was not signed.
@@ -35,17 +45,38 @@ pub struct SignatureHeaders {
 }
 
 impl SigningKey {
-    /// Takes a key as a PKCS#8 document in DER.
+    /// Takes a key as a PKCS#8 document in DER; the document says of which kind it is.
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, InvalidKey> {
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &SystemRandom::new())
+        let random = SystemRandom::new();
+        let on_curve = |curve| EcdsaKeyPair::from_pkcs8(curve, der, &random);
+        on_curve(&ECDSA_P256_SHA256_FIXED_SIGNING)
+            .or_else(|_| on_curve(&ECDSA_P384_SHA384_FIXED_SIGNING))
+            .map(Pair::Ecdsa)
+            .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Pair::Ed25519))
+            .or_else(|_| RsaKeyPair::from_pkcs8(der).map(|it| Pair::Rsa(Box::new(it))))
             .map(Self)
             .map_err(|_| InvalidKey)
     }
 
-    /// `r‖s` over these bytes (RFC 9421, section 3.3.4).
+    /// Whether signing the same twice gives the same signature.
+    fn is_deterministic(&self) -> bool {
+        matches!(self.0, Pair::Ed25519(_) | Pair::Rsa(_))
+    }
+
+    // margo(§16.2): a client picks one of the algorithms that go with its key. Of those with RSA only
+    // `rsa-v1_5-sha256` is both in the contract's list and registered by RFC 9421.
     pub(crate) fn sign_raw(&self, bytes: &[u8]) -> Result<Vec<u8>, SigningError> {
-        let signature = self.0.sign(&SystemRandom::new(), bytes);
-        signature.map(|it| it.as_ref().to_vec()).map_err(|_| SigningError::NoRandomness)
+        let random = SystemRandom::new();
+        match &self.0 {
+            // `r‖s` (RFC 9421, sections 3.3.4 and 3.3.5).
+            Pair::Ecdsa(pair) => pair.sign(&random, bytes).map(|it| it.as_ref().to_vec()),
+            Pair::Ed25519(pair) => Ok(pair.sign(bytes).as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, bytes, &mut signature).map(|()| signature)
+            }
+        }
+        .map_err(|_| SigningError::NoRandomness)
     }
 }
 
@@ -76,7 +107,11 @@ pub fn sign(
         lines.push(Line { name: "content-digest", value });
     }
     let names: Vec<String> = lines.iter().map(|line| format!("\"{}\"", line.name)).collect();
-    let parameters = format!("({});created={created};keyid=\"{keyid}\"", names.join(" "));
+    let mut parameters = format!("({});created={created};keyid=\"{keyid}\"", names.join(" "));
+    // margo(§16.4): the same request twice in a second would be a replay.
+    if key.is_deterministic() {
+        parameters.push_str(&format!(";nonce=\"{}\"", nonce()?));
+    }
     let base = signature_base(&lines, &parameters);
     let signature = key.sign_raw(base.as_bytes())?;
     Ok(SignatureHeaders {
@@ -84,6 +119,12 @@ pub fn sign(
         signature_input: format!("sig1={parameters}"),
         signature: format!("sig1=:{}:", STANDARD.encode(signature)),
     })
+}
+
+fn nonce() -> Result<String, SigningError> {
+    let mut nonce = [0; 16];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| SigningError::NoRandomness)?;
+    Ok(STANDARD.encode(nonce))
 }
 
 #[cfg(test)]
@@ -106,5 +147,33 @@ mod tests {
         let pair = rcgen::KeyPair::generate().expect("P-256 keys can be made");
         let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("PKCS#8");
         assert_eq!(format!("{key:?}"), "SigningKey");
+    }
+
+    // margo(§16.2): whatever key the client has.
+    #[test]
+    fn every_kind_of_key_signs_what_its_algorithm_verifies() {
+        use ring::signature::{
+            ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+            UnparsedPublicKey, VerificationAlgorithm,
+        };
+        let made = |algorithm| rcgen::KeyPair::generate_for(algorithm).expect("a key can be made");
+        let rsa = include_bytes!("sign/rsa2048.der").to_vec();
+        let rsa = rcgen::KeyPair::try_from(rsa).expect("an RSA key in PKCS#8");
+        let kinds: [(rcgen::KeyPair, &dyn VerificationAlgorithm); 4] = [
+            (made(&rcgen::PKCS_ECDSA_P256_SHA256), &ECDSA_P256_SHA256_FIXED),
+            (made(&rcgen::PKCS_ECDSA_P384_SHA384), &ECDSA_P384_SHA384_FIXED),
+            (rsa, &RSA_PKCS1_2048_8192_SHA256),
+            (made(&rcgen::PKCS_ED25519), &ED25519),
+        ];
+        for (pair, algorithm) in kinds {
+            let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a usable key");
+            let message =
+                Message { method: "GET", target_uri: "https://fleet.example/", body: None };
+            let twice = [(); 2].map(|()| sign(&key, &message, 0, "k").expect("it signs").signature);
+            assert_ne!(twice[0], twice[1], "signed anew is no replay: {:?}", pair.algorithm());
+            let signature = key.sign_raw(b"base").expect("it signs");
+            let public = UnparsedPublicKey::new(algorithm, pair.public_key_raw());
+            assert_eq!(public.verify(b"base", &signature), Ok(()), "{:?}", pair.algorithm());
+        }
     }
 }

@@ -7,9 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_signature::{Message, SigningKey};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Http};
+use crate::keys::Key;
 
 /// Speaks the device API with a key of its own.
 pub struct TestClient {
@@ -44,6 +47,26 @@ impl TestClient {
             certificate_der: certificate.der().to_vec(),
             id: None,
         }
+    }
+
+    /// A client with a fixed key in PKCS#8, called after it.
+    pub fn with_key(http: Http, key: &Key) -> Self {
+        let PrivateKeyDer::Pkcs8(pkcs8) =
+            PrivateKeyDer::from_pem_slice(key.pem.as_bytes()).expect("the file is a key in PEM")
+        else {
+            panic!("{} is not in PKCS#8", key.name)
+        };
+        Self {
+            http,
+            name: key.name.to_owned(),
+            key: SigningKey::from_pkcs8_der(pkcs8.secret_pkcs8_der()).expect("a usable key"),
+            certificate_der: key.certificate_der(),
+            id: None,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The id that the fleet manager gave at onboarding.
@@ -161,7 +184,7 @@ impl TestClient {
         let message = Message { method, target_uri: &target, body: body.as_deref() };
         let keyid = self.id.as_deref().unwrap_or("onboarding");
         let signature =
-            http_signature::sign(&self.key, &message, created, keyid).expect("P-256 can sign");
+            http_signature::sign(&self.key, &message, created, keyid).expect("a key can sign");
         let mut headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         if let Some(digest) = signature.content_digest {
@@ -187,6 +210,12 @@ impl TestClient {
 }
 
 impl SignedRequest {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> &str {
+        let header = self.headers.iter().find(|(known, _)| known == name);
+        &header.unwrap_or_else(|| panic!("there is no {name}")).1
+    }
+
     /// Replaces a header, or takes it away.
     pub fn with(mut self, name: &str, value: Option<&str>) -> Self {
         self.headers.retain(|(known, _)| known != name);

@@ -144,18 +144,23 @@ impl TestFleet {
     /// A client that has onboarded, was approved and reported a device of its own name.
     pub fn accepted_client(&self, name: &str) -> TestClient {
         let mut client = self.stranger(name);
+        self.accept(&mut client);
+        client
+    }
+
+    /// Lets a client onboard, approves it, and lets it report a device of its own name.
+    pub fn accept(&self, client: &mut TestClient) {
         client.onboard().expect(403);
         let waiting = self.operator().get("/clients");
         let waiting = waiting["items"].as_array().expect("a list of clients");
         let id = waiting
             .iter()
-            .find(|it| it["name"] == name)
+            .find(|it| it["name"] == client.name())
             .and_then(|it| it["id"].as_str())
             .expect("who onboarded is listed");
         self.operator().approve(id);
         client.onboard().expect(201);
         client.report_capabilities().expect(201);
-        client
     }
 
     /// Makes an accepted client overdue: it says that it calls again in a second, and does not.

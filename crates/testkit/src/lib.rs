@@ -7,6 +7,7 @@ pub mod client;
 pub mod device;
 pub mod fleet;
 pub mod http;
+pub mod keys;
 pub mod kubernetes;
 pub mod meddler;
 pub mod memory;

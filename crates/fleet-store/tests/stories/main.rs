@@ -2,6 +2,7 @@
 
 mod contacts;
 mod repository;
+mod signatures;
 mod support;
 
 use fleet_domain::client::{Standing, Verdict};

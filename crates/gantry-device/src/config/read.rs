@@ -248,9 +248,11 @@ fn log(mut section: Section<'_>) -> LogConfig {
     config
 }
 
-/// An origin, without the slash that people like to add.
+/// An origin as it is signed: in lower case, without the default port, and without the slash that people
+/// like to add.
 fn origin(value: &DeValue<'_>) -> Result<String, String> {
     let text = value::text(value)?.trim_end_matches('/').to_ascii_lowercase();
+    let text = text.strip_suffix(":443").map(str::to_owned).unwrap_or(text);
     let authority = text.strip_prefix("https://").unwrap_or_default();
     if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
         return Err(format!("`{text}` is not https:// and a host, with a port if need be"));

@@ -230,3 +230,15 @@ fn mistakes_about_packages_are_told_with_their_line_their_field_and_what_is_righ
     }
     assert!(!told.iter().any(|it| it.contains("secret")), "{told:#?}");
 }
+
+// margo(§16.2): both ends have to build the same `@target-uri`.
+#[test]
+fn the_url_of_the_server_has_one_spelling() {
+    for url in ["https://Fleet.Example/", "https://fleet.example:443", "https://fleet.example:443/"]
+    {
+        let text = EXAMPLE.replacen("https://fleet.example", url, 1);
+        assert_ne!(text, EXAMPLE);
+        let server = Config::parse(&text).expect("valid").server;
+        assert_eq!(server.url, "https://fleet.example");
+    }
+}

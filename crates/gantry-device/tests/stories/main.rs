@@ -13,6 +13,7 @@ mod drift;
 mod engine_restarts;
 mod failures;
 mod hostile_servers;
+mod keys;
 mod main_job;
 mod offline;
 mod own_engine;

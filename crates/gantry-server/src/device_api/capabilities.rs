@@ -39,10 +39,10 @@ pub(crate) async fn delete_capabilities(
     Path((_, device)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let known = match device.parse::<DeviceId>() {
-        Ok(device) => fleet.forget_device(client.id(), &device).await,
+        Ok(device) => fleet.forget_device(&client, &device, clock::now()).await,
         Err(_) => Ok(false),
     };
-    if known.map_err(|error| Problem::internal(&error))? {
+    if known? {
         return Ok(StatusCode::NO_CONTENT);
     }
     let detail = format!("this client has no device `{device}`");
@@ -68,13 +68,13 @@ async fn record(
         Problem::semantic(message.clone(), vec![FieldError { field, message }])
     })?;
     let reported = std::str::from_utf8(body).map_err(|_| Problem::malformed("not UTF-8"))?;
-    match fleet.record_capabilities(client.id(), device, reported, clock::now()).await {
+    match fleet.record_capabilities(client, device, reported, clock::now()).await {
         Ok(()) => Ok(StatusCode::CREATED),
         Err(error @ RecordCapabilitiesError::UnknownGateway(_)) => Err(Problem::new(
             ProblemType::GatewayNotFound,
             StatusCode::NOT_FOUND,
             error.to_string(),
         )),
-        Err(RecordCapabilitiesError::Fleet(error)) => Err(Problem::internal(&error)),
+        Err(RecordCapabilitiesError::Fleet(error)) => Err(error.into()),
     }
 }

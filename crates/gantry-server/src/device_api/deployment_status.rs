@@ -37,13 +37,13 @@ pub(crate) async fn post_deployment_status(
     }
     let adopted = adopted(&headers, &status)?;
     let report = report(status)?;
-    match fleet.record_report(client.id(), id, report, adopted, clock::now()).await {
+    match fleet.record_report(&client, id, report, adopted, clock::now()).await {
         Ok(Heard::First) => Ok(StatusCode::CREATED),
         Ok(Heard::Again) => Ok(StatusCode::OK),
         // margo(A-8): the deployment of another client is answered like one that does not exist.
         Err(RecordReportError::UnknownDeployment) => Err(unknown()),
         Err(RecordReportError::Refused(error)) => Err(refused("components", error.to_string())),
-        Err(RecordReportError::Fleet(error)) => Err(Problem::internal(&error)),
+        Err(RecordReportError::Fleet(error)) => Err(error.into()),
     }
 }
 

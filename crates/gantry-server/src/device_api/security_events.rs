@@ -29,7 +29,6 @@ pub(crate) async fn post_security_event(
     if what.is_empty() {
         return Err(Problem::malformed("`what` is empty"));
     }
-    let recorded = fleet.record_security_event(client.id(), what, clock::now()).await;
-    recorded.map_err(|error| Problem::internal(&error))?;
+    fleet.record_security_event(&client, what, clock::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,7 @@ use fleet_store::{
 use uuid::Uuid;
 
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
-use crate::identity::PresentedCertificate;
+use crate::identity::{PresentedCertificate, VerifiedClient};
 
 /// More strangers than this do not wait at a time: each costs room in the store.
 const MOST_WAITING: u64 = 10_000;
@@ -138,12 +138,13 @@ impl Fleet {
     /// Remembers what a client says of a device, as it says it.
     pub(crate) async fn record_capabilities(
         &self,
-        client: ClientId,
+        client: &VerifiedClient,
         device: DeviceId,
         reported: &str,
         now: i64,
     ) -> Result<(), RecordCapabilitiesError> {
-        let mut transaction = self.inner.store.begin().await?;
+        let mut transaction = self.begin_signed(client, now).await?;
+        let client = client.id();
         // margo(C-6).
         if let Some(gateway) = device.gateway()
             && transaction.device(client, &gateway).await?.is_none()
@@ -158,10 +159,12 @@ impl Fleet {
     /// Forgets a device; whether there was one.
     pub(crate) async fn forget_device(
         &self,
-        client: ClientId,
+        client: &VerifiedClient,
         device: &DeviceId,
+        now: i64,
     ) -> Result<bool, FleetError> {
-        let mut transaction = self.inner.store.begin().await?;
+        let mut transaction = self.begin_signed(client, now).await?;
+        let client = client.id();
         let known = transaction.forget_device(client, device).await?;
         self.commit(transaction).await?;
         Ok(known)
@@ -171,11 +174,12 @@ impl Fleet {
     /// a while, whatever the client says.
     pub(crate) async fn record_security_event(
         &self,
-        client: ClientId,
+        client: &VerifiedClient,
         what: String,
         now: i64,
     ) -> Result<(), FleetError> {
-        let mut transaction = self.inner.store.begin().await?;
+        let mut transaction = self.begin_signed(client, now).await?;
+        let client = client.id();
         let before = transaction.client(client).await?.and_then(|it| it.security_event);
         let event = SecurityEvent { at: now, what };
         transaction.note_security_event(client, &event).await?;

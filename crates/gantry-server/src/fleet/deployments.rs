@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::order::ordered;
 use super::parameters::kept;
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
+use crate::identity::VerifiedClient;
 
 /// A deployment with all that operators see of it.
 pub(crate) struct DeploymentView {
@@ -58,13 +59,14 @@ impl Fleet {
     /// Hears what a device says of a deployment of its client.
     pub(crate) async fn record_report(
         &self,
-        client: ClientId,
+        client: &VerifiedClient,
         id: DeploymentId,
         report: Report,
         adopted: Option<RevisionNumber>,
         now: i64,
     ) -> Result<Heard, RecordReportError> {
-        let mut transaction = self.inner.store.begin().await?;
+        let mut transaction = self.begin_signed(client, now).await?;
+        let client = client.id();
         let entry = transaction.deployment(id).await?;
         let mut entry =
             entry.filter(|it| it.client == client).ok_or(RecordReportError::UnknownDeployment)?;

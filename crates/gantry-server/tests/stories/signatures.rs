@@ -1,7 +1,11 @@
 //! What of a signed request is checked, and how each fault is answered (contract §16.2).
 
-use testkit::client::now;
+use std::io::{Read as _, Write as _};
+
+use testkit::client::{TestClient, now};
 use testkit::fleet::TestFleet;
+use testkit::http::Http;
+use testkit::keys;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -20,6 +24,36 @@ fn a_request_without_a_signature_is_refused_and_the_connection_closed() {
     assert!(answer.json()["message"].is_string());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert_eq!(answer.header("connection"), Some("close"));
+}
+
+// margo(X-33): `Signature` and `Signature-Input` only; the other names of old texts are no signature.
+#[test]
+fn a_signature_under_another_name_is_none() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let request = press.signed("GET", &press.path("/deployments"), None, &[]);
+    for name in ["x-payload-signature", "x-body-signature"] {
+        let mut renamed = request.clone().with("signature", None);
+        renamed.headers.push((name.to_owned(), request.header("signature").to_owned()));
+        let answer = press.send(&renamed).expect(401);
+        assert!(answer.text().contains("Signature is missing"), "{}", answer.text());
+    }
+    press.send(&request).expect(200);
+}
+
+// margo(X-34, §16.2): onboarding is signed, too.
+#[test]
+fn onboarding_without_a_signature_is_refused() {
+    let fleet = TestFleet::start();
+    let press = fleet.stranger("press-7");
+    let body = press.onboarding_request().to_string().into_bytes();
+    let request = press.signed("POST", "/api/v1/onboarding", Some(body), &[JSON]);
+    let bare = request.clone().with("signature", None).with("signature-input", None);
+    let answer = press.send(&bare).expect(401);
+    assert_eq!(answer.json()["error"], "Invalid signature");
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(fleet.operator().get("/clients")["items"], serde_json::json!([]));
+    press.send(&request).expect(403);
 }
 
 #[test]
@@ -90,14 +124,114 @@ fn a_signature_holds_for_a_short_time_only() {
     assert_eq!(at(now() + 90).expect(401).json()["error"], "Invalid signature");
 }
 
-// margo(§16.4): byte for byte the same inside the window.
+// margo(§16.2): the window is configurable.
 #[test]
-fn a_request_that_is_sent_again_is_a_replay() {
+fn an_operator_may_set_how_long_a_signature_holds() {
+    let fleet = TestFleet::start_with("[signatures]\nmax_age = 600\nmax_skew = 0\n");
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/deployments");
+    let at = |created| press.send(&press.signed_at("GET", &path, None, &[], created));
+    at(now() - 500).expect(200);
+    at(now() - 610).expect(401);
+    at(now() + 30).expect(401);
+}
+
+// margo(§16.2): compared with the configured public origin, never with Host.
+#[test]
+fn the_target_is_at_the_public_origin_whatever_the_host_says() {
+    let fleet = TestFleet::start();
+    let mut press = TestClient::with_key(fleet.http(), &keys::P256);
+    fleet.accept(&mut press);
+    let path = press.path("/deployments");
+    for host in ["localhost", "fleet.example", "127.0.0.1:1"] {
+        press.send(&press.signed("GET", &path, None, &[("host", host)])).expect(200);
+        let elsewhere = Http::new(&format!("https://{host}"), &fleet.ca());
+        let elsewhere = TestClient::with_key(elsewhere, &keys::P256);
+        press.send(&elsewhere.signed("GET", &path, None, &[("host", host)])).expect(401);
+    }
+}
+
+// margo(§16.2): one signature of any label.
+#[test]
+fn a_request_has_one_signature() {
     let fleet = TestFleet::start();
     let press = fleet.accepted_client("press-7");
     let request = press.signed("GET", &press.path("/deployments"), None, &[]);
-
+    let twice = |name: &str| {
+        let value = request.header(name);
+        format!("{value}, {}", value.replacen("sig1=", "sig2=", 1))
+    };
+    let (inputs, signatures) = (twice("signature-input"), twice("signature"));
+    let several = request.clone().with("signature-input", Some(&inputs));
+    let several = several.with("signature", Some(&signatures));
+    let answer = press.send(&several).expect(401);
+    assert!(answer.text().contains("more than one signature"), "{}", answer.text());
+    let mut lines = request.clone();
+    lines.headers.push(("signature-input".to_owned(), inputs));
+    press.send(&lines).expect(401);
     press.send(&request).expect(200);
-    let replayed = press.send(&request).expect(401);
-    assert!(replayed.text().contains("again"), "{}", replayed.text());
+}
+
+// margo(§16.2): 400 for a wrong digest, in whatever form it comes.
+#[test]
+fn a_digest_may_have_others_beside_it_and_may_not_contradict_them() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/capabilities");
+    let body = press.capabilities().to_string().into_bytes();
+    let good = press.signed("PUT", &path, Some(body), &[JSON]);
+    let sha256 = good.header("content-digest").to_owned();
+    for wrong in ["sha-512=:AAAA:", "sha-256=:AAAA:", "md5", "ü=1"] {
+        let mut spoiled = good.clone();
+        spoiled.headers.push(("content-digest".to_owned(), wrong.to_owned()));
+        let answer = press.send(&spoiled);
+        // Any known digest has to be right, and what is not known is passed over, but not signed.
+        let status = if wrong == "md5" { 401 } else { 400 };
+        answer.expect(status);
+    }
+    press
+        .send(&good.clone().with("content-digest", Some(&sha256.replacen('s', "S", 1))))
+        .expect(400);
+    press.send(&good).expect(201);
+}
+
+// margo(§16.2): also the digest of the empty body.
+#[test]
+fn a_request_without_a_body_may_say_so() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let path = press.path("/deployments");
+    press.send(&press.signed("GET", &path, Some(Vec::new()), &[])).expect(200);
+    let bare = press.signed("GET", &path, None, &[]);
+    let wrong = format!("sha-256=:{}:", "A".repeat(43) + "=");
+    press.send(&bare.with("content-digest", Some(&wrong))).expect(400);
+}
+
+#[test]
+fn headers_that_are_folded_long_or_not_plain_text_are_refused() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let request = press.signed("GET", &press.path("/deployments"), None, &[]);
+    let with_input = |input: &[u8]| {
+        let mut head = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n", request.path).into_bytes();
+        head.extend_from_slice(
+            format!("signature: {}\r\n", request.header("signature")).as_bytes(),
+        );
+        head.extend_from_slice(b"signature-input: ");
+        head.extend_from_slice(input);
+        head.extend_from_slice(b"\r\nconnection: close\r\n\r\n");
+        let mut stream = fleet.http().connect();
+        stream.write_all(&head).expect("the server listens");
+        let mut answer = Vec::new();
+        // A server that has read enough may end the connection in its own way.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+    };
+    let input = request.header("signature-input");
+    let folded = input.replacen(';', "\r\n ;", 1);
+    assert_eq!(with_input(folded.as_bytes()), "HTTP/1.1 400 Bad Request");
+    assert_eq!(with_input(&[input.as_bytes(), b"\xfc"].concat()), "HTTP/1.1 401 Unauthorized");
+    let long = format!("{input};x=\"{}\"", "y".repeat(30 << 10));
+    assert_eq!(with_input(long.as_bytes()), "HTTP/1.1 401 Unauthorized");
+    assert_eq!(with_input(input.as_bytes()), "HTTP/1.1 200 OK");
 }
