@@ -5,6 +5,7 @@
 //! fail without them; and the programs `docker-registry` and `gpg`, which scripts/set-up.sh installs. Some start
 //! an engine of their own, for which they need `dockerd` and root.
 
+mod charts;
 mod command_line;
 mod contacts;
 mod container;
