@@ -26,6 +26,7 @@ pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use clients::{ClientView, DecideError, Onboarding, RecordCapabilitiesError};
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
 pub(crate) use desired_state::RevisionView;
+pub(crate) use operators::{AddOperatorError, RemoveOperatorError};
 pub(crate) use order::{NewContent, NewOrder, OrderError};
 pub(crate) use parameters::GivenValue;
 pub(crate) use repository::{Fetched, GitError, PackStream};

@@ -33,7 +33,7 @@ pub(crate) struct VerifiedClient {
     id: ClientId,
 }
 
-/// An operator with a good token.
+/// An operator with a good token, whose role allows what the route is for.
 #[derive(Debug, Clone)]
 pub(crate) struct VerifiedOperator {
     pub(crate) name: OperatorName,
@@ -52,19 +52,6 @@ pub(crate) struct PresentedCertificate {
 impl VerifiedClient {
     pub(crate) fn id(&self) -> ClientId {
         self.id
-    }
-}
-
-impl VerifiedOperator {
-    /// Refuses what the operator's role does not allow.
-    pub(crate) fn permit(&self, permission: Permission) -> Result<(), Problem> {
-        if self.role.may(permission) {
-            return Ok(());
-        }
-        let role = self.role.name();
-        Err(Problem::forbidden(format!(
-            "the role {role} does not allow this; ask an administrator"
-        )))
     }
 }
 
@@ -107,6 +94,45 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
     tracing::Span::current().record("client", tracing::field::display(client.id));
     parts.extensions.insert(VerifiedClient { id: client.id });
     Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// Lets a request through when it has the token of an operator who may do what the route is for.
+pub(crate) async fn verify_operator(
+    State((server, permission)): State<(Server, Permission)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match check_operator(&server, request.headers(), permission).await {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn check_operator(
+    server: &Server,
+    headers: &HeaderMap,
+    permission: Permission,
+) -> Result<VerifiedOperator, Problem> {
+    let token = bearer_token(headers).ok_or_else(|| {
+        Problem::unauthenticated(BEARER, "the header Authorization: Bearer <token> is missing")
+    })?;
+    let operator = server.fleet.operator(token).await.map_err(|error| Problem::internal(&error))?;
+    let operator = operator
+        .ok_or_else(|| Problem::unauthenticated(BEARER, "the token is not that of an operator"))?;
+    tracing::Span::current().record("operator", tracing::field::display(&operator.name));
+    if operator.role.may(permission) {
+        return Ok(VerifiedOperator { name: operator.name, role: operator.role });
+    }
+    let role = operator.role.name();
+    Err(Problem::forbidden(format!("the role {role} does not allow this; ask an administrator")))
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The certificate of an onboarding request, if its key signed the request (proof of possession).
@@ -213,29 +239,14 @@ impl<S: Sync> FromRequestParts<S> for VerifiedClient {
     }
 }
 
-impl FromRequestParts<Server> for VerifiedOperator {
+impl<S: Sync> FromRequestParts<S> for VerifiedOperator {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
-        let token = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|it| it.to_str().ok())
-            .and_then(|it| it.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(|| {
-                Problem::unauthenticated(
-                    BEARER,
-                    "the header Authorization: Bearer <token> is missing",
-                )
-            })?;
-        let operator =
-            server.fleet.operator(token).await.map_err(|error| Problem::internal(&error))?;
-        let operator = operator.ok_or_else(|| {
-            Problem::unauthenticated(BEARER, "the token is not that of an operator")
-        })?;
-        tracing::Span::current().record("operator", tracing::field::display(&operator.name));
-        Ok(Self { name: operator.name, role: operator.role })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::unauthenticated(BEARER, "the request was not verified"))
     }
 }

@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Decide which clients may talk.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Decide who may operate the fleet.
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// See and replace the keys that sign what clients are told.
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
@@ -97,6 +100,46 @@ pub(crate) enum ClientCommand {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// List operators.
+    List,
+    /// Add an operator; prints the token, this once.
+    Add {
+        /// What to call the operator: letters, digits, `.`, `_`, `@` and `-`.
+        name: String,
+        /// What the operator may do.
+        #[arg(long, value_enum)]
+        role: Role,
+    },
+    /// Remove an operator, whose token opens nothing from then on.
+    Remove {
+        /// The operator, as `gantry operator list` shows it.
+        name: String,
+    },
+}
+
+/// What an operator may do: each role all of the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// See everything.
+    Viewer,
+    /// Order deployments and manage applications.
+    Operator,
+    /// Admit clients, replace keys, add operators.
+    Administrator,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Administrator => "administrator",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod application;
 mod client;
 mod deployment;
 mod desired_state;
+mod operator;
 mod session;
 mod signing_key;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Command::Logout => session::logout(&file, format),
         Command::Whoami => session::whoami(&context(&file, format)?),
         Command::Client(command) => client::run(command, &context(&file, format)?),
+        Command::Operator(command) => operator::run(command, &context(&file, format)?),
         Command::SigningKey(command) => signing_key::run(command, &context(&file, format)?),
         Command::Application(command) => application::run(command, &context(&file, format)?),
         Command::Deploy(deploy) => deployment::deploy(deploy, &context(&file, format)?),

@@ -30,6 +30,42 @@ pub struct Whoami {
     pub role: String,
 }
 
+/// Somebody who may operate the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Operator {
+    pub name: String,
+    /// `viewer`, `operator` or `administrator`.
+    pub role: String,
+}
+
+/// Add an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddOperator {
+    /// 1 to 64 letters, digits, `.`, `_`, `@` and `-`.
+    pub name: String,
+    /// `viewer`, `operator` or `administrator`.
+    pub role: String,
+}
+
+/// An operator who was added just now.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewOperator {
+    pub name: String,
+    pub role: String,
+    /// Told this once; only its hash is kept.
+    pub token: String,
+}
+
+/// The token stays out of logs.
+impl std::fmt::Debug for NewOperator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewOperator").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// Whether a client may talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

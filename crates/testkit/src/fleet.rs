@@ -145,14 +145,7 @@ impl TestFleet {
     pub fn accepted_client(&self, name: &str) -> TestClient {
         let mut client = self.stranger(name);
         client.onboard().expect(403);
-        let waiting = self.operator().get("/clients");
-        let waiting = waiting["items"].as_array().expect("a list of clients");
-        let id = waiting
-            .iter()
-            .find(|it| it["name"] == name)
-            .and_then(|it| it["id"].as_str())
-            .expect("who onboarded is listed");
-        self.operator().approve(id);
+        self.operator().approve(&self.operator().client_called(name));
         client.onboard().expect(201);
         client.report_capabilities().expect(201);
         client

@@ -9,6 +9,7 @@ mod desired_state;
 mod device_api;
 mod git;
 mod git_protocol;
+mod matrix;
 mod onboarding;
 mod operators;
 mod orders;
