@@ -87,10 +87,20 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, 
     if thrown_away > 0 { Err(Problem::too_large(limit)) } else { Ok(bytes.into()) }
 }
 
+/// Refuses a body that has to be decoded first.
+pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.all(|it| it.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(Problem::unsupported_encoding())
+}
+
 impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        refuse_encoding(request.headers())?;
         if media_type(request.headers()) != JSON {
             return Err(Problem::unsupported_media_type(JSON));
         }

@@ -71,6 +71,7 @@ pub(crate) async fn verify_client(
 
 async fn check_client(server: &Server, request: Request) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
+    extract::refuse_encoding(&parts.headers)?;
     let body = extract::read(body, LARGEST_BODY).await?;
     check_digest(&parts.headers, &body)?;
 
@@ -142,9 +143,7 @@ pub(crate) fn prove_possession(
     body: &Bytes,
 ) -> Result<PresentedCertificate, Problem> {
     check_digest(&parts.headers, body)?;
-    let invalid = |detail: String| {
-        Problem::malformed(detail.clone()).with_legacy("Invalid certificate", detail)
-    };
+    let invalid = |detail: String| Problem::malformed(detail).known_as("Invalid certificate");
     let request = OnboardingRequest::parse(body).map_err(|error| invalid(error.to_string()))?;
     let der = request.certificate_der;
     let key = VerifyingKey::from_certificate_der(&der)
@@ -163,19 +162,19 @@ fn check_standing(standing: Standing) -> Result<(), Problem> {
     match standing {
         Standing::Approved => Ok(()),
         Standing::Waiting => Err(waiting()),
-        Standing::Rejected | Standing::Revoked => {
-            Err(Problem::forbidden("this client is not accepted here")
-                .with_legacy("Client rejected", "this client is not accepted here"))
-        }
+        Standing::Rejected | Standing::Revoked => Err(refused()),
     }
+}
+
+/// 403 for a client that is not let in, and will not be by asking again.
+pub(crate) fn refused() -> Problem {
+    Problem::forbidden("this client is not accepted here").known_as("Client rejected")
 }
 
 /// 403 for a client that an operator has yet to decide about.
 pub(crate) fn waiting() -> Problem {
     let detail = "an operator has to approve this client first; ask again after Retry-After";
-    Problem::forbidden(detail)
-        .with_legacy("Client waiting", detail)
-        .with_retry_after(WAITING_RETRY_SECONDS)
+    Problem::forbidden(detail).known_as("Client waiting").with_retry_after(WAITING_RETRY_SECONDS)
 }
 
 fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {

@@ -67,6 +67,21 @@ impl DeviceCapabilities {
     }
 }
 
+impl DeviceCapabilities {
+    /// As [`DeviceCapabilities::parse`]; the document has to be about this device (contract C-5).
+    pub fn parse_about(bytes: &[u8], device: &str) -> Result<Self, DocumentError> {
+        document::read(&document::json(bytes)?, |root| {
+            let properties = root.get("properties");
+            let named = properties.as_ref().and_then(|it| it.value().get("id")?.as_str());
+            if let Some(named) = named.filter(|it| *it != device) {
+                let message = format!("`{named}` is not the `{device}` of the path");
+                root.fault_of("properties.id", message);
+            }
+            read(root)
+        })
+    }
+}
+
 impl HostingDevice {
     /// The document of a device that runs Compose components, in the signed profile's shape.
     pub fn to_json(&self) -> Value {

@@ -55,14 +55,10 @@ async fn record(
     addressed: Option<&str>,
     body: &[u8],
 ) -> Result<StatusCode, Problem> {
-    let capabilities = DeviceCapabilities::parse(body)?;
-    // margo(C-5).
-    if let Some(addressed) = addressed.filter(|it| *it != capabilities.id) {
-        let message =
-            format!("the body is about `{}`, the path about `{addressed}`", capabilities.id);
-        let field = "properties.id".to_owned();
-        return Err(Problem::semantic(message.clone(), vec![FieldError { field, message }]));
-    }
+    let capabilities = match addressed {
+        Some(addressed) => DeviceCapabilities::parse_about(body, addressed),
+        None => DeviceCapabilities::parse(body),
+    }?;
     let device = capabilities.id.parse::<DeviceId>().map_err(|error| {
         let (field, message) = ("properties.id".to_owned(), error.to_string());
         Problem::semantic(message.clone(), vec![FieldError { field, message }])

@@ -34,10 +34,7 @@ pub(crate) async fn post_onboarding(
             Ok((StatusCode::CREATED, axum::Json(json!({"clientId": id}))).into_response())
         }
         Onboarding::Waiting => Err(identity::waiting()),
-        Onboarding::Refused => {
-            let detail = "this client is not accepted here";
-            Err(Problem::forbidden(detail).with_legacy("Client rejected", detail))
-        }
+        Onboarding::Refused => Err(identity::refused()),
         Onboarding::TooManyWaiting => {
             Err(Problem::unavailable("too many clients wait for an operator already"))
         }

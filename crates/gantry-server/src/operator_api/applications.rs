@@ -43,6 +43,7 @@ pub(super) async fn add(
     operator: VerifiedOperator,
     request: Request,
 ) -> Result<(StatusCode, Json<Application>), Problem> {
+    extract::refuse_encoding(request.headers())?;
     if !MEDIA_TYPES.contains(&media_type(request.headers()).as_str()) {
         return Err(Problem::unsupported_media_type("application/gzip or application/x-tar"));
     }
