@@ -62,9 +62,11 @@ pub(crate) struct OnboardingConfig {
 
 /// What becomes of a certificate that nobody has seen before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum OnboardingPolicy {
-    /// It waits for an operator.
+    /// It is turned away, unless an operator has registered it or an authority that vouches for it.
+    AllowListed,
+    /// Unless that is so, it waits for an operator.
     #[default]
     Approve,
     /// It is let in. For labs only.

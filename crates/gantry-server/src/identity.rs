@@ -10,13 +10,13 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use fleet_domain::client::Standing;
-use fleet_domain::ids::{ClientId, OperatorName, Sha256};
+use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_domain::permission::{Permission, Role};
 use http_signature::{Received, SignatureError, Verified, VerifyingKey, Window};
 use margo_contract::onboarding::OnboardingRequest;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::announcement::announced;
+use crate::certificate::{self, Certificate, CertificateError};
 use crate::clock;
 use crate::extract::{self, LARGEST_BODY};
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
@@ -43,10 +43,9 @@ pub(crate) struct VerifiedOperator {
 /// A certificate whose key signed the request that presents it.
 #[derive(Debug, Clone)]
 pub(crate) struct PresentedCertificate {
-    pub(crate) der: Vec<u8>,
-    pub(crate) fingerprint: Sha256,
-    /// What the certificate calls its owner. Proves nothing.
-    pub(crate) common_name: String,
+    pub(crate) certificate: Certificate,
+    /// What the client sent beside it, in DER, so that an authority can be found.
+    pub(crate) intermediates: Vec<Vec<u8>>,
 }
 
 impl VerifiedClient {
@@ -91,6 +90,7 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
         client.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
     check_standing(client.standing)?;
     let now = clock::now();
+    check_expiry(&client.certificate_der, now)?;
     server.fleet.note_contact(client.id, announced(&parts.headers, now), now);
     tracing::Span::current().record("client", tracing::field::display(client.id));
     parts.extensions.insert(VerifiedClient { id: client.id });
@@ -145,17 +145,13 @@ pub(crate) fn prove_possession(
     check_digest(&parts.headers, body)?;
     let invalid = |detail: String| Problem::malformed(detail).known_as("Invalid certificate");
     let request = OnboardingRequest::parse(body).map_err(|error| invalid(error.to_string()))?;
-    let der = request.certificate_der;
-    let key = VerifyingKey::from_certificate_der(&der)
-        .map_err(|error| invalid(format!("certificate: {error}")))?;
-    let common_name = common_name(&der).unwrap_or_default();
+    let invalid_certificate = |error: CertificateError| invalid(format!("certificate: {error}"));
+    let certificate = Certificate::read(request.certificate_der).map_err(invalid_certificate)?;
+    certificate.check_validity(clock::now()).map_err(invalid_certificate)?;
+    let key = VerifyingKey::from_certificate_der(&certificate.der)
+        .map_err(|error| invalid_certificate(error.into()))?;
     check_signature(server, parts, body, &key)?;
-    let digest = margo_contract::digest::Digest::of(&der);
-    Ok(PresentedCertificate {
-        der,
-        fingerprint: Sha256::from_bytes(*digest.as_bytes()),
-        common_name,
-    })
+    Ok(PresentedCertificate { certificate, intermediates: request.intermediates })
 }
 
 fn check_standing(standing: Standing) -> Result<(), Problem> {
@@ -163,6 +159,19 @@ fn check_standing(standing: Standing) -> Result<(), Problem> {
         Standing::Approved => Ok(()),
         Standing::Waiting => Err(waiting()),
         Standing::Rejected | Standing::Revoked => Err(refused()),
+    }
+}
+
+// margo(§16.2, T-9): a certificate that is no longer valid is not trusted.
+fn check_expiry(der: &[u8], now: i64) -> Result<(), Problem> {
+    match certificate::expiry(der) {
+        Some(expiry) if expiry < now => {
+            let since = clock::rfc3339(expiry);
+            let detail =
+                format!("the certificate was valid until {since}; onboard with another one");
+            Err(Problem::forbidden(detail).known_as("Certificate expired"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -218,12 +227,6 @@ fn check_signature(
     } else {
         Err(Problem::invalid_signature("the same signed request was sent again"))
     }
-}
-
-fn common_name(der: &[u8]) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
-    Some(name.chars().filter(|it| !it.is_control()).take(128).collect())
 }
 
 impl<S: Sync> FromRequestParts<S> for VerifiedClient {

@@ -2,6 +2,7 @@
 //! jobs, from start to stop.
 
 mod announcement;
+mod certificate;
 mod clock;
 mod config;
 mod data_dir;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser as _;
+use fleet_domain::client::OnboardingPolicy as Policy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -65,7 +67,11 @@ async fn run(config: Config) -> Result<()> {
     let fleet = Fleet::open(
         &config.data_dir.join("gantry.db"),
         FleetOptions {
-            open_onboarding: config.onboarding.policy == OnboardingPolicy::Open,
+            onboarding: match config.onboarding.policy {
+                OnboardingPolicy::AllowListed => Policy::AllowListed,
+                OnboardingPolicy::Approve => Policy::Approve,
+                OnboardingPolicy::Open => Policy::Open,
+            },
             origin: config.public_url.clone(),
         },
     )

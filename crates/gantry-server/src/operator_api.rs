@@ -8,6 +8,7 @@ mod deployments;
 mod operators;
 mod revisions;
 mod signing_keys;
+mod trust;
 
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
@@ -62,8 +63,14 @@ pub(crate) fn router(server: &Server) -> (Router<Server>, OpenApiDocument) {
         .routes(view(routes!(whoami)))
         .routes(appoint(routes!(operators::list, operators::add)))
         .routes(appoint(routes!(operators::remove)))
+        .routes(view(routes!(trust::list)))
+        .routes(admit(routes!(trust::add)))
+        .routes(admit(routes!(trust::remove)))
         .routes(view(routes!(clients::list)))
+        .routes(admit(routes!(trust::register)))
+        .routes(admit(routes!(trust::renew)))
         .routes(view(routes!(clients::show)))
+        .routes(view(routes!(clients::capabilities)))
         .routes(admit(routes!(clients::approve)))
         .routes(admit(routes!(clients::reject)))
         .routes(admit(routes!(clients::revoke)))

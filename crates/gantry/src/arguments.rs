@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Decide which clients may talk.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Decide which certificate authorities vouch for clients.
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// Decide who may operate the fleet.
     #[command(subcommand)]
     Operator(OperatorCommand),
@@ -89,6 +92,35 @@ pub(crate) enum ClientCommand {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
     },
+    /// Show what a client says of its devices, exactly as it says it.
+    Capabilities {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+        /// Only this device.
+        #[arg(long, value_name = "ID")]
+        device: Option<String>,
+        /// What it has said so far and what changed, the newest first: the last 50 reports.
+        #[arg(long)]
+        history: bool,
+    },
+    /// Let a client in that has not called yet, by its certificate.
+    Register {
+        /// The client's certificate (PEM).
+        certificate: PathBuf,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Announce the certificate of a new key with which a client comes next; until then its former one counts.
+    Renew {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+        /// The client's new certificate (PEM).
+        certificate: PathBuf,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Let a client in. Compare its certificate's fingerprint first.
     Approve(Decide),
     /// Turn a waiting client away.
@@ -99,6 +131,25 @@ pub(crate) enum ClientCommand {
     Repository {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Let clients in whose certificates come from this authority.
+    Add {
+        /// The authority's certificate (PEM).
+        certificate: PathBuf,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// List the authorities, the oldest first.
+    List,
+    /// Trust an authority no more. Clients that are in stay in; `gantry client revoke` shuts one out.
+    Remove {
+        /// The authority's fingerprint, as `gantry trust list` shows it.
+        fingerprint: String,
     },
 }
 

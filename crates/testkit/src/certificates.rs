@@ -46,6 +46,12 @@ impl Authority {
         &self.pem
     }
 
+    /// A certificate of this key for a client called `name`, for those years.
+    pub fn client(&self, name: &str, years: Years, key: &KeyPair) -> Vec<u8> {
+        let certificate = params(name, years).signed_by(key, &self.issuer);
+        certificate.expect("the root can sign").der().to_vec()
+    }
+
     /// What a server needs that calls itself `name`, with a certificate for those years.
     pub fn server(&self, name: &str, years: Years) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key can be made");

@@ -12,6 +12,9 @@ use crate::fleet::{Fleet, RecordCapabilitiesError};
 use crate::identity::VerifiedClient;
 use crate::problem::Problem;
 
+/// The largest description of a device, in bytes: many of them are kept.
+const LARGEST_DOCUMENT: usize = 64 << 10;
+
 /// A client says what its device has.
 // margo(§16.1, §16.4): 201 for POST and PUT, changed or not.
 pub(crate) async fn put_capabilities(
@@ -39,7 +42,7 @@ pub(crate) async fn delete_capabilities(
     Path((_, device)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let known = match device.parse::<DeviceId>() {
-        Ok(device) => fleet.forget_device(client.id(), &device).await,
+        Ok(device) => fleet.forget_device(client.id(), &device, clock::now()).await,
         Err(_) => Ok(false),
     };
     if known.map_err(|error| Problem::internal(&error))? {
@@ -55,6 +58,9 @@ async fn record(
     addressed: Option<&str>,
     body: &[u8],
 ) -> Result<StatusCode, Problem> {
+    if body.len() > LARGEST_DOCUMENT {
+        return Err(Problem::too_large(LARGEST_DOCUMENT));
+    }
     let capabilities = match addressed {
         Some(addressed) => DeviceCapabilities::parse_about(body, addressed),
         None => DeviceCapabilities::parse(body),
@@ -71,6 +77,7 @@ async fn record(
             StatusCode::NOT_FOUND,
             error.to_string(),
         )),
+        Err(error @ RecordCapabilitiesError::TooMany) => Err(Problem::conflict(error.to_string())),
         Err(RecordCapabilitiesError::Fleet(error)) => Err(Problem::internal(&error)),
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use testkit::certificates::Authority;
 use testkit::client::TestClient;
 use testkit::fleet::TestFleet;
 use testkit::http::Answer;
@@ -86,7 +87,14 @@ const ANSWERS: &[(&str, &str, [u16; 10])] = &[
     // Operators, by role.
     ("GET",    "/operator/v1/whoami",                                  [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("GET",    "/operator/v1/clients",                                 [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
+    ("GET",    "/operator/v1/trust",                                   [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
+    ("POST",   "/operator/v1/trust",                                   [401, 401, 401, 401, 401, 401, 401, 403, 403, 201]),
+    // The test knows no fingerprint of one.
+    ("DELETE", "/operator/v1/trust/{fingerprint}",                     [401, 401, 401, 401, 401, 401, 401, 403, 403, 404]),
+    ("POST",   "/operator/v1/clients",                                 [401, 401, 401, 401, 401, 401, 401, 403, 403, 201]),
+    ("POST",   "/operator/v1/clients/{clientId}/certificate",          [401, 401, 401, 401, 401, 401, 401, 403, 403, 200]),
     ("GET",    "/operator/v1/clients/{clientId}",                      [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
+    ("GET",    "/operator/v1/clients/{clientId}/capabilities",         [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("POST",   "/operator/v1/clients/{clientId}/repository",           [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("GET",    "/operator/v1/clients/{clientId}/revisions",            [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("GET",    "/operator/v1/clients/{clientId}/revisions/{revision}", [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
@@ -370,6 +378,7 @@ impl Scene {
             .replace("{applicationId}", "com-example-web")
             .replace("{version}", "1.0.0")
             .replace("{revision}", "1")
+            .replace("{fingerprint}", &self.document)
             // Whom the line above has added.
             .replace("{name}", &format!("new-{caller:?}"));
         if template.ends_with("/info/refs") {
@@ -420,6 +429,11 @@ impl Scene {
                     "deviceId": device, "name": format!("on-{device}")}))
             }
             "clients/{clientId}/rollback" => json(json!({"revision": 1, "reason": "a test"})),
+            "trust" => json(json!({"certificate": Authority::new().pem()})),
+            "clients" | "clients/{clientId}/certificate" => {
+                let stranger = self.fleet.stranger("unheard-of");
+                json(json!({"certificate": stranger.certificate_pem()}))
+            }
             "operators" => json(json!({"name": format!("new-{caller:?}"), "role": "viewer"})),
             "clients/{clientId}/repository" | "signing-keys" => None,
             "deployments/{deploymentId}"
