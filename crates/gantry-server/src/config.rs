@@ -1,6 +1,7 @@
 //! How the server is configured: a TOML file, and a few options of the command line over it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) public_url: String,
     pub(crate) tls: TlsConfig,
     pub(crate) onboarding: OnboardingConfig,
+    pub(crate) limits: LimitsConfig,
     pub(crate) git: GitConfig,
     pub(crate) log: LogConfig,
 }
@@ -71,6 +73,20 @@ pub(crate) enum OnboardingPolicy {
     Approve,
     /// It is let in. For labs only.
     Open,
+}
+
+/// How much one caller may ask for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    /// Of each client, in the long run; half of it at once.
+    pub(crate) requests_per_minute: NonZeroU32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { requests_per_minute: NonZeroU32::new(1_200).expect("1200 is not 0") }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -114,6 +130,7 @@ impl Default for Config {
             public_url: "https://localhost".to_owned(),
             tls: TlsConfig::default(),
             onboarding: OnboardingConfig::default(),
+            limits: LimitsConfig::default(),
             git: GitConfig::default(),
             log: LogConfig::default(),
         }

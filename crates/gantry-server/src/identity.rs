@@ -70,8 +70,8 @@ pub(crate) async fn verify_client(
 
 async fn check_client(server: &Server, request: Request) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
-    extract::refuse_encoding(&parts.headers)?;
     let body = extract::read(body, LARGEST_BODY).await?;
+    extract::refuse_encoding(&parts.headers)?;
     check_digest(&parts.headers, &body)?;
 
     let named = parts.uri.path().strip_prefix(CLIENTS).and_then(|it| it.split('/').next());
@@ -88,11 +88,12 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
 
     let client =
         client.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
+    tracing::Span::current().record("client", tracing::field::display(client.id));
     check_standing(client.standing)?;
     let now = clock::now();
     check_expiry(&client.certificate_der, now)?;
+    server.limits.count_client(client.id, now)?;
     server.fleet.note_contact(client.id, announced(&parts.headers, now), now);
-    tracing::Span::current().record("client", tracing::field::display(client.id));
     parts.extensions.insert(VerifiedClient { id: client.id });
     Ok(Request::from_parts(parts, Body::from(body)))
 }
@@ -148,6 +149,7 @@ pub(crate) fn prove_possession(
     let invalid_certificate = |error: CertificateError| invalid(format!("certificate: {error}"));
     let certificate = Certificate::read(request.certificate_der).map_err(invalid_certificate)?;
     certificate.check_validity(clock::now()).map_err(invalid_certificate)?;
+    server.limits.count_stranger(clock::now())?;
     let key = VerifyingKey::from_certificate_der(&certificate.der)
         .map_err(|error| invalid_certificate(error.into()))?;
     check_signature(server, parts, body, &key)?;

@@ -12,6 +12,7 @@ mod fleet;
 mod git_http;
 mod identity;
 mod jobs;
+mod limits;
 mod listener;
 mod operator_api;
 mod package;
@@ -34,6 +35,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Arguments, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::identity::ReplayGuard;
+use crate::limits::RequestLimits;
 use crate::server::Server;
 use crate::tls::ServerCertificate;
 
@@ -102,6 +104,7 @@ async fn run(config: Config) -> Result<()> {
         origin: config.public_url.as_str().into(),
         certificate: Arc::clone(&certificate),
         replays: Arc::new(ReplayGuard::new()?),
+        limits: Arc::new(RequestLimits::new(config.limits.requests_per_minute)),
         git_enabled: config.git.enabled,
     };
     let jobs = tokio::spawn(jobs::run(fleet.clone()));

@@ -128,6 +128,18 @@ impl Problem {
             .retryable_after(UNAVAILABLE_RETRY_SECONDS)
     }
 
+    /// 429: this caller asks too often.
+    pub(crate) fn too_many_requests(seconds: u64) -> Self {
+        let detail = "this client asks too often; ask again after Retry-After";
+        Self::new(ProblemType::Blank, StatusCode::TOO_MANY_REQUESTS, detail)
+            .retryable_after(seconds)
+    }
+
+    /// Why the request was not answered as it asked, for the log.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.body.detail.as_deref()
+    }
+
     /// What the member `error` says, for clients of the signed profile that know these words.
     // margo(§16.1, §16.2).
     pub(crate) fn known_as(mut self, error: &str) -> Self {
@@ -250,7 +262,11 @@ mod tests {
     #[test]
     fn what_passes_by_itself_says_when_to_try_again() {
         let error = std::io::Error::other("no room");
-        for problem in [Problem::internal(&error), Problem::unavailable("too much to do")] {
+        for problem in [
+            Problem::internal(&error),
+            Problem::unavailable("too much to do"),
+            Problem::too_many_requests(3),
+        ] {
             assert!(problem.body.retryable, "{problem:?}");
             assert_eq!(problem.body.backoff_strategy, "exponential");
             assert!(problem.body.retry_after_seconds.is_some_and(|it| it >= 1), "{problem:?}");

@@ -130,9 +130,11 @@ async fn bound_and_log(request: Request, next: Next) -> Response {
         .await
         .unwrap_or_else(|_| Problem::unavailable("the request took too long").into_response());
     let status = response.status().as_u16();
+    // In quotes: a reason may repeat what the caller has sent.
+    let reason = response.extensions().get::<Problem>().and_then(Problem::reason);
     span.in_scope(|| match status {
-        500.. => tracing::warn!(%method, path, status, "answered"),
-        401 | 403 => tracing::info!(%method, path, status, "refused"),
+        500.. => tracing::warn!(%method, path, status, ?reason, "answered"),
+        401 | 403 | 429 => tracing::info!(%method, path, status, ?reason, "refused"),
         _ => tracing::debug!(%method, path, status, "answered"),
     });
     response
