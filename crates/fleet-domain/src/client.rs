@@ -37,7 +37,7 @@ pub enum Standing {
     Approved,
     /// Told to stay away. An operator may think better of it.
     Rejected,
-    /// Was let in once and is not trusted any more. Final: the certificate stays refused.
+    /// Was let in once and is not trusted any more. Final: its key stays refused.
     Revoked,
 }
 
@@ -84,7 +84,7 @@ pub enum Outcome {
 pub enum VerdictRefused {
     #[error("the client is approved already; revoke it to take that back")]
     RejectApproved,
-    #[error("the client is revoked for good; it has to onboard with a new certificate")]
+    #[error("the client is revoked for good; it has to onboard with a new key")]
     Revoked,
 }
 

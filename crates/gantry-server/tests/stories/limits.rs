@@ -1,7 +1,7 @@
 //! Nobody takes the server from the others: not by asking much, slowly, or for what is huge.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -81,6 +81,18 @@ fn headers_without_end_are_refused() {
         assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     fleet.http().send("GET", "/healthz", &[], None).expect(200);
+}
+
+#[test]
+fn who_does_not_finish_a_head_is_hung_up_on() {
+    let fleet = TestFleet::start();
+    let mut stream = fleet.http().connect();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: local").expect("the server listens");
+    let mut answer = String::new();
+    // Ends only because the server ends it; else the harness loses its patience.
+    let ended = stream.read_to_string(&mut answer);
+    assert!(!matches!(&ended, Err(error) if error.kind() == ErrorKind::WouldBlock), "{ended:?}");
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 /// 64 MiB of nothing, packed.
