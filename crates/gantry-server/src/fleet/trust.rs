@@ -36,6 +36,7 @@ impl Fleet {
         &self,
         operator: &OperatorName,
         certificate: Certificate,
+        reason: Option<&str>,
         now: i64,
     ) -> Result<Authority, TrustError> {
         let authority = Authority {
@@ -53,7 +54,9 @@ impl Fleet {
             return Err(TrustError::AlreadyThere);
         }
         let fingerprint = authority.fingerprint;
-        audit(&mut transaction, now, operator, "trust.add", fingerprint, &authority.name).await?;
+        let reason = reason.map(|it| format!(": {it}")).unwrap_or_default();
+        let detail = format!("{}{reason}", authority.name);
+        audit(&mut transaction, now, operator, "trust.add", fingerprint, detail).await?;
         self.commit(transaction).await?;
         tracing::info!(%operator, %fingerprint, name = authority.name, "an authority is trusted to vouch for clients");
         Ok(authority)

@@ -42,7 +42,7 @@ pub(super) async fn add(
 ) -> Result<(StatusCode, Json<TrustedAuthority>), Problem> {
     let certificate = read(&given.certificate)?;
     certificate.check_authority().map_err(|error| fault(error.to_string()))?;
-    match fleet.trust(&operator.name, certificate, clock::now()).await {
+    match fleet.trust(&operator.name, certificate, given.reason.as_deref(), clock::now()).await {
         Ok(authority) => Ok((StatusCode::CREATED, Json(answer(&authority)))),
         Err(TrustError::Fleet(error)) => Err(Problem::internal(&error)),
         Err(error) => Err(Problem::conflict(error.to_string())),

@@ -379,8 +379,15 @@ fn an_operator_announces_the_certificate_of_a_new_key() {
     assert!(client["expectedFingerprint"].is_string());
     assert_eq!(count(&fleet), 1);
     former.get(&former.path("/deployments"), &[]).expect(200);
+    let access = former.get(&former.path("/repository"), &[]).expect(200).json();
+    let pair = format!("{}:{}", former.id(), access["token"].as_str().expect("a token is text"));
+    let basic = format!("Basic {}", STANDARD.encode(pair));
+    let refs = format!("/git/{}.git/info/refs?service=git-upload-pack", former.id());
+    let fetch = || fleet.http().send("GET", &refs, &[("authorization", &basic)], None);
+    fetch().expect(200);
 
     renewed.onboard().expect(201);
+    fetch().expect(401);
     assert_eq!(renewed.id(), former.id());
     renewed.get(&renewed.path("/deployments"), &[]).expect(200);
     former.get(&former.path("/deployments"), &[]).expect(401);
