@@ -139,3 +139,32 @@ async fn bound_and_log(request: Request, next: Next) -> Response {
     });
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::io;
+
+    use axum::body::Body;
+    use futures_util::stream;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::extract;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_finish_a_body_is_given_up() {
+        let reads = service_fn(|request: Request| async {
+            let body = extract::read(request.into_body(), 1_000).await;
+            Ok::<_, Infallible>(body.map(|_| StatusCode::OK).into_response())
+        });
+        let service = ServiceBuilder::new().layer(from_fn(bound_and_log)).service(reads);
+        let answer = async |body| {
+            let request = Request::new(body);
+            service.clone().oneshot(request).await.expect("there is always an answer").status()
+        };
+        let stalled = Body::from_stream(stream::pending::<io::Result<Vec<u8>>>());
+        assert_eq!(answer(stalled).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer(Body::from("all of it")).await, StatusCode::OK);
+    }
+}
