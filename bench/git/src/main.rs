@@ -39,6 +39,9 @@ struct Comparison {
     peers: f64,
 }
 
+/// Here each client asks as often as many would.
+const UNLIMITED: &str = "[limits]\nrequests_per_minute = 4294967295\n";
+
 fn main() {
     let many = match env::var(MANY_VARIABLE) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{MANY_VARIABLE}={text} is no number")),
@@ -155,7 +158,7 @@ fn large_fleet(many: usize, step: &dyn Fn(&str)) -> LargeFleet {
 /// A running server with so many repositories of three revisions each.
 fn fleet_of(count: usize, step: &dyn Fn(&str)) -> (TestFleet, Vec<Repository>) {
     step(&format!("making {count} repositories of 3 revisions each"));
-    let mut fleet = TestFleet::start();
+    let mut fleet = TestFleet::start_with(UNLIMITED);
     assert_eq!(fleet.stop(), Some(0), "a server that is asked to stop does so");
     let repositories = population::populate(&fleet.dir().join("data/gantry.db"), count, step);
     fleet.start_server();

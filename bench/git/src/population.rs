@@ -175,15 +175,21 @@ fn prepare(keys: &[SigningKey]) -> Prepared {
 
 fn client() -> Client {
     let id = Uuid::new_v4();
-    // As long as the certificate that a device makes for itself; nobody reads it here.
-    let certificate_der: Vec<u8> = id.as_bytes().repeat(20);
+    let certificate_der = certificate(id);
     Client {
         id: ClientId::from_uuid(id),
         fingerprint: sha256(&certificate_der),
+        key: sha256(&certificate_der),
+        issued_as: None,
         certificate_der,
         name: format!("press-{id}"),
         standing: Standing::Approved,
     }
+}
+
+/// As long as the certificate that a device makes for itself; nobody reads it here.
+fn certificate(client: Uuid) -> Vec<u8> {
+    client.as_bytes().repeat(20)
 }
 
 fn deployment(id: DeploymentId, client: &Client, greeting: &str) -> DeploymentEntry {
@@ -268,7 +274,9 @@ fn repository(prepared: &Prepared, key: &hmac::Key) -> Repository {
 /// rest.
 fn authorization(client: ClientId, key: &hmac::Key) -> String {
     let expiry = (now() + TOKEN_LIFETIME).to_be_bytes();
-    let signed = [b"gantry repository\0".as_slice(), client.as_uuid().as_bytes(), &expiry].concat();
+    let clients_key = sha256(&certificate(client.as_uuid()));
+    let purpose = b"gantry repository\0".as_slice();
+    let signed = [purpose, client.as_uuid().as_bytes(), clients_key.as_bytes(), &expiry].concat();
     let tag = hmac::sign(key, &signed);
     let token = URL_SAFE_NO_PAD.encode([&expiry[..], tag.as_ref()].concat());
     format!("Basic {}", STANDARD.encode(format!("{client}:{token}")))

@@ -18,6 +18,11 @@ pub struct Client {
     pub id: ClientId,
     /// Of the certificate that it onboarded with; one certificate is one client.
     pub fingerprint: Sha256,
+    /// SHA-256 of the certificate's public key: another certificate of this key is the same client.
+    pub key: Sha256,
+    /// What the authority that vouched for the certificate calls its owner: another certificate of this
+    /// authority with the same name is the same client.
+    pub issued_as: Option<Sha256>,
     pub certificate_der: Vec<u8>,
     /// The common name of its certificate: a help for people, never proof of anything.
     pub name: String,
@@ -32,8 +37,30 @@ pub enum Standing {
     Approved,
     /// Told to stay away. An operator may think better of it.
     Rejected,
-    /// Was let in once and is not trusted any more. Final: the certificate stays refused.
+    /// Was let in once and is not trusted any more. Final: its key stays refused.
     Revoked,
+}
+
+/// What becomes of a certificate that nobody has seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnboardingPolicy {
+    /// It is turned away, unless an operator has registered it or an authority that vouches for it.
+    AllowListed,
+    /// Unless that is so, it waits for an operator.
+    Approve,
+    /// It is let in. For labs only.
+    Open,
+}
+
+impl OnboardingPolicy {
+    /// How a stranger begins; nothing for one that is turned away and not remembered.
+    pub fn standing_of_stranger(self, vouched_for: bool) -> Option<Standing> {
+        match (self, vouched_for) {
+            (Self::Open, _) | (_, true) => Some(Standing::Approved),
+            (Self::Approve, false) => Some(Standing::Waiting),
+            (Self::AllowListed, false) => None,
+        }
+    }
 }
 
 /// What an operator decides about a client.
@@ -57,7 +84,7 @@ pub enum Outcome {
 pub enum VerdictRefused {
     #[error("the client is approved already; revoke it to take that back")]
     RejectApproved,
-    #[error("the client is revoked for good; it has to onboard with a new certificate")]
+    #[error("the client is revoked for good; it has to onboard with a new key")]
     Revoked,
 }
 
@@ -106,6 +133,8 @@ mod tests {
         Client {
             id: ClientId::from_uuid(Uuid::from_u128(1)),
             fingerprint: Sha256::from_bytes([7; 32]),
+            key: Sha256::from_bytes([8; 32]),
+            issued_as: None,
             certificate_der: vec![1, 2, 3],
             name: "press-7".to_owned(),
             standing,
@@ -123,6 +152,17 @@ mod tests {
             assert_eq!(client.decide(verdict), Ok(Outcome::Changed));
             assert_eq!(client.standing, standing);
             assert_eq!(client.decide(verdict), Ok(Outcome::Already));
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_let_in_who_is_vouched_for_or_where_everybody_is() {
+        use OnboardingPolicy::{AllowListed, Approve, Open};
+        assert_eq!(AllowListed.standing_of_stranger(false), None);
+        assert_eq!(Approve.standing_of_stranger(false), Some(Standing::Waiting));
+        assert_eq!(Open.standing_of_stranger(false), Some(Standing::Approved));
+        for policy in [AllowListed, Approve, Open] {
+            assert_eq!(policy.standing_of_stranger(true), Some(Standing::Approved));
         }
     }
 

@@ -246,7 +246,7 @@ impl fmt::Display for RevisionNumber {
 pub struct Sha256([u8; 32]);
 
 impl Sha256 {
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 

@@ -21,6 +21,8 @@ pub enum Permission {
     AdmitClients,
     /// Replace the key that signs desired states.
     ManageKeys,
+    /// Add and remove operators.
+    ManageOperators,
 }
 
 impl Role {
@@ -30,9 +32,16 @@ impl Role {
         let least = match permission {
             Permission::ViewFleet => Self::Viewer,
             Permission::OrderDeployments | Permission::ManageApplications => Self::Operator,
-            Permission::AdmitClients | Permission::ManageKeys => Self::Administrator,
+            Permission::AdmitClients | Permission::ManageKeys | Permission::ManageOperators => {
+                Self::Administrator
+            }
         };
         self >= least
+    }
+
+    /// The role of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
     }
 
     pub fn name(self) -> &'static str {
@@ -52,6 +61,7 @@ mod tests {
     fn only_administrators_let_clients_in_and_viewers_change_nothing() {
         assert!(Role::Administrator.may(Permission::AdmitClients));
         assert!(!Role::Operator.may(Permission::AdmitClients));
+        assert!(!Role::Operator.may(Permission::ManageOperators));
         assert!(Role::Operator.may(Permission::OrderDeployments));
         assert!(Role::Viewer.may(Permission::ViewFleet));
         assert!(!Role::Viewer.may(Permission::OrderDeployments));

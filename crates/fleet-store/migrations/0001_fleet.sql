@@ -5,7 +5,13 @@
 CREATE TABLE clients (
     id TEXT PRIMARY KEY NOT NULL,
     fingerprint TEXT NOT NULL UNIQUE,
+    -- Of the certificate's public key.
+    key_hash TEXT NOT NULL UNIQUE,
+    -- What the authority that vouched for the certificate calls its owner.
+    issued_as TEXT,
     certificate BYTEA NOT NULL,
+    -- The fingerprint of a certificate that an operator has announced in place of this one.
+    expected_fingerprint TEXT UNIQUE,
     name TEXT NOT NULL,
     standing TEXT NOT NULL,
     onboarded_at BIGINT NOT NULL,
@@ -18,6 +24,18 @@ CREATE TABLE clients (
     security_event_at BIGINT,
     -- The number of the newest row in `orders`.
     last_order BIGINT NOT NULL
+);
+
+CREATE INDEX clients_by_issue ON clients (issued_as);
+CREATE INDEX clients_by_standing ON clients (standing, onboarded_at);
+
+-- Who vouches for certificates that nobody has seen before.
+CREATE TABLE authorities (
+    fingerprint TEXT PRIMARY KEY NOT NULL,
+    certificate BYTEA NOT NULL,
+    name TEXT NOT NULL,
+    added_by TEXT NOT NULL,
+    added_at BIGINT NOT NULL
 );
 
 -- Apart from `clients`, whose rows are long and seldom change.
@@ -46,6 +64,21 @@ CREATE TABLE devices (
     reported_at BIGINT NOT NULL,
     PRIMARY KEY (client_id, id)
 );
+
+-- What clients have said of their devices, the newest of it also in `devices`.
+CREATE TABLE device_reports (
+    client_id TEXT NOT NULL REFERENCES clients (id),
+    number BIGINT NOT NULL,
+    device_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    -- NULL where the client took the device back.
+    capabilities TEXT,
+    -- JSON: what differs from the report before it.
+    changes TEXT NOT NULL,
+    PRIMARY KEY (client_id, number)
+);
+
+CREATE INDEX device_reports_by_device ON device_reports (client_id, device_id, number);
 
 CREATE TABLE applications (
     id TEXT NOT NULL,

@@ -11,6 +11,8 @@ use crate::{Added, Snapshot, StoreError, Transaction, contacts};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientEntry {
     pub client: Client,
+    /// Of the certificate with which it is to come next.
+    pub expected_fingerprint: Option<Sha256>,
     pub onboarded_at: i64,
     /// Nothing while it waits, and when the policy let it in without asking.
     pub decision: Option<Decision>,
@@ -44,15 +46,33 @@ impl Snapshot {
         row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
     }
 
-    /// The client that onboarded with the certificate of this fingerprint.
-    pub async fn client_by_fingerprint(
+    /// The client whose certificate is of this public key.
+    pub async fn client_by_key(&mut self, key: &Sha256) -> Result<Option<ClientEntry>, StoreError> {
+        let row = sqlx::query(
+            "SELECT * FROM clients LEFT JOIN contacts ON client_id = id WHERE key_hash = $1",
+        )
+        .bind(key.to_string())
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
+    }
+
+    /// The approved client that is to come with the certificate of this fingerprint next, or else the
+    /// newest one that an authority calls so.
+    pub async fn client_to_renew(
         &mut self,
         fingerprint: &Sha256,
+        issued_as: Option<&Sha256>,
     ) -> Result<Option<ClientEntry>, StoreError> {
         let row = sqlx::query(
-            "SELECT * FROM clients LEFT JOIN contacts ON client_id = id WHERE fingerprint = $1",
+            "SELECT * FROM clients LEFT JOIN contacts ON client_id = id WHERE standing = $1 \
+             AND (expected_fingerprint = $2 OR issued_as = $3) \
+             ORDER BY CASE WHEN expected_fingerprint = $2 THEN 0 ELSE 1 END, onboarded_at DESC \
+             LIMIT 1",
         )
+        .bind(Standing::Approved.name())
         .bind(fingerprint.to_string())
+        .bind(issued_as.map(ToString::to_string))
         .fetch_optional(self.connection())
         .await?;
         row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
@@ -84,11 +104,14 @@ impl Transaction {
     /// Adds a client, unless there is one with its certificate or its id.
     pub async fn add_client(&mut self, client: &Client, now: i64) -> Result<Added, StoreError> {
         let result = sqlx::query(
-            "INSERT INTO clients (id, fingerprint, certificate, name, standing, onboarded_at, \
-             last_order) VALUES ($1, $2, $3, $4, $5, $6, 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO clients (id, fingerprint, key_hash, issued_as, certificate, name, standing, \
+             onboarded_at, last_order) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(client.id.to_string())
         .bind(client.fingerprint.to_string())
+        .bind(client.key.to_string())
+        .bind(client.issued_as.map(|it| it.to_string()))
         .bind(client.certificate_der.as_slice())
         .bind(client.name.as_str())
         .bind(client.standing.name())
@@ -114,6 +137,52 @@ impl Transaction {
         .execute(self.connection())
         .await?;
         self.changes_repository_of(client.id);
+        Ok(())
+    }
+
+    /// Remembers the standing of a client that no operator decided, and its certificate; one that was
+    /// announced for it is no longer expected.
+    pub async fn save_certificate(&mut self, client: &Client) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE clients SET standing = $1, fingerprint = $2, key_hash = $3, issued_as = $4, \
+             certificate = $5, expected_fingerprint = NULL WHERE id = $6",
+        )
+        .bind(client.standing.name())
+        .bind(client.fingerprint.to_string())
+        .bind(client.key.to_string())
+        .bind(client.issued_as.map(|it| it.to_string()))
+        .bind(client.certificate_der.as_slice())
+        .bind(client.id.to_string())
+        .execute(self.connection())
+        .await?;
+        self.changes_repository_of(client.id);
+        Ok(())
+    }
+
+    /// Remembers the fingerprint of the certificate with which a client is to come next.
+    pub async fn expect_certificate(
+        &mut self,
+        client: ClientId,
+        fingerprint: &Sha256,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE clients SET expected_fingerprint = $1 WHERE id = $2")
+            .bind(fingerprint.to_string())
+            .bind(client.to_string())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets a client that waits, or the one that has waited longest.
+    pub async fn forget_waiting(&mut self, client: Option<ClientId>) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM clients WHERE id = (SELECT id FROM clients WHERE standing = $1 \
+             AND ($2 IS NULL OR id = $2) ORDER BY onboarded_at, id LIMIT 1)",
+        )
+        .bind(Standing::Waiting.name())
+        .bind(client.map(|it| it.to_string()))
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 
@@ -169,10 +238,13 @@ fn client_entry(row: &Columns<'_>) -> Result<ClientEntry, StoreError> {
         client: Client {
             id: row.parsed("id")?,
             fingerprint: row.parsed("fingerprint")?,
+            key: row.parsed("key_hash")?,
+            issued_as: row.optional_parsed("issued_as")?,
             certificate_der: row.bytes("certificate")?,
             name: row.text("name")?,
             standing: standing(row)?,
         },
+        expected_fingerprint: row.optional_parsed("expected_fingerprint")?,
         onboarded_at: row.integer("onboarded_at")?,
         decision: row
             .optional_parsed("decided_by")?

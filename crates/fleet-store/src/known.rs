@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fleet_domain::client::Standing;
-use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
+use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber, Sha256};
 
 use crate::columns::Columns;
 use crate::{Snapshot, Store, StoreError};
@@ -21,6 +21,8 @@ const MOST_KNOWN: usize = 1 << 18;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryState {
     pub standing: Standing,
+    /// SHA-256 of the client's public key.
+    pub key: Sha256,
     /// The newest revision with its commit; none of an empty repository.
     pub newest: Option<(RevisionNumber, ObjectId)>,
 }
@@ -160,7 +162,7 @@ impl Snapshot {
         client: ClientId,
     ) -> Result<Option<RepositoryState>, StoreError> {
         let row = sqlx::query(
-            "SELECT c.standing, r.number, r.git_commit FROM clients c LEFT JOIN revisions r \
+            "SELECT c.standing, c.key_hash, r.number, r.git_commit FROM clients c LEFT JOIN revisions r \
              ON r.client_id = c.id AND r.number = \
              (SELECT MAX(number) FROM revisions WHERE client_id = $1) WHERE c.id = $1",
         )
@@ -173,6 +175,7 @@ impl Snapshot {
         let commit = row.optional_parsed("git_commit")?;
         Ok(Some(RepositoryState {
             standing: crate::clients::standing(&row)?,
+            key: row.parsed("key_hash")?,
             newest: number.zip(commit),
         }))
     }
@@ -184,9 +187,11 @@ mod tests {
 
     use super::*;
 
-    const REVOKED: RepositoryState = RepositoryState { standing: Standing::Revoked, newest: None };
+    const KEY: Sha256 = Sha256::from_bytes([7; 32]);
+    const REVOKED: RepositoryState =
+        RepositoryState { standing: Standing::Revoked, key: KEY, newest: None };
     const APPROVED: RepositoryState =
-        RepositoryState { standing: Standing::Approved, newest: None };
+        RepositoryState { standing: Standing::Approved, key: KEY, newest: None };
 
     fn client() -> ClientId {
         ClientId::from_uuid(Uuid::from_u128(7))

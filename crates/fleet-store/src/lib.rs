@@ -11,11 +11,13 @@
 
 mod applications;
 mod audit;
+mod authorities;
 mod clients;
 mod columns;
 mod contacts;
 mod counters;
 mod deployments;
+mod device_reports;
 mod devices;
 mod encoding;
 mod error;
@@ -33,8 +35,10 @@ mod store;
 
 pub use applications::{AddApplication, Application, NewApplication, RemoveApplication};
 pub use audit::{AuditEntry, AuditNote};
+pub use authorities::Authority;
 pub use clients::{ClientEntry, Decision, SecurityEvent};
 pub use deployments::{AddDeployment, DeploymentEntry};
+pub use device_reports::{DeviceReport, KEPT_REPORTS};
 pub use devices::{DeviceEntry, Recorded};
 pub use error::StoreError;
 pub use events::{DeploymentEvent, Event, KEPT_EVENTS};

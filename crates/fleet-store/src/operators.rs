@@ -3,7 +3,7 @@
 use fleet_domain::ids::{OperatorName, Sha256};
 use fleet_domain::permission::Role;
 
-use crate::columns::Columns;
+use crate::columns::{Columns, count_column};
 use crate::{Added, Snapshot, StoreError, Transaction};
 
 /// One operator.
@@ -23,14 +23,16 @@ impl Snapshot {
             .bind(token_hash.to_string())
             .fetch_optional(self.connection())
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let row = Columns::of("operators", &row);
-        let role = row.text("role")?;
-        let role = Role::ALL.into_iter().find(|it| it.name() == role);
-        Ok(Some(Operator {
-            name: row.parsed("name")?,
-            role: role.ok_or_else(|| row.corrupt("role", "no such role"))?,
-        }))
+        row.map(|row| operator(&Columns::of("operators", &row))).transpose()
+    }
+
+    /// Operators by name.
+    pub async fn operators(&mut self, limit: u32) -> Result<Vec<Operator>, StoreError> {
+        let rows = sqlx::query("SELECT name, role FROM operators ORDER BY name LIMIT $1")
+            .bind(count_column(limit))
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(|row| operator(&Columns::of("operators", row))).collect()
     }
 
     pub async fn count_operators(&mut self) -> Result<u64, StoreError> {
@@ -59,4 +61,21 @@ impl Transaction {
         .await?;
         Ok(if result.rows_affected() == 1 { Added::New } else { Added::AlreadyThere })
     }
+
+    /// Removes an operator. Returns whether there was one.
+    pub async fn remove_operator(&mut self, name: &OperatorName) -> Result<bool, StoreError> {
+        let result = sqlx::query("DELETE FROM operators WHERE name = $1")
+            .bind(name.as_str())
+            .execute(self.connection())
+            .await?;
+        Ok(result.rows_affected() == 1)
+    }
+}
+
+fn operator(row: &Columns<'_>) -> Result<Operator, StoreError> {
+    let role = Role::named(&row.text("role")?);
+    Ok(Operator {
+        name: row.parsed("name")?,
+        role: role.ok_or_else(|| row.corrupt("role", "no such role"))?,
+    })
 }

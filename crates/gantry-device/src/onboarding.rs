@@ -47,7 +47,8 @@ impl Onboarded {
 
 /// Asks to be let in once.
 pub(crate) fn ask(link: &FleetManager, certificate: &Certificate) -> Result<Onboarded, LinkError> {
-    let request = OnboardingRequest { certificate_der: certificate.der.clone() };
+    let request =
+        OnboardingRequest { certificate_der: certificate.der.clone(), intermediates: Vec::new() };
     let body = request.to_json().to_string();
     let keyid = certificate.fingerprint();
     let answer = link.send(Ask::Onboarding, PATH, &keyid, &[], Some(body.as_bytes()))?;

@@ -1,6 +1,7 @@
 //! How the server is configured: a TOML file, and a few options of the command line over it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -40,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) tls: TlsConfig,
     pub(crate) onboarding: OnboardingConfig,
     pub(crate) signatures: SignaturesConfig,
+    pub(crate) limits: LimitsConfig,
     pub(crate) git: GitConfig,
     pub(crate) log: LogConfig,
 }
@@ -64,9 +66,11 @@ pub(crate) struct OnboardingConfig {
 
 /// What becomes of a certificate that nobody has seen before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum OnboardingPolicy {
-    /// It waits for an operator.
+    /// It is turned away, unless an operator has registered it or an authority that vouches for it.
+    AllowListed,
+    /// Unless that is so, it waits for an operator.
     #[default]
     Approve,
     /// It is let in. For labs only.
@@ -94,6 +98,20 @@ impl Default for SignaturesConfig {
 impl SignaturesConfig {
     pub(crate) fn window(&self) -> Window {
         Window { back: self.max_age, forward: self.max_skew }
+    }
+}
+
+/// How much one caller may ask for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsConfig {
+    /// Of each client, in the long run; half of it at once.
+    pub(crate) requests_per_minute: NonZeroU32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { requests_per_minute: NonZeroU32::new(1_200).expect("1200 is not 0") }
     }
 }
 
@@ -139,6 +157,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             onboarding: OnboardingConfig::default(),
             signatures: SignaturesConfig::default(),
+            limits: LimitsConfig::default(),
             git: GitConfig::default(),
             log: LogConfig::default(),
         }

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
 
@@ -27,6 +28,11 @@ pub(crate) struct JsonBytes(pub(crate) axum::body::Bytes);
 /// The largest body but for uploads, in bytes (contract E-4). More than any fetch from a linear
 /// history needs, too.
 pub(crate) const LARGEST_BODY: usize = 1 << 20;
+
+/// A body up to this size, in bytes, needs no room of those below. What devices send by themselves is smaller.
+const SMALL_BODY: usize = 16 << 10;
+/// Room for bodies that arrive, in KiB: whoever sends large ones slowly must not use up the memory.
+static ROOM_FOR_LARGE_BODIES: Semaphore = Semaphore::const_new(256 << 10);
 
 const JSON: &str = "application/json";
 
@@ -73,8 +79,15 @@ impl<S: Send + Sync> FromRequest<S> for Bytes {
 /// much: a client that is cut off while it still sends would not see the answer.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, Problem> {
     let (mut frames, mut bytes, mut thrown_away) = (body.into_data_stream(), Vec::new(), 0);
+    let mut room = None;
     while let Some(frame) = frames.next().await {
         let frame = frame.map_err(|_| Problem::malformed("the body cannot be read"))?;
+        if room.is_none() && bytes.len() + frame.len() > SMALL_BODY {
+            let kibibytes = u32::try_from(limit >> 10).unwrap_or(u32::MAX);
+            let free = ROOM_FOR_LARGE_BODIES.try_acquire_many(kibibytes);
+            let none = |_| Problem::unavailable("too many large bodies arrive at this moment");
+            room = Some(free.map_err(none)?);
+        }
         if thrown_away == 0 && bytes.len() + frame.len() <= limit {
             bytes.extend_from_slice(&frame);
             continue;
@@ -87,14 +100,27 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, 
     if thrown_away > 0 { Err(Problem::too_large(limit)) } else { Ok(bytes.into()) }
 }
 
+/// Refuses a body that has to be decoded first.
+pub(crate) fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.all(|it| it.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(Problem::unsupported_encoding())
+}
+
 impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if media_type(request.headers()) != JSON {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        // It is read whatever it is: who is cut off while it still sends would not see why.
+        let body = read(body, LARGEST_BODY).await?;
+        refuse_encoding(&parts.headers)?;
+        if media_type(&parts.headers) != JSON {
             return Err(Problem::unsupported_media_type(JSON));
         }
-        Bytes::from_request(request, state).await.map(|Bytes(it)| Self(it))
+        Ok(Self(body))
     }
 }
 

@@ -2,10 +2,12 @@
 //! caller of the store and of the publisher; handlers and jobs come here.
 
 mod applications;
+mod capabilities;
 mod clients;
 mod contacts;
 mod deployments;
 mod desired_state;
+mod onboarding;
 mod operators;
 mod order;
 mod parameters;
@@ -13,10 +15,12 @@ mod repository;
 mod repository_token;
 mod rollback;
 mod signers;
+mod trust;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use fleet_domain::client::OnboardingPolicy;
 use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_publish::PublishError;
 use fleet_store::{
@@ -25,15 +29,19 @@ use fleet_store::{
 use tokio::sync::Notify;
 
 pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
-pub(crate) use clients::{ClientView, DecideError, Onboarding, RecordCapabilitiesError};
+pub(crate) use capabilities::{KeptReport, RecordCapabilitiesError};
+pub(crate) use clients::{ClientView, DecideError};
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
 pub(crate) use desired_state::RevisionView;
+pub(crate) use onboarding::{Onboarding, RegisterError};
+pub(crate) use operators::{AddOperatorError, RemoveOperatorError};
 pub(crate) use order::{NewContent, NewOrder, OrderError};
 pub(crate) use parameters::GivenValue;
 pub(crate) use repository::{Fetched, GitError, PackStream};
 pub(crate) use repository_token::{Reader, RepositoryAccess};
 pub(crate) use rollback::{NewRollback, Rollback, RollbackError};
 pub(crate) use signers::RotateError;
+pub(crate) use trust::TrustError;
 
 use crate::identity::{SignedOnce, VerifiedClient};
 
@@ -64,8 +72,8 @@ struct Inner {
 /// How a fleet is run.
 #[derive(Debug, Clone)]
 pub(crate) struct FleetOptions {
-    /// Every client is let in. For labs only.
-    pub(crate) open_onboarding: bool,
+    /// What becomes of strangers.
+    pub(crate) onboarding: OnboardingPolicy,
     /// Scheme, host and port of URLs in documents.
     pub(crate) origin: String,
 }

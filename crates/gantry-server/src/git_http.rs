@@ -210,12 +210,13 @@ impl FromRequestParts<Server> for RepositoryReader {
             return Err(Problem::not_found("there is no such repository"));
         }
         tracing::Span::current().record("client", tracing::field::display(caller));
-        match reader {
+        match &reader {
             Reader::Client => {
+                server.limits.count_client(caller, now)?;
                 server.fleet.note_contact(caller, announced(&parts.headers, now), now);
             }
             // Whatever an operator sends, it does not come from the client.
-            Reader::Operator => {}
+            Reader::Operator(_) => {}
         }
         Ok(Self { reader, client: caller })
     }

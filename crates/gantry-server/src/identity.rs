@@ -10,13 +10,13 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use fleet_domain::client::Standing;
-use fleet_domain::ids::{ClientId, OperatorName, Sha256};
+use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_domain::permission::{Permission, Role};
 use http_signature::{Received, SignatureError, Verified, VerifyingKey};
 use margo_contract::onboarding::OnboardingRequest;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::announcement::announced;
+use crate::certificate::{self, Certificate, CertificateError};
 use crate::clock;
 use crate::extract::{self, LARGEST_BODY};
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
@@ -34,7 +34,7 @@ pub(crate) struct VerifiedClient {
     signed: SignedOnce,
 }
 
-/// An operator with a good token.
+/// An operator with a good token, whose role allows what the route is for.
 #[derive(Debug, Clone)]
 pub(crate) struct VerifiedOperator {
     pub(crate) name: OperatorName,
@@ -44,10 +44,9 @@ pub(crate) struct VerifiedOperator {
 /// A certificate whose key signed the request that presents it.
 #[derive(Debug, Clone)]
 pub(crate) struct PresentedCertificate {
-    pub(crate) der: Vec<u8>,
-    pub(crate) fingerprint: Sha256,
-    /// What the certificate calls its owner. Proves nothing.
-    pub(crate) common_name: String,
+    pub(crate) certificate: Certificate,
+    /// What the client sent beside it, in DER, so that an authority can be found.
+    pub(crate) intermediates: Vec<Vec<u8>>,
 }
 
 impl VerifiedClient {
@@ -58,19 +57,6 @@ impl VerifiedClient {
     /// The signature of the request, which may change something once.
     pub(crate) fn signed(&self) -> &SignedOnce {
         &self.signed
-    }
-}
-
-impl VerifiedOperator {
-    /// Refuses what the operator's role does not allow.
-    pub(crate) fn permit(&self, permission: Permission) -> Result<(), Problem> {
-        if self.role.may(permission) {
-            return Ok(());
-        }
-        let role = self.role.name();
-        Err(Problem::forbidden(format!(
-            "the role {role} does not allow this; ask an administrator"
-        )))
     }
 }
 
@@ -91,6 +77,7 @@ pub(crate) async fn verify_client(
 async fn check_client(server: &Server, request: Request) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let body = extract::read(body, LARGEST_BODY).await?;
+    extract::refuse_encoding(&parts.headers)?;
     check_digest(&parts.headers, &body)?;
 
     let named = parts.uri.path().strip_prefix(CLIENTS).and_then(|it| it.split('/').next());
@@ -107,13 +94,54 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
 
     let client =
         client.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
+    tracing::Span::current().record("client", tracing::field::display(client.id));
     check_standing(client.standing)?;
     let now = clock::now();
+    check_expiry(&client.certificate_der, now)?;
+    server.limits.count_client(client.id, now)?;
     let signed = server.replays.take(client.id, &verified, now)?;
     server.fleet.note_contact(client.id, announced(&parts.headers, now), now);
-    tracing::Span::current().record("client", tracing::field::display(client.id));
     parts.extensions.insert(VerifiedClient { id: client.id, signed });
     Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// Lets a request through when it has the token of an operator who may do what the route is for.
+pub(crate) async fn verify_operator(
+    State((server, permission)): State<(Server, Permission)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match check_operator(&server, request.headers(), permission).await {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn check_operator(
+    server: &Server,
+    headers: &HeaderMap,
+    permission: Permission,
+) -> Result<VerifiedOperator, Problem> {
+    let token = bearer_token(headers).ok_or_else(|| {
+        Problem::unauthenticated(BEARER, "the header Authorization: Bearer <token> is missing")
+    })?;
+    let operator = server.fleet.operator(token).await.map_err(|error| Problem::internal(&error))?;
+    let operator = operator
+        .ok_or_else(|| Problem::unauthenticated(BEARER, "the token is not that of an operator"))?;
+    tracing::Span::current().record("operator", tracing::field::display(&operator.name));
+    if operator.role.may(permission) {
+        return Ok(VerifiedOperator { name: operator.name, role: operator.role });
+    }
+    let role = operator.role.name();
+    Err(Problem::forbidden(format!("the role {role} does not allow this; ask an administrator")))
+}
+
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The certificate of an onboarding request, if its key signed the request (proof of possession).
@@ -123,41 +151,49 @@ pub(crate) fn prove_possession(
     body: &Bytes,
 ) -> Result<PresentedCertificate, Problem> {
     check_digest(&parts.headers, body)?;
-    let invalid = |detail: String| {
-        Problem::malformed(detail.clone()).with_legacy("Invalid certificate", detail)
-    };
+    let invalid = |detail: String| Problem::malformed(detail).known_as("Invalid certificate");
     let request = OnboardingRequest::parse(body).map_err(|error| invalid(error.to_string()))?;
-    let der = request.certificate_der;
-    let key = VerifyingKey::from_certificate_der(&der)
-        .map_err(|error| invalid(format!("certificate: {error}")))?;
-    let common_name = common_name(&der).unwrap_or_default();
+    let invalid_certificate = |error: CertificateError| invalid(format!("certificate: {error}"));
+    let certificate = Certificate::read(request.certificate_der).map_err(invalid_certificate)?;
+    certificate.check_validity(clock::now()).map_err(invalid_certificate)?;
+    server.limits.count_stranger(clock::now())?;
+    let key = VerifyingKey::from_certificate_der(&certificate.der)
+        .map_err(|error| invalid_certificate(error.into()))?;
     let verified = check_signature(server, parts, body, &key)?;
     server.replays.take_of_stranger(&verified, clock::now())?;
-    let digest = margo_contract::digest::Digest::of(&der);
-    Ok(PresentedCertificate {
-        der,
-        fingerprint: Sha256::from_bytes(*digest.as_bytes()),
-        common_name,
-    })
+    Ok(PresentedCertificate { certificate, intermediates: request.intermediates })
 }
 
 fn check_standing(standing: Standing) -> Result<(), Problem> {
     match standing {
         Standing::Approved => Ok(()),
         Standing::Waiting => Err(waiting()),
-        Standing::Rejected | Standing::Revoked => {
-            Err(Problem::forbidden("this client is not accepted here")
-                .with_legacy("Client rejected", "this client is not accepted here"))
-        }
+        Standing::Rejected | Standing::Revoked => Err(refused()),
     }
+}
+
+// margo(§16.2, T-9): a certificate that is no longer valid is not trusted.
+fn check_expiry(der: &[u8], now: i64) -> Result<(), Problem> {
+    match certificate::expiry(der) {
+        Some(expiry) if expiry < now => {
+            let since = clock::rfc3339(expiry);
+            let detail =
+                format!("the certificate was valid until {since}; onboard with another one");
+            Err(Problem::forbidden(detail).known_as("Certificate expired"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// 403 for a client that is not let in, and will not be by asking again.
+pub(crate) fn refused() -> Problem {
+    Problem::forbidden("this client is not accepted here").known_as("Client rejected")
 }
 
 /// 403 for a client that an operator has yet to decide about.
 pub(crate) fn waiting() -> Problem {
     let detail = "an operator has to approve this client first; ask again after Retry-After";
-    Problem::forbidden(detail)
-        .with_legacy("Client waiting", detail)
-        .with_retry_after(WAITING_RETRY_SECONDS)
+    Problem::forbidden(detail).known_as("Client waiting").with_retry_after(WAITING_RETRY_SECONDS)
 }
 
 fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
@@ -191,12 +227,6 @@ fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
     headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
 }
 
-fn common_name(der: &[u8]) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
-    Some(name.chars().filter(|it| !it.is_control()).take(128).collect())
-}
-
 impl<S: Sync> FromRequestParts<S> for VerifiedClient {
     type Rejection = Problem;
 
@@ -209,29 +239,14 @@ impl<S: Sync> FromRequestParts<S> for VerifiedClient {
     }
 }
 
-impl FromRequestParts<Server> for VerifiedOperator {
+impl<S: Sync> FromRequestParts<S> for VerifiedOperator {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Problem> {
-        let token = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|it| it.to_str().ok())
-            .and_then(|it| it.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(|| {
-                Problem::unauthenticated(
-                    BEARER,
-                    "the header Authorization: Bearer <token> is missing",
-                )
-            })?;
-        let operator =
-            server.fleet.operator(token).await.map_err(|error| Problem::internal(&error))?;
-        let operator = operator.ok_or_else(|| {
-            Problem::unauthenticated(BEARER, "the token is not that of an operator")
-        })?;
-        tracing::Span::current().record("operator", tracing::field::display(&operator.name));
-        Ok(Self { name: operator.name, role: operator.role })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::unauthenticated(BEARER, "the request was not verified"))
     }
 }

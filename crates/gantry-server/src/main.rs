@@ -2,6 +2,7 @@
 //! jobs, from start to stop.
 
 mod announcement;
+mod certificate;
 mod clock;
 mod config;
 mod data_dir;
@@ -11,6 +12,7 @@ mod fleet;
 mod git_http;
 mod identity;
 mod jobs;
+mod limits;
 mod listener;
 mod operator_api;
 mod package;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser as _;
+use fleet_domain::client::OnboardingPolicy as Policy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -32,6 +35,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Arguments, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::identity::ReplayGuard;
+use crate::limits::RequestLimits;
 use crate::server::Server;
 use crate::tls::ServerCertificate;
 
@@ -65,7 +69,11 @@ async fn run(config: Config) -> Result<()> {
     let fleet = Fleet::open(
         &config.data_dir.join("gantry.db"),
         FleetOptions {
-            open_onboarding: config.onboarding.policy == OnboardingPolicy::Open,
+            onboarding: match config.onboarding.policy {
+                OnboardingPolicy::AllowListed => Policy::AllowListed,
+                OnboardingPolicy::Approve => Policy::Approve,
+                OnboardingPolicy::Open => Policy::Open,
+            },
             origin: config.public_url.clone(),
         },
     )
@@ -96,6 +104,7 @@ async fn run(config: Config) -> Result<()> {
         origin: config.public_url.as_str().into(),
         certificate: Arc::clone(&certificate),
         replays: Arc::new(ReplayGuard::new(config.signatures.window())?),
+        limits: Arc::new(RequestLimits::new(config.limits.requests_per_minute)),
         git_enabled: config.git.enabled,
     };
     let jobs = tokio::spawn(jobs::run(fleet.clone()));

@@ -5,18 +5,22 @@ mod answers;
 mod applications;
 mod clients;
 mod deployments;
+mod operators;
 mod revisions;
 mod signing_keys;
+mod trust;
 
-use axum::Json;
-use axum::Router;
-use axum::routing::get;
+use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
+use axum::{Json, Router};
+use fleet_domain::permission::Permission;
+use utoipa::openapi::OpenApi as OpenApiDocument;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
-use crate::identity::VerifiedOperator;
+use crate::identity::{VerifiedOperator, verify_operator};
 use crate::server::Server;
 
 /// The largest application package, in bytes.
@@ -33,40 +37,62 @@ struct Document;
 struct BearerToken;
 
 impl Modify for BearerToken {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+    fn modify(&self, document: &mut OpenApiDocument) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
     }
 }
 
-/// All routes below `/operator/v1`.
-pub(crate) fn router() -> Router<Server> {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
-        .nest(
-            operator_api::BASE_PATH,
-            OpenApiRouter::new()
-                .routes(routes!(whoami))
-                .routes(routes!(clients::list))
-                .routes(routes!(clients::show))
-                .routes(routes!(clients::approve))
-                .routes(routes!(clients::reject))
-                .routes(routes!(clients::revoke))
-                .routes(routes!(clients::repository))
-                .routes(routes!(signing_keys::list, signing_keys::rotate))
-                .routes(routes!(revisions::list))
-                .routes(routes!(revisions::show))
-                .routes(routes!(revisions::roll_back))
-                .routes(routes!(applications::list, applications::add))
-                .routes(routes!(applications::versions))
-                .routes(routes!(applications::show, applications::remove))
-                .routes(routes!(deployments::list, deployments::order))
-                .routes(routes!(deployments::show, deployments::update, deployments::withdraw))
-                .routes(routes!(deployments::events)),
-        )
-        .split_for_parts();
-    let path = format!("{}/openapi.json", operator_api::BASE_PATH);
-    router.route(&path, get(move || async move { Json(document) }))
+/// All routes below `/operator/v1`, each with what a caller's role has to allow, and their description.
+pub(crate) fn router(server: &Server) -> (Router<Server>, OpenApiDocument) {
+    let needs = |permission| {
+        let server = server.clone();
+        move |routes: UtoipaMethodRouter<Server>| {
+            let verified = from_fn_with_state((server.clone(), permission), verify_operator);
+            routes.map(|it: MethodRouter<Server>| it.route_layer(verified))
+        }
+    };
+    let view = needs(Permission::ViewFleet);
+    let order = needs(Permission::OrderDeployments);
+    let manage = needs(Permission::ManageApplications);
+    let admit = needs(Permission::AdmitClients);
+    let rotate = needs(Permission::ManageKeys);
+    let appoint = needs(Permission::ManageOperators);
+    let routes = OpenApiRouter::new()
+        .routes(view(routes!(whoami)))
+        .routes(appoint(routes!(operators::list, operators::add)))
+        .routes(appoint(routes!(operators::remove)))
+        .routes(view(routes!(trust::list)))
+        .routes(admit(routes!(trust::add)))
+        .routes(admit(routes!(trust::remove)))
+        .routes(view(routes!(clients::list)))
+        .routes(admit(routes!(trust::register)))
+        .routes(admit(routes!(trust::renew)))
+        .routes(view(routes!(clients::show)))
+        .routes(view(routes!(clients::capabilities)))
+        .routes(admit(routes!(clients::approve)))
+        .routes(admit(routes!(clients::reject)))
+        .routes(admit(routes!(clients::revoke)))
+        .routes(view(routes!(clients::repository)))
+        .routes(view(routes!(signing_keys::list)))
+        .routes(rotate(routes!(signing_keys::rotate)))
+        .routes(view(routes!(revisions::list)))
+        .routes(view(routes!(revisions::show)))
+        .routes(order(routes!(revisions::roll_back)))
+        .routes(view(routes!(applications::list)))
+        .routes(manage(routes!(applications::add)))
+        .routes(view(routes!(applications::versions)))
+        .routes(view(routes!(applications::show)))
+        .routes(manage(routes!(applications::remove)))
+        .routes(view(routes!(deployments::list)))
+        .routes(order(routes!(deployments::order)))
+        .routes(view(routes!(deployments::show)))
+        .routes(order(routes!(deployments::update, deployments::withdraw)))
+        .routes(view(routes!(deployments::events)));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .nest(operator_api::BASE_PATH, routes)
+        .split_for_parts()
 }
 
 /// Who the token belongs to.

@@ -17,7 +17,6 @@ use crate::identity;
 /// How long a client waits before it asks again whether it was let in, in seconds.
 pub(crate) const WAITING_RETRY_SECONDS: u64 = 5;
 const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
-const TOO_MANY_RETRY_SECONDS: u64 = 30;
 
 /// An error as the outside sees it.
 #[derive(Debug, Clone)]
@@ -26,19 +25,29 @@ pub(crate) struct Problem {
     challenge: Option<&'static str>,
     closes_connection: bool,
     plain_text: bool,
+    accepts_plain_only: bool,
 }
 
 impl Problem {
     pub(crate) fn new(kind: ProblemType, status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
+        let detail = detail.into();
         let body = problem::Problem {
             type_uri: kind.uri(),
-            title,
+            title: title.clone(),
             status: status.as_u16(),
-            detail: Some(detail.into()),
+            detail: Some(detail.clone()),
+            error: Some(title),
+            message: Some(detail),
             ..problem::Problem::default()
         };
-        Self { body: Box::new(body), challenge: None, closes_connection: false, plain_text: false }
+        Self {
+            body: Box::new(body),
+            challenge: None,
+            closes_connection: false,
+            plain_text: false,
+            accepts_plain_only: false,
+        }
     }
 
     /// 400: the request cannot be read.
@@ -49,9 +58,8 @@ impl Problem {
     /// 401 for a request of a client whose signature does not hold; ends the session.
     // margo(§16.2, §16.4).
     pub(crate) fn invalid_signature(detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        let mut problem = Self::new(ProblemType::Blank, StatusCode::UNAUTHORIZED, detail.clone())
-            .with_legacy("Invalid signature", detail);
+        let mut problem = Self::new(ProblemType::Blank, StatusCode::UNAUTHORIZED, detail)
+            .known_as("Invalid signature");
         problem.closes_connection = true;
         problem
     }
@@ -92,18 +100,21 @@ impl Problem {
         Self::new(ProblemType::Blank, StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
+    /// 415 for a body that has to be decoded first: a small one could become a huge one.
+    pub(crate) fn unsupported_encoding() -> Self {
+        let detail = "a body with a Content-Encoding is not accepted here";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        let mut problem = Self::new(ProblemType::Blank, status, detail);
+        problem.accepts_plain_only = true;
+        problem
+    }
+
     /// 422 with every fault.
     pub(crate) fn semantic(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
         let mut problem =
             Self::new(ProblemType::SemanticError, StatusCode::UNPROCESSABLE_ENTITY, detail);
         problem.body.errors = errors;
         problem
-    }
-
-    /// 429: not so often.
-    pub(crate) fn too_many_requests(detail: &str) -> Self {
-        Self::new(ProblemType::Blank, StatusCode::TOO_MANY_REQUESTS, detail)
-            .retryable_after(TOO_MANY_RETRY_SECONDS)
     }
 
     /// 500; the cause goes to the log and not to the caller.
@@ -120,10 +131,22 @@ impl Problem {
             .retryable_after(UNAVAILABLE_RETRY_SECONDS)
     }
 
-    /// Adds the two members that clients of the signed profile look for.
-    pub(crate) fn with_legacy(mut self, error: &str, message: impl Into<String>) -> Self {
+    /// 429: this caller asks too often, and may ask again in so many seconds.
+    pub(crate) fn too_many_requests(seconds: u64) -> Self {
+        let detail = "this client asks too often; ask again after Retry-After";
+        Self::new(ProblemType::Blank, StatusCode::TOO_MANY_REQUESTS, detail)
+            .retryable_after(seconds)
+    }
+
+    /// Why the request was not answered as it asked, for the log.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.body.detail.as_deref()
+    }
+
+    /// What the member `error` says, for clients of the signed profile that know these words.
+    // margo(§16.1, §16.2).
+    pub(crate) fn known_as(mut self, error: &str) -> Self {
         self.body.error = Some(error.to_owned());
-        self.body.message = Some(message.into());
         self
     }
 
@@ -212,6 +235,10 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
     if let Some(challenge) = problem.challenge {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
+    if problem.accepts_plain_only {
+        // RFC 9110, section 15.5.16.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     if problem.closes_connection {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -237,4 +264,28 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // margo(§11.3): these tell when to come back, and the others do not.
+    #[test]
+    fn what_passes_by_itself_says_when_to_try_again() {
+        let error = std::io::Error::other("no room");
+        for problem in [
+            Problem::internal(&error),
+            Problem::unavailable("too much to do"),
+            Problem::too_many_requests(3),
+        ] {
+            assert!(problem.body.retryable, "{problem:?}");
+            assert_eq!(problem.body.backoff_strategy, "exponential");
+            assert!(problem.body.retry_after_seconds.is_some_and(|it| it >= 1), "{problem:?}");
+        }
+        for problem in [Problem::malformed("no"), Problem::conflict("no"), Problem::too_large(1)] {
+            assert!(!problem.body.retryable, "{problem:?}");
+            assert_eq!(problem.body.retry_after_seconds, None, "{problem:?}");
+        }
+    }
 }

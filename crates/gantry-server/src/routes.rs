@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use tower::ServiceBuilder;
@@ -28,10 +28,9 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 /// All of them, and what is done with every request. That stands around the router and not in it, where
 /// each route would carry a copy of its own.
 pub(crate) fn service(server: Server) -> impl Serve {
-    let router = Router::new()
-        .merge(for_clients(&server))
-        .merge(for_anybody())
-        .merge(operator_api::router());
+    let (for_operators, document) = operator_api::router(&server);
+    let router =
+        Router::new().merge(for_clients(&server)).merge(for_anybody(document)).merge(for_operators);
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
     ServiceBuilder::new()
         .layer(from_fn(problem::render))
@@ -48,26 +47,51 @@ fn for_clients(server: &Server) -> Router<Server> {
     use capabilities::{delete_capabilities, put_capabilities, put_capabilities_of_device};
     use deployment_status::post_deployment_status;
 
-    let of_device = put(put_capabilities_of_device)
-        .post(put_capabilities_of_device)
-        .delete(delete_capabilities);
-    let path = |below: &str| format!("/api/v1/clients/{{clientId}}{below}");
+    let signed = |methods: MethodRouter<Server>| {
+        methods.route_layer(from_fn_with_state(server.clone(), verify_client))
+    };
     Router::new()
-        .route(&path("/capabilities"), post(put_capabilities).put(put_capabilities))
-        .route(&path("/capabilities/{*deviceId}"), of_device)
-        .route(&path("/deployments"), get(desired_state::get_manifest))
-        .route(&path("/deployments/{deploymentId}/status"), post(post_deployment_status))
-        .route(&path("/deployments/{deploymentId}/{digest}"), get(desired_state::get_document))
-        .route(&path("/bundles/{digest}"), get(desired_state::get_bundle))
-        .route(&path("/packages/{digest}"), get(desired_state::get_package))
-        .route(&path("/repository"), get(repository::get_repository))
-        .route(&path("/security-events"), post(security_events::post_security_event))
-        .route_layer(from_fn_with_state(server.clone(), verify_client))
+        .route(
+            "/api/v1/clients/{clientId}/capabilities",
+            signed(post(put_capabilities).put(put_capabilities)),
+        )
+        .route(
+            "/api/v1/clients/{clientId}/capabilities/{*deviceId}",
+            signed(
+                post(put_capabilities_of_device)
+                    .put(put_capabilities_of_device)
+                    .delete(delete_capabilities),
+            ),
+        )
+        .route("/api/v1/clients/{clientId}/deployments", signed(get(desired_state::get_manifest)))
+        .route(
+            "/api/v1/clients/{clientId}/deployments/{deploymentId}/status",
+            signed(post(post_deployment_status)),
+        )
+        .route(
+            "/api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}",
+            signed(get(desired_state::get_document)),
+        )
+        .route(
+            "/api/v1/clients/{clientId}/bundles/{digest}",
+            signed(get(desired_state::get_bundle)),
+        )
+        .route(
+            "/api/v1/clients/{clientId}/packages/{digest}",
+            signed(get(desired_state::get_package)),
+        )
+        .route("/api/v1/clients/{clientId}/repository", signed(get(repository::get_repository)))
+        .route(
+            "/api/v1/clients/{clientId}/security-events",
+            signed(post(security_events::post_security_event)),
+        )
 }
 
 /// Onboarding proves who calls by itself; the others tell no secrets.
-fn for_anybody() -> Router<Server> {
+fn for_anybody(operator_api: utoipa::openapi::OpenApi) -> Router<Server> {
+    let describe = || async move { Json(operator_api) };
     Router::new()
+        .route("/operator/v1/openapi.json", get(describe))
         .route("/api/v1/onboarding/certificate", get(onboarding::get_certificate))
         .route("/api/v1/onboarding", post(onboarding::post_onboarding))
         .route("/healthz", get(health))
@@ -106,10 +130,41 @@ async fn bound_and_log(request: Request, next: Next) -> Response {
         .await
         .unwrap_or_else(|_| Problem::unavailable("the request took too long").into_response());
     let status = response.status().as_u16();
+    // In quotes: a reason may repeat what the caller has sent.
+    let reason = response.extensions().get::<Problem>().and_then(Problem::reason);
     span.in_scope(|| match status {
-        500.. => tracing::warn!(%method, path, status, "answered"),
-        401 | 403 => tracing::info!(%method, path, status, "refused"),
+        500.. => tracing::warn!(%method, path, status, ?reason, "answered"),
+        401 | 403 | 429 => tracing::info!(%method, path, status, ?reason, "refused"),
         _ => tracing::debug!(%method, path, status, "answered"),
     });
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::io;
+
+    use axum::body::Body;
+    use futures_util::stream;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+    use crate::extract;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_finish_a_body_is_given_up() {
+        let reads = service_fn(|request: Request| async {
+            let body = extract::read(request.into_body(), 1_000).await;
+            Ok::<_, Infallible>(body.map(|_| StatusCode::OK).into_response())
+        });
+        let service = ServiceBuilder::new().layer(from_fn(bound_and_log)).service(reads);
+        let answer = async |body| {
+            let request = Request::new(body);
+            service.clone().oneshot(request).await.expect("there is always an answer").status()
+        };
+        let stalled = Body::from_stream(stream::pending::<io::Result<Vec<u8>>>());
+        assert_eq!(answer(stalled).await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer(Body::from("all of it")).await, StatusCode::OK);
+    }
 }

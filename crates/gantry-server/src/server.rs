@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 
 use crate::fleet::Fleet;
 use crate::identity::ReplayGuard;
+use crate::limits::RequestLimits;
 use crate::tls::ServerCertificate;
 
 /// The running server.
@@ -16,6 +17,7 @@ pub(crate) struct Server {
     pub(crate) origin: Arc<str>,
     pub(crate) certificate: Arc<ServerCertificate>,
     pub(crate) replays: Arc<ReplayGuard>,
+    pub(crate) limits: Arc<RequestLimits>,
     pub(crate) git_enabled: bool,
 }
 

@@ -45,6 +45,12 @@ pub(crate) enum Command {
     /// Decide which clients may talk.
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Decide which certificate authorities vouch for clients.
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Decide who may operate the fleet.
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// See and replace the keys that sign what clients are told.
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
@@ -86,6 +92,35 @@ pub(crate) enum ClientCommand {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
     },
+    /// Show what a client says of its devices, exactly as it says it.
+    Capabilities {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+        /// Only this device.
+        #[arg(long, value_name = "ID")]
+        device: Option<String>,
+        /// What it has said so far and what changed, the newest first: the last 50 reports.
+        #[arg(long)]
+        history: bool,
+    },
+    /// Let a client in that has not called yet, by its certificate.
+    Register {
+        /// The client's certificate (PEM).
+        certificate: PathBuf,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Announce the certificate of a new key with which a client comes next; until then its former one counts.
+    Renew {
+        /// The client's id, its beginning (4 characters or more), its name or its device's id.
+        client: String,
+        /// The client's new certificate (PEM).
+        certificate: PathBuf,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Let a client in. Compare its certificate's fingerprint first.
     Approve(Decide),
     /// Turn a waiting client away.
@@ -97,6 +132,65 @@ pub(crate) enum ClientCommand {
         /// The client's id, its beginning (4 characters or more), its name or its device's id.
         client: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Let clients in whose certificates come from this authority.
+    Add {
+        /// The authority's certificate (PEM).
+        certificate: PathBuf,
+        /// Why; kept in the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// List the authorities, the oldest first.
+    List,
+    /// Trust an authority no more. Clients that are in stay in; `gantry client revoke` shuts one out.
+    Remove {
+        /// The authority's fingerprint, as `gantry trust list` shows it.
+        fingerprint: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// List operators.
+    List,
+    /// Add an operator; prints the token, this once.
+    Add {
+        /// What to call the operator: letters, digits, `.`, `_`, `@` and `-`.
+        name: String,
+        /// What the operator may do.
+        #[arg(long, value_enum)]
+        role: Role,
+    },
+    /// Remove an operator, whose token opens nothing from then on.
+    Remove {
+        /// The operator, as `gantry operator list` shows it.
+        name: String,
+    },
+}
+
+/// What an operator may do: each role all of the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// See everything.
+    Viewer,
+    /// Order deployments and manage applications.
+    Operator,
+    /// Admit clients, replace keys, add operators.
+    Administrator,
+}
+
+impl Role {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Administrator => "administrator",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

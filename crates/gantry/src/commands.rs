@@ -4,12 +4,15 @@ mod application;
 mod client;
 mod deployment;
 mod desired_state;
+mod operator;
 mod session;
 mod signing_key;
+mod trust;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use operator_api::GivenCertificate;
 
 use crate::api::Api;
 use crate::arguments::{Arguments, Command, Format};
@@ -34,6 +37,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Command::Logout => session::logout(&file, format),
         Command::Whoami => session::whoami(&context(&file, format)?),
         Command::Client(command) => client::run(command, &context(&file, format)?),
+        Command::Trust(command) => trust::run(command, &context(&file, format)?),
+        Command::Operator(command) => operator::run(command, &context(&file, format)?),
         Command::SigningKey(command) => signing_key::run(command, &context(&file, format)?),
         Command::Application(command) => application::run(command, &context(&file, format)?),
         Command::Deploy(deploy) => deployment::deploy(deploy, &context(&file, format)?),
@@ -47,6 +52,12 @@ fn context(file: &Path, format: Format) -> Result<Context> {
     let session = config::session(file, &environment)?;
     let ca_file = environment.ca.unwrap_or_else(|| config::ca_file(file));
     Ok(Context { api: Api::new(&session)?, format, ca_file })
+}
+
+/// A certificate in a file, as the operator API takes it.
+fn given_certificate(file: &Path, reason: Option<&String>) -> Result<GivenCertificate> {
+    let certificate = config::read_text(file)?;
+    Ok(GivenCertificate { certificate, reason: reason.cloned() })
 }
 
 /// A cell for what may be absent.

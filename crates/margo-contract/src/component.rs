@@ -88,13 +88,19 @@ pub(crate) fn components(node: &Node<'_>, kind: ProfileType) -> Vec<Component> {
     components
 }
 
-fn component(node: &Node<'_>, kind: ProfileType) -> Option<Component> {
+/// The name of a component (contract P-1).
+pub(crate) fn read_name(node: &Node<'_>) -> Option<String> {
     let name = node.need_text("name")?;
     let fits = name.len() <= 200
         && name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-');
     if !fits {
         node.fault_of("name", "has to be lower-case letters, digits and dashes, 200 at most");
     }
+    Some(name)
+}
+
+fn component(node: &Node<'_>, kind: ProfileType) -> Option<Component> {
+    let name = read_name(node)?;
     let properties = node.need("properties")?;
     let source = source(&properties, kind);
     let wait = properties.get("wait").is_none_or(|it| boolean(&it).unwrap_or(true));

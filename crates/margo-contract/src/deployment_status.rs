@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::component;
 use crate::document::{self, DocumentError, Node};
 
 const API_VERSION: &str = "deployment.margo.org/v1alpha1";
@@ -92,6 +93,19 @@ impl DeploymentStatus {
         document::read(&document::json(bytes)?, read)
     }
 
+    /// As [`DeploymentStatus::parse`]; the document has to be about this deployment (contract §7.1).
+    pub fn parse_about(bytes: &[u8], deployment: Uuid) -> Result<Self, DocumentError> {
+        document::read(&document::json(bytes)?, |root| {
+            let named = root.value().get("deploymentId").and_then(Value::as_str);
+            let named = named.and_then(|it| Uuid::try_parse(it).ok());
+            if let Some(named) = named.filter(|it| *it != deployment) {
+                let message = format!("`{named}` is not the {deployment} of the path");
+                root.fault_of("deploymentId", message);
+            }
+            read(root)
+        })
+    }
+
     /// The document in the shape of the signed profile.
     pub fn to_json(&self) -> Value {
         let components: Vec<Value> = self
@@ -144,7 +158,7 @@ fn read(root: &Node<'_>) -> Option<DeploymentStatus> {
     let components = components
         .iter()
         .filter_map(|it| {
-            let (name, status) = (it.need_text("name"), read_status(it));
+            let (name, status) = (component::read_name(it), read_status(it));
             Some(ComponentStatus { name: name?, status: status? })
         })
         .collect();

@@ -69,6 +69,21 @@ impl DeviceCapabilities {
     }
 }
 
+impl DeviceCapabilities {
+    /// As [`DeviceCapabilities::parse`]; the document has to be about this device (contract C-5).
+    pub fn parse_about(bytes: &[u8], device: &str) -> Result<Self, DocumentError> {
+        document::read(&document::json(bytes)?, |root| {
+            let properties = root.get("properties");
+            let named = properties.as_ref().and_then(|it| it.value().get("id")?.as_str());
+            if let Some(named) = named.filter(|it| *it != device) {
+                let message = format!("`{named}` is not the `{device}` of the path");
+                root.fault_of("properties.id", message);
+            }
+            read(root)
+        })
+    }
+}
+
 impl HostingDevice {
     /// The document in the signed profile's shape, which tells by roles what the device runs.
     // margo(§16.3).
@@ -135,6 +150,7 @@ fn read(root: &Node<'_>) -> Option<DeviceCapabilities> {
     let model_number = node.need_text("modelNumber");
     let serial_number = node.need_text("serialNumber");
     let labels = read_labels(root);
+    check_custom(root, &labels);
 
     let signed_profile = node.get("roles").is_some() || node.get("resources").is_some();
     let hosting = if signed_profile { read_signed_profile(&node) } else { read_newer(&node) };
@@ -303,6 +319,17 @@ fn read_cpu(node: &Node<'_>, architectures: &str) -> Option<Vec<Cpu>> {
     )
 }
 
+/// A custom runtime or type means nothing by itself (contract C-23).
+fn check_custom(root: &Node<'_>, labels: &Map<String, Value>) {
+    let custom = |key: &str| {
+        let named = root.value()["properties"][key].as_array();
+        named.is_some_and(|it| it.iter().any(|it| it == "custom"))
+    };
+    if labels.is_empty() && (custom("supportedRuntimes") || custom("supportedDeploymentTypes")) {
+        root.fault_of("labels", "is missing for a device with a custom runtime or type");
+    }
+}
+
 fn read_quantity(node: &Node<'_>, key: &str) -> Option<u128> {
     let text = node.get_text(key)?;
     let amount = quantity::parse(&text);
@@ -319,6 +346,9 @@ fn check_types(node: &Node<'_>, key: &str, known: &[&str]) {
     for item in node.items_of(key) {
         if let Some(kind) = item.need_text("type").filter(|it| !known.contains(&it.as_str())) {
             item.fault_of("type", format!("`{kind}` is not one of {}", known.join(", ")));
+        }
+        for said in ["manufacturer", "model"] {
+            item.get_text(said);
         }
     }
 }
@@ -394,6 +424,36 @@ mod tests {
         assert_eq!(read.labels["site"], "north");
     }
 
+    // margo(C-20, C-21, C-23, X-13).
+    #[test]
+    fn every_value_of_the_specification_is_taken() {
+        let mut document: Value = serde_json::from_slice(NEWER).expect("JSON");
+        let typed = |types: &[&str]| -> Value {
+            types.iter().map(|it| json!({"type": it, "manufacturer": "m", "model": "n"})).collect()
+        };
+        document["properties"]["cpus"] = ["amd64", "arm64", "arm"]
+            .iter()
+            .map(|it| json!({"cores": 0.5, "architecture": it}))
+            .collect();
+        document["properties"]["peripherals"] = typed(&PERIPHERALS);
+        document["properties"]["interfaces"] = typed(&INTERFACES);
+        document["properties"]["memory"] = json!("59 Gi");
+        document["properties"]["supportedRuntimes"] = json!(["oci", "custom"]);
+        document["properties"]["supportedDeploymentTypes"] = json!(["helm", "compose", "custom"]);
+        let parse = |it: &Value| DeviceCapabilities::parse(it.to_string().as_bytes());
+        let read = parse(&document).expect("good capabilities");
+        assert_eq!((read.cpus.len(), read.memory), (3, Some(59 << 30)));
+        for (unit, bits) in [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)]
+        {
+            document["properties"]["storage"] = json!(format!("3{unit}"));
+            assert_eq!(parse(&document).expect("a quantity").storage, Some(3_u128 << bits));
+        }
+        document["labels"] = json!({"a": true, "B": 1.5, "example.com/c": ["x", "y"], "d": [1, 2]});
+        assert_eq!(parse(&document).expect("good labels").labels.len(), 4);
+        document["labels"] = json!({});
+        assert_eq!(parse(&document).expect_err("custom").faults()[0].field, "labels");
+    }
+
     #[test]
     fn each_broken_rule_names_its_field() {
         for (document, pointer, value, field) in [
@@ -431,6 +491,15 @@ mod tests {
             ),
             (NEWER, "/properties/interfaces/0/type", json!("nic"), "properties.interfaces[0].type"),
             (NEWER, "/labels", json!({"a": {}}), "labels.a"),
+            (NEWER, "/labels", json!({"a": ["b", 1]}), "labels.a"),
+            (NEWER, "/properties/peripherals/0/model", json!(7), "properties.peripherals[0].model"),
+            (NEWER, "/properties/memory", json!("59 Zi"), "properties.memory"),
+            (
+                NEWER,
+                "/properties/cpus/0/architecture",
+                json!("mips"),
+                "properties.cpus[0].architecture",
+            ),
         ] {
             let mut document: Value = serde_json::from_slice(document).expect("JSON");
             *document.pointer_mut(pointer).expect("the field is there") = value;

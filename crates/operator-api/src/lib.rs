@@ -30,6 +30,42 @@ pub struct Whoami {
     pub role: String,
 }
 
+/// Somebody who may operate the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Operator {
+    pub name: String,
+    /// `viewer`, `operator` or `administrator`.
+    pub role: String,
+}
+
+/// Add an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddOperator {
+    /// 1 to 64 letters, digits, `.`, `_`, `@` and `-`.
+    pub name: String,
+    /// `viewer`, `operator` or `administrator`.
+    pub role: String,
+}
+
+/// An operator who was added just now.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewOperator {
+    pub name: String,
+    pub role: String,
+    /// Told this once; only its hash is kept.
+    pub token: String,
+}
+
+/// The token stays out of logs.
+impl std::fmt::Debug for NewOperator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewOperator").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// Whether a client may talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -50,6 +86,12 @@ pub struct Client {
     pub standing: Standing,
     /// SHA-256 of its certificate; compare it with what the device shows before you approve.
     pub certificate_fingerprint: String,
+    /// When its certificate ends: then it is refused until it comes with another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires_at: Option<String>,
+    /// SHA-256 of the certificate with which it is to come next, as an operator announced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_fingerprint: Option<String>,
     pub onboarded_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
@@ -117,6 +159,59 @@ pub struct Device {
     #[schema(value_type = Object)]
     pub capabilities: Value,
     pub reported_at: String,
+}
+
+/// A certificate that an operator brings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GivenCertificate {
+    /// One X.509 certificate in PEM.
+    pub certificate: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A certificate authority that vouches for clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedAuthority {
+    /// SHA-256 of its certificate.
+    pub fingerprint: String,
+    /// The common name of its certificate.
+    pub name: String,
+    /// When its certificate ends: then it vouches for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    pub added_by: String,
+    pub added_at: String,
+}
+
+/// What a client said of a device once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapabilitiesReport {
+    pub device_id: String,
+    pub at: String,
+    /// Exactly as they were reported. Absent where the client took the device back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub capabilities: Option<Value>,
+    /// What differs from the report before it; empty for the first one.
+    pub changes: Vec<CapabilitiesChange>,
+}
+
+/// A field that differs between two reports of a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapabilitiesChange {
+    /// Such as `properties.memory`.
+    pub field: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub before: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub after: Option<Value>,
 }
 
 /// Why something is decided or ordered.

@@ -48,6 +48,12 @@ impl Authority {
         &self.pem
     }
 
+    /// A certificate of this key for a client called `name`, for those years.
+    pub fn client(&self, name: &str, years: Years, key: &KeyPair) -> Vec<u8> {
+        let certificate = params(name, years).signed_by(key, &self.issuer);
+        certificate.expect("the root can sign").der().to_vec()
+    }
+
     /// Writes `server.pem` and `server.key` into a folder, for a server that calls itself `name`.
     pub fn write_server(&self, name: &str, folder: &Path) {
         let (certificate, key) = self.certify(name, ALWAYS);

@@ -39,14 +39,13 @@ impl TestClient {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&pair).expect("a key can sign its own certificate");
+        Self::with_certificate(http, name, &pair, certificate.der().to_vec())
+    }
+
+    /// Has this key, and this certificate of it.
+    pub fn with_certificate(http: Http, name: &str, pair: &KeyPair, der: Vec<u8>) -> Self {
         let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("rcgen writes PKCS#8");
-        Self {
-            http,
-            name: name.to_owned(),
-            key,
-            certificate_der: certificate.der().to_vec(),
-            id: None,
-        }
+        Self { http, name: name.to_owned(), key, certificate_der: der, id: None }
     }
 
     /// A client with a fixed key in PKCS#8, called after it.
@@ -72,6 +71,12 @@ impl TestClient {
     /// The id that the fleet manager gave at onboarding.
     pub fn id(&self) -> &str {
         self.id.as_deref().expect("the client has onboarded")
+    }
+
+    /// The certificate as operators bring it.
+    pub fn certificate_pem(&self) -> String {
+        let encoded = STANDARD.encode(&self.certificate_der);
+        format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n")
     }
 
     pub fn certificate_der(&self) -> &[u8] {

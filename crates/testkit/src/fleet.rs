@@ -151,14 +151,7 @@ impl TestFleet {
     /// Lets a client onboard, approves it, and lets it report a device of its own name.
     pub fn accept(&self, client: &mut TestClient) {
         client.onboard().expect(403);
-        let waiting = self.operator().get("/clients");
-        let waiting = waiting["items"].as_array().expect("a list of clients");
-        let id = waiting
-            .iter()
-            .find(|it| it["name"] == client.name())
-            .and_then(|it| it["id"].as_str())
-            .expect("who onboarded is listed");
-        self.operator().approve(id);
+        self.operator().approve(&self.operator().client_called(client.name()));
         client.onboard().expect(201);
         client.report_capabilities().expect(201);
     }

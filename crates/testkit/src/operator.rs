@@ -17,6 +17,20 @@ impl Operator {
         Self { http, token }
     }
 
+    /// The token that this operator shows.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The id of the client whose certificate has this name.
+    pub fn client_called(&self, name: &str) -> String {
+        let clients = self.get("/clients");
+        let clients = clients["items"].as_array().expect("a list of clients");
+        let client = clients.iter().find(|it| it["name"] == name);
+        let id = client.and_then(|it| it["id"].as_str());
+        id.expect("who onboarded is listed").to_owned()
+    }
+
     /// Sends a request to `path` below `/operator/v1`.
     pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let body = body.map(|body| body.to_string().into_bytes());

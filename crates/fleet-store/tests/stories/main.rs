@@ -63,7 +63,7 @@ async fn a_fleet_is_remembered_from_onboarding_to_removal() {
 
     let reopened = fleet.reopen().await;
     let mut snapshot = reopened.read().await;
-    let entry = done(snapshot.client_by_fingerprint(&press.fingerprint).await).expect("onboarded");
+    let entry = done(snapshot.client_by_key(&press.key).await).expect("onboarded");
     assert_eq!(entry.client, press);
     assert_eq!((entry.onboarded_at, entry.contact), (100, Some(contact(110, Some(170)))));
     assert_eq!(entry.decision, Some(decision));
@@ -177,6 +177,10 @@ async fn conflicts_are_outcomes_and_change_nothing() {
     assert_eq!(done(transaction.add_operator(&ada, &sha256(2)).await), Added::AlreadyThere);
     assert_eq!(done(transaction.operator_by_token_hash(&sha256(1)).await), Some(ada));
     assert_eq!(done(transaction.operator_by_token_hash(&sha256(2)).await), None);
+    assert_eq!(done(transaction.operators(10).await).len(), 1);
+    assert!(done(transaction.remove_operator(&id("ada")).await));
+    assert!(!done(transaction.remove_operator(&id("ada")).await));
+    assert_eq!(done(transaction.operator_by_token_hash(&sha256(1)).await), None);
     let stray = deployment(4, client(99).id, "stray");
     let refused = transaction.add_deployment(&stray).await;
     assert!(matches!(refused, Err(StoreError::UnknownReference(_))), "{refused:?}");

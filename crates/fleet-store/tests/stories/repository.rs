@@ -130,7 +130,11 @@ async fn a_poll_sees_each_change_from_its_commit_on() {
     let press = with_four_revisions(&fleet).await;
     let state = async || done(fleet.store.repository_state(press).await);
     let newest = |number, commit| Some((revision(number), oid(commit)));
-    let first = RepositoryState { standing: Standing::Waiting, newest: newest(4, "c4") };
+    let first = RepositoryState {
+        standing: Standing::Waiting,
+        key: client(7).key,
+        newest: newest(4, "c4"),
+    };
     assert_eq!(state().await, Some(first.clone()));
 
     let mut transaction = fleet.begin().await;
@@ -163,6 +167,6 @@ async fn a_client_without_revisions_has_a_state_and_one_that_is_not_there_has_no
     let mut transaction = fleet.begin().await;
     done(transaction.add_client(&press, 100).await);
     done(transaction.commit().await);
-    let state = RepositoryState { standing: Standing::Waiting, newest: None };
+    let state = RepositoryState { standing: Standing::Waiting, key: client(7).key, newest: None };
     assert_eq!(done(fleet.store.repository_state(press.id).await), Some(state));
 }

@@ -81,6 +81,8 @@ pub(crate) fn client(number: u8) -> Client {
     Client {
         id: ClientId::from_uuid(Uuid::from_u128(u128::from(number))),
         fingerprint: sha256(number),
+        key: sha256(number),
+        issued_as: None,
         certificate_der: vec![0x30, number],
         name: format!("press-{number}"),
         standing: Standing::Waiting,

@@ -12,6 +12,9 @@ use crate::fleet::{Fleet, RecordCapabilitiesError};
 use crate::identity::VerifiedClient;
 use crate::problem::Problem;
 
+/// The largest description of a device, in bytes: many of them are kept.
+const LARGEST_DOCUMENT: usize = 64 << 10;
+
 /// A client says what its device has.
 // margo(§16.1, §16.4): 201 for POST and PUT, changed or not.
 pub(crate) async fn put_capabilities(
@@ -55,14 +58,13 @@ async fn record(
     addressed: Option<&str>,
     body: &[u8],
 ) -> Result<StatusCode, Problem> {
-    let capabilities = DeviceCapabilities::parse(body)?;
-    // margo(C-5).
-    if let Some(addressed) = addressed.filter(|it| *it != capabilities.id) {
-        let message =
-            format!("the body is about `{}`, the path about `{addressed}`", capabilities.id);
-        let field = "properties.id".to_owned();
-        return Err(Problem::semantic(message.clone(), vec![FieldError { field, message }]));
+    if body.len() > LARGEST_DOCUMENT {
+        return Err(Problem::too_large(LARGEST_DOCUMENT));
     }
+    let capabilities = match addressed {
+        Some(addressed) => DeviceCapabilities::parse_about(body, addressed),
+        None => DeviceCapabilities::parse(body),
+    }?;
     let device = capabilities.id.parse::<DeviceId>().map_err(|error| {
         let (field, message) = ("properties.id".to_owned(), error.to_string());
         Problem::semantic(message.clone(), vec![FieldError { field, message }])
@@ -75,6 +77,7 @@ async fn record(
             StatusCode::NOT_FOUND,
             error.to_string(),
         )),
+        Err(error @ RecordCapabilitiesError::TooMany) => Err(Problem::conflict(error.to_string())),
         Err(RecordCapabilitiesError::Fleet(error)) => Err(error.into()),
     }
 }

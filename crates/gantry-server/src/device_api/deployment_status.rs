@@ -29,12 +29,8 @@ pub(crate) async fn post_deployment_status(
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<StatusCode, Problem> {
-    let status = DeploymentStatus::parse(&body)?;
     let id = deployment.parse::<DeploymentId>().map_err(|_| unknown())?;
-    if status.deployment_id != id.as_uuid() {
-        let message = format!("the body is about {}, the path about {id}", status.deployment_id);
-        return Err(refused("deploymentId", message));
-    }
+    let status = DeploymentStatus::parse_about(&body, id.as_uuid())?;
     let adopted = adopted(&headers, &status)?;
     let report = report(status)?;
     match fleet.record_report(&client, id, report, adopted, clock::now()).await {

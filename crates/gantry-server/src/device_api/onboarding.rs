@@ -27,19 +27,13 @@ pub(crate) async fn post_onboarding(
     parts: Parts,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, Problem> {
-    let certificate = identity::prove_possession(&server, &parts, &body)?;
-    let onboarding = server.fleet.onboard(certificate, clock::now()).await;
+    let presented = identity::prove_possession(&server, &parts, &body)?;
+    let onboarding = server.fleet.onboard(&presented, clock::now()).await;
     match onboarding.map_err(|error| Problem::internal(&error))? {
         Onboarding::Accepted(id) => {
             Ok((StatusCode::CREATED, axum::Json(json!({"clientId": id}))).into_response())
         }
         Onboarding::Waiting => Err(identity::waiting()),
-        Onboarding::Refused => {
-            let detail = "this client is not accepted here";
-            Err(Problem::forbidden(detail).with_legacy("Client rejected", detail))
-        }
-        Onboarding::TooManyWaiting => {
-            Err(Problem::unavailable("too many clients wait for an operator already"))
-        }
+        Onboarding::Refused => Err(identity::refused()),
     }
 }

@@ -3,34 +3,22 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use fleet_domain::client::{Client, Outcome, Standing, Verdict, VerdictRefused};
+use fleet_domain::client::{Client, Outcome, Verdict, VerdictRefused};
 use fleet_domain::contact::Contact;
 use fleet_domain::desired_state::{Order, Ordered};
-use fleet_domain::ids::{ClientId, DeviceId, OperatorName, RevisionNumber};
+use fleet_domain::ids::{ClientId, OperatorName, RevisionNumber};
 use fleet_store::{
     AuditNote, ClientEntry, Decision, DeviceEntry, SecurityEvent, Snapshot, StoreError,
 };
-use uuid::Uuid;
 
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
-use crate::identity::{PresentedCertificate, VerifiedClient};
+use crate::identity::VerifiedClient;
 
-/// More strangers than this do not wait at a time: each costs room in the store.
-const MOST_WAITING: u64 = 10_000;
 /// How often a client's refusals go into the audit log, in seconds.
 const SECURITY_EVENT_RESOLUTION: i64 = 60;
 
 /// The newest revision that each client was given, as far as it is written down.
 pub(super) type GivenRevisions = Mutex<HashMap<ClientId, RevisionNumber>>;
-
-/// What became of a client that asked to be let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Onboarding {
-    Accepted(ClientId),
-    Waiting,
-    Refused,
-    TooManyWaiting,
-}
 
 /// A client with all that operators see of it.
 pub(crate) struct ClientView {
@@ -50,21 +38,6 @@ pub(crate) enum DecideError {
     Fleet(#[from] FleetError),
 }
 
-/// Why a device was not remembered.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordCapabilitiesError {
-    #[error("the gateway `{0}` has to be reported before what stands behind it")]
-    UnknownGateway(DeviceId),
-    #[error("the device could not be remembered")]
-    Fleet(#[from] FleetError),
-}
-
-impl From<StoreError> for RecordCapabilitiesError {
-    fn from(error: StoreError) -> Self {
-        Self::Fleet(error.into())
-    }
-}
-
 impl From<StoreError> for DecideError {
     fn from(error: StoreError) -> Self {
         Self::Fleet(error.into())
@@ -72,45 +45,6 @@ impl From<StoreError> for DecideError {
 }
 
 impl Fleet {
-    /// A client that holds the key of this certificate asks to be let in. The same certificate is the
-    /// same client.
-    pub(crate) async fn onboard(
-        &self,
-        certificate: PresentedCertificate,
-        now: i64,
-    ) -> Result<Onboarding, FleetError> {
-        let mut snapshot = self.inner.store.read().await?;
-        let known = snapshot.client_by_fingerprint(&certificate.fingerprint).await?;
-        drop(snapshot);
-        if let Some(entry) = known {
-            return Ok(match entry.client.standing {
-                Standing::Approved => Onboarding::Accepted(entry.client.id),
-                Standing::Waiting => Onboarding::Waiting,
-                Standing::Rejected | Standing::Revoked => Onboarding::Refused,
-            });
-        }
-
-        let open = self.inner.options.open_onboarding;
-        let client = Client {
-            id: ClientId::from_uuid(Uuid::new_v4()),
-            fingerprint: certificate.fingerprint,
-            certificate_der: certificate.der,
-            name: certificate.common_name,
-            standing: if open { Standing::Approved } else { Standing::Waiting },
-        };
-        let mut transaction = self.inner.store.begin().await?;
-        if transaction.count_clients(Standing::Waiting).await? >= MOST_WAITING {
-            return Ok(Onboarding::TooManyWaiting);
-        }
-        transaction.add_client(&client, now).await?;
-        if open {
-            ask_to_publish(&mut transaction, client.id, now).await?;
-        }
-        self.commit(transaction).await?;
-        tracing::info!(client = %client.id, name = client.name, standing = client.standing.name(), "a new client onboards");
-        Ok(if open { Onboarding::Accepted(client.id) } else { Onboarding::Waiting })
-    }
-
     pub(crate) async fn client(&self, id: ClientId) -> Result<Option<Client>, FleetError> {
         let mut snapshot = self.inner.store.read().await?;
         Ok(snapshot.client(id).await?.map(|it| it.client))
@@ -133,41 +67,6 @@ impl Fleet {
         transaction.commit().await?;
         self.inner.given.lock().unwrap_or_else(PoisonError::into_inner).insert(client, revision);
         Ok(())
-    }
-
-    /// Remembers what a client says of a device, as it says it.
-    pub(crate) async fn record_capabilities(
-        &self,
-        client: &VerifiedClient,
-        device: DeviceId,
-        reported: &str,
-        now: i64,
-    ) -> Result<(), RecordCapabilitiesError> {
-        let mut transaction = self.begin_signed(client, now).await?;
-        let client = client.id();
-        // margo(C-6).
-        if let Some(gateway) = device.gateway()
-            && transaction.device(client, &gateway).await?.is_none()
-        {
-            return Err(RecordCapabilitiesError::UnknownGateway(gateway));
-        }
-        let entry = DeviceEntry { id: device, capabilities: reported.to_owned(), reported_at: now };
-        transaction.record_device(client, &entry).await?;
-        Ok(self.commit(transaction).await?)
-    }
-
-    /// Forgets a device; whether there was one.
-    pub(crate) async fn forget_device(
-        &self,
-        client: &VerifiedClient,
-        device: &DeviceId,
-        now: i64,
-    ) -> Result<bool, FleetError> {
-        let mut transaction = self.begin_signed(client, now).await?;
-        let client = client.id();
-        let known = transaction.forget_device(client, device).await?;
-        self.commit(transaction).await?;
-        Ok(known)
     }
 
     /// Remembers that a client refused a desired state. The audit log takes one such entry of a client in

@@ -84,7 +84,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use fleet_domain::client::{Client, Standing};
+    use fleet_domain::client::{Client, OnboardingPolicy, Standing};
     use fleet_domain::ids::Sha256;
     use tempfile::TempDir;
     use uuid::Uuid;
@@ -101,8 +101,10 @@ mod tests {
     }
 
     async fn open(folder: &Path) -> Fleet {
-        let options =
-            FleetOptions { open_onboarding: false, origin: "https://localhost".to_owned() };
+        let options = FleetOptions {
+            onboarding: OnboardingPolicy::Approve,
+            origin: "https://localhost".to_owned(),
+        };
         Fleet::open(&folder.join("fleet.db"), options).await.expect("the database opens")
     }
 
@@ -115,6 +117,8 @@ mod tests {
             let client = Client {
                 id: id(u128::from(number)),
                 fingerprint: Sha256::from_bytes([number; 32]),
+                key: Sha256::from_bytes([number; 32]),
+                issued_as: None,
                 certificate_der: vec![0x30],
                 name: "press-7".to_owned(),
                 standing: Standing::Approved,

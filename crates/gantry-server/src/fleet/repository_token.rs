@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use commit_signature::Signer;
 use fleet_domain::client::Standing;
-use fleet_domain::ids::{ClientId, OperatorName};
+use fleet_domain::ids::{ClientId, OperatorName, Sha256};
 use fleet_store::Store;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -14,6 +14,8 @@ use super::{Fleet, FleetError, OpenFleetError, audit};
 
 const SETTING: &str = "repository-token-key";
 const LIFETIME_SECONDS: i64 = 60 * 60;
+/// Of HMAC-SHA-256, in bytes.
+const TAG_LENGTH: usize = 32;
 
 /// Where a client's repository is, and what opens it for a while.
 pub(crate) struct RepositoryAccess {
@@ -27,12 +29,18 @@ pub(crate) struct RepositoryAccess {
 }
 
 /// Who reads a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reader {
     /// The client itself: what it reads it is told.
     Client,
-    /// An operator, who looks.
-    Operator,
+    /// An operator, who looks, as long as there is one of this name.
+    Operator(OperatorName),
+}
+
+/// Whose repository a token opens. It ends with the client's key.
+struct Repository {
+    client: ClientId,
+    key: Sha256,
 }
 
 /// The key of all tokens. It outlives restarts in the store.
@@ -54,31 +62,39 @@ impl TokenKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &secret)))
     }
 
-    fn token(&self, reader: Reader, client: ClientId, expires_at: i64) -> String {
+    fn token(&self, reader: &Reader, of: &Repository, expires_at: i64) -> String {
         let expiry = expires_at.to_be_bytes();
-        let tag = hmac::sign(&self.0, &signed(reader, client, expiry));
-        URL_SAFE_NO_PAD.encode([&expiry[..], tag.as_ref()].concat())
+        let tag = hmac::sign(&self.0, &signed(reader, of, expiry));
+        let name = match reader {
+            Reader::Client => "",
+            Reader::Operator(name) => name.as_str(),
+        };
+        URL_SAFE_NO_PAD.encode([&expiry[..], tag.as_ref(), name.as_bytes()].concat())
     }
 
     /// Whom the token was given to, if it opens the client's repository.
-    fn reader(&self, client: ClientId, token: &str, now: i64) -> Option<Reader> {
+    fn reader(&self, of: &Repository, token: &str, now: i64) -> Option<Reader> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (expiry, tag) = bytes.split_first_chunk::<8>()?;
+        let (expiry, rest) = bytes.split_first_chunk::<8>()?;
+        let (tag, name) = rest.split_first_chunk::<TAG_LENGTH>()?;
         if i64::from_be_bytes(*expiry) <= now {
             return None;
         }
-        [Reader::Client, Reader::Operator]
-            .into_iter()
-            .find(|reader| hmac::verify(&self.0, &signed(*reader, client, *expiry), tag).is_ok())
+        let reader = match name {
+            [] => Reader::Client,
+            name => Reader::Operator(std::str::from_utf8(name).ok()?.parse().ok()?),
+        };
+        hmac::verify(&self.0, &signed(&reader, of, *expiry), tag).ok().map(|()| reader)
     }
 }
 
-fn signed(reader: Reader, client: ClientId, expiry: [u8; 8]) -> Vec<u8> {
-    let purpose: &[u8] = match reader {
-        Reader::Client => b"gantry repository\0",
-        Reader::Operator => b"gantry repository, to look at\0",
+fn signed(reader: &Reader, of: &Repository, expiry: [u8; 8]) -> Vec<u8> {
+    let (purpose, name): (&[u8], &str) = match reader {
+        Reader::Client => (b"gantry repository\0", ""),
+        Reader::Operator(name) => (b"gantry repository, to look at\0", name.as_str()),
     };
-    [purpose, client.as_uuid().as_bytes(), &expiry].concat()
+    let client = of.client.as_uuid();
+    [purpose, client.as_bytes(), of.key.as_bytes(), &expiry, name.as_bytes()].concat()
 }
 
 impl Fleet {
@@ -90,10 +106,13 @@ impl Fleet {
         now: i64,
     ) -> Result<RepositoryAccess, FleetError> {
         let expires_at = now + LIFETIME_SECONDS;
+        let state = self.inner.store.repository_state(client).await?;
+        let key = state.ok_or(FleetError::Corrupt("client of a repository"))?.key;
+        let of = Repository { client, key };
         Ok(RepositoryAccess {
             url: format!("{}/git/{client}.git", self.inner.options.origin),
             branch: "main",
-            token: self.inner.token_key.token(reader, client, expires_at),
+            token: self.inner.token_key.token(&reader, &of, expires_at),
             signers: self.signers_for(client).await?,
             expires_at,
         })
@@ -109,7 +128,7 @@ impl Fleet {
         let mut transaction = self.inner.store.begin().await?;
         audit(&mut transaction, now, operator, "client.open-repository", client, "").await?;
         self.commit(transaction).await?;
-        self.repository_access(Reader::Operator, client, now).await
+        self.repository_access(Reader::Operator(operator.clone()), client, now).await
     }
 
     /// Whose repository a user name and token open, and for whom; nobody's when the client is no longer let in.
@@ -120,12 +139,19 @@ impl Fleet {
         now: i64,
     ) -> Result<Option<(ClientId, Reader)>, FleetError> {
         let Ok(client) = username.parse::<ClientId>() else { return Ok(None) };
-        let Some(reader) = self.inner.token_key.reader(client, token, now) else {
+        let state = self.inner.store.repository_state(client).await?;
+        let Some(state) = state.filter(|it| it.standing == Standing::Approved) else {
             return Ok(None);
         };
-        let state = self.inner.store.repository_state(client).await?;
-        let state = state.filter(|it| it.standing == Standing::Approved);
-        Ok(state.map(|_| (client, reader)))
+        let of = Repository { client, key: state.key };
+        let Some(reader) = self.inner.token_key.reader(&of, token, now) else { return Ok(None) };
+        if let Reader::Operator(name) = &reader {
+            let operators = self.operators().await?;
+            if !operators.iter().any(|it| it.name == *name) {
+                return Ok(None);
+            }
+        }
+        Ok(Some((client, reader)))
     }
 }
 
@@ -140,19 +166,24 @@ mod tests {
     #[test]
     fn a_token_opens_one_repository_until_it_expires() {
         let key = TokenKey(hmac::Key::new(hmac::HMAC_SHA256, b"secret"));
-        let (one, other) =
-            (ClientId::from_uuid(Uuid::from_u128(1)), ClientId::from_uuid(Uuid::from_u128(2)));
-        for reader in [Reader::Client, Reader::Operator] {
-            let token = key.token(reader, one, NOW + 10);
-            assert_eq!(key.reader(one, &token, NOW), Some(reader));
-            assert_eq!(key.reader(one, &token, NOW + 9), Some(reader));
-            assert_eq!(key.reader(one, &token, NOW + 10), None);
-            assert_eq!(key.reader(other, &token, NOW), None);
+        let repository = |client, key| Repository {
+            client: ClientId::from_uuid(Uuid::from_u128(client)),
+            key: Sha256::from_bytes([key; 32]),
+        };
+        let (one, other, rekeyed) = (repository(1, 1), repository(2, 1), repository(1, 2));
+        let ada = Reader::Operator("ada".parse().expect("a good name"));
+        for reader in [Reader::Client, ada] {
+            let token = key.token(&reader, &one, NOW + 10);
+            assert_eq!(key.reader(&one, &token, NOW).as_ref(), Some(&reader));
+            assert_eq!(key.reader(&one, &token, NOW + 9).as_ref(), Some(&reader));
+            assert_eq!(key.reader(&one, &token, NOW + 10), None);
+            assert_eq!(key.reader(&other, &token, NOW), None);
+            assert_eq!(key.reader(&rekeyed, &token, NOW), None);
             for bad in ["", "AAAA", &token[1..], &token.to_lowercase()] {
-                assert_eq!(key.reader(one, bad, NOW), None, "{bad}");
+                assert_eq!(key.reader(&one, bad, NOW), None, "{bad}");
             }
             let stranger = TokenKey(hmac::Key::new(hmac::HMAC_SHA256, b"other"));
-            assert_eq!(stranger.reader(one, &token, NOW), None);
+            assert_eq!(stranger.reader(&one, &token, NOW), None);
         }
     }
 }

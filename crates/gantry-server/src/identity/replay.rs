@@ -15,6 +15,8 @@ use rcgen::{CertificateParams, KeyPair};
 
 use crate::problem::Problem;
 
+/// When a client may come back that has sent more than can be remembered.
+const NO_ROOM_RETRY_SECONDS: u64 = 30;
 /// 27 requests a second from one client, all the time; 65 MB of memory for all at most.
 const CLIENTS: Bounds = Bounds { all: 500_000, one: 10_000, always: 64 };
 /// 270 strangers a second, all the time.
@@ -97,9 +99,8 @@ impl ReplayGuard {
         match lock(&self.clients).hear(client, once.name, now, once.until) {
             Heard::New => Ok(once),
             Heard::Again => Err(replayed()),
-            Heard::NoRoom => Err(Problem::too_many_requests(
-                "this client sends more requests than the server can remember",
-            )),
+            // It sends more than can be remembered.
+            Heard::NoRoom => Err(Problem::too_many_requests(NO_ROOM_RETRY_SECONDS)),
         }
     }
 

@@ -9,8 +9,11 @@ use margo_contract::application_description::ApplicationDescription;
 use operator_api as api;
 use serde_json::Value;
 
+use crate::certificate;
 use crate::clock::rfc3339;
-use crate::fleet::{ClientView, DeploymentView, RepositoryAccess, RevisionView, Rollback};
+use crate::fleet::{
+    ClientView, DeploymentView, KeptReport, RepositoryAccess, RevisionView, Rollback,
+};
 
 pub(super) fn client(view: &ClientView, now: i64) -> api::Client {
     let entry = &view.entry;
@@ -29,6 +32,8 @@ pub(super) fn client(view: &ClientView, now: i64) -> api::Client {
             Standing::Revoked => api::Standing::Revoked,
         },
         certificate_fingerprint: entry.client.fingerprint.to_string(),
+        certificate_expires_at: certificate::expiry(&entry.client.certificate_der).map(rfc3339),
+        expected_fingerprint: entry.expected_fingerprint.map(|it| it.to_string()),
         onboarded_at: rfc3339(entry.onboarded_at),
         decided_by: entry.decision.as_ref().map(|it| it.by.to_string()),
         decided_at: entry.decision.as_ref().map(|it| rfc3339(it.at)),
@@ -39,6 +44,21 @@ pub(super) fn client(view: &ClientView, now: i64) -> api::Client {
             .as_ref()
             .map(|it| api::SecurityEvent { at: rfc3339(it.at), what: it.what.clone() }),
         devices: devices.collect(),
+    }
+}
+
+pub(super) fn report(kept: &KeptReport) -> api::CapabilitiesReport {
+    let changes = kept.differences.iter().map(|it| api::CapabilitiesChange {
+        field: it.field.clone(),
+        before: it.before.clone(),
+        after: it.after.clone(),
+    });
+    let capabilities = kept.report.capabilities.as_deref();
+    api::CapabilitiesReport {
+        device_id: kept.report.device.to_string(),
+        at: rfc3339(kept.report.at),
+        capabilities: capabilities.map(|it| serde_json::from_str(it).unwrap_or(Value::Null)),
+        changes: changes.collect(),
     }
 }
 

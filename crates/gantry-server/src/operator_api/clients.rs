@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use fleet_domain::client::{Standing, Verdict};
-use fleet_domain::ids::ClientId;
-use fleet_domain::permission::Permission;
-use operator_api::{Client, Decision, Page, RepositoryAccess};
+use fleet_domain::ids::{ClientId, DeviceId};
+use operator_api::{CapabilitiesReport, Client, Decision, Page, RepositoryAccess};
+use serde::Deserialize;
 
 use super::answers;
 use crate::clock;
 use crate::extract;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::fleet::{DecideError, Fleet};
 use crate::identity::VerifiedOperator;
 use crate::problem::Problem;
@@ -25,9 +25,8 @@ type Answer = Result<Json<Client>, Problem>;
     responses((status = 200, body = Page<Client>)))]
 pub(super) async fn list(
     State(fleet): State<Fleet>,
-    operator: VerifiedOperator,
+    _: VerifiedOperator,
 ) -> Result<Json<Page<Client>>, Problem> {
-    operator.permit(Permission::ViewFleet)?;
     let clients = fleet.clients().await.map_err(|error| Problem::internal(&error))?;
     let now = clock::now();
     Ok(Json(Page { items: clients.iter().map(|it| answers::client(it, now)).collect() }))
@@ -39,13 +38,38 @@ pub(super) async fn list(
     responses((status = 200, body = Client), (status = 404, description = "no such client")))]
 pub(super) async fn show(
     State(fleet): State<Fleet>,
-    operator: VerifiedOperator,
+    _: VerifiedOperator,
     Path(id): Path<String>,
 ) -> Answer {
-    operator.permit(Permission::ViewFleet)?;
     let view =
         fleet.client_view(client_id(&id)?).await.map_err(|error| Problem::internal(&error))?;
     Ok(Json(answers::client(&view.ok_or_else(unknown)?, clock::now())))
+}
+
+/// Which device.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfDevice {
+    /// Only what was said of this device.
+    device: Option<String>,
+}
+
+/// What a client has said of its devices: the newest 50 reports, the newest first.
+#[utoipa::path(get, path = "/clients/{clientId}/capabilities", operation_id = "listCapabilities",
+    params(("clientId" = String, Path), OfDevice),
+    responses((status = 200, body = Page<CapabilitiesReport>),
+        (status = 404, description = "no such client")))]
+pub(super) async fn capabilities(
+    State(fleet): State<Fleet>,
+    _: VerifiedOperator,
+    Path(id): Path<String>,
+    Query(OfDevice { device }): Query<OfDevice>,
+) -> Result<Json<Page<CapabilitiesReport>>, Problem> {
+    let device = device.map(|it| it.parse::<DeviceId>()).transpose();
+    let device = device.map_err(|error| Problem::malformed(error.to_string()))?;
+    let reports = fleet.reported_capabilities(client_id(&id)?, device.as_ref()).await;
+    let reports = reports.map_err(|error| Problem::internal(&error))?.ok_or_else(unknown)?;
+    Ok(Json(Page { items: reports.iter().map(answers::report).collect() }))
 }
 
 /// Lets a client in.
@@ -99,7 +123,6 @@ pub(super) async fn repository(
     operator: VerifiedOperator,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    operator.permit(Permission::ViewFleet)?;
     let id = client_id(&id)?;
     let client = server.fleet.client(id).await.map_err(|error| Problem::internal(&error))?;
     if client.ok_or_else(unknown)?.standing != Standing::Approved {
@@ -121,7 +144,6 @@ async fn decide(
     verdict: Verdict,
     decision: Decision,
 ) -> Answer {
-    operator.permit(Permission::AdmitClients)?;
     let id = client_id(id)?;
     let now = clock::now();
     match fleet.decide(&operator.name, id, verdict, decision.reason, now).await {

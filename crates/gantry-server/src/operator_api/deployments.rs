@@ -7,7 +7,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use fleet_domain::ids::{DeploymentId, InvalidId};
-use fleet_domain::permission::Permission;
 use margo_contract::problem::FieldError;
 use operator_api::{
     Deployment, DeploymentEvent, OrderDeployment, Page, ParameterInput, UpdateDeployment,
@@ -50,10 +49,9 @@ pub(super) struct Because {
     responses((status = 200, body = Page<Deployment>)))]
 pub(super) async fn list(
     State(fleet): State<Fleet>,
-    operator: VerifiedOperator,
+    _: VerifiedOperator,
     Query(OfClient { client }): Query<OfClient>,
 ) -> Result<Json<Page<Deployment>>, Problem> {
-    operator.permit(Permission::ViewFleet)?;
     let client = client.map(|it| field("client", &it)).transpose()?;
     let deployments = fleet.deployments(client).await.map_err(|error| Problem::internal(&error))?;
     Ok(Json(Page { items: deployments.iter().map(answers::deployment).collect() }))
@@ -70,7 +68,6 @@ pub(super) async fn order(
     operator: VerifiedOperator,
     extract::Json(order): extract::Json<OrderDeployment>,
 ) -> Result<(StatusCode, Json<Deployment>), Problem> {
-    operator.permit(Permission::OrderDeployments)?;
     let order = NewOrder {
         id: optional("id", order.id)?,
         application: field("applicationId", &order.application_id)?,
@@ -89,10 +86,9 @@ pub(super) async fn order(
     responses((status = 200, body = Deployment), (status = 404, description = "unknown")))]
 pub(super) async fn show(
     State(fleet): State<Fleet>,
-    operator: VerifiedOperator,
+    _: VerifiedOperator,
     Path(id): Path<String>,
 ) -> Result<Json<Deployment>, Problem> {
-    operator.permit(Permission::ViewFleet)?;
     let view = fleet.deployment(deployment_id(&id)?).await;
     let view = view.map_err(|error| Problem::internal(&error))?;
     Ok(Json(answers::deployment(&view.ok_or_else(unknown)?)))
@@ -110,7 +106,6 @@ pub(super) async fn update(
     Path(id): Path<String>,
     extract::Json(update): extract::Json<UpdateDeployment>,
 ) -> Result<Json<Deployment>, Problem> {
-    operator.permit(Permission::OrderDeployments)?;
     let content = content(update.version, update.parameters, update.reason)?;
     let id = deployment_id(&id)?;
     let view = fleet.update(&operator.name, id, content, clock::now()).await.map_err(refused)?;
@@ -127,7 +122,6 @@ pub(super) async fn withdraw(
     Path(id): Path<String>,
     Query(Because { reason }): Query<Because>,
 ) -> Result<Json<Deployment>, Problem> {
-    operator.permit(Permission::OrderDeployments)?;
     let (id, reason) = (deployment_id(&id)?, bounded(reason)?);
     match fleet.withdraw(&operator.name, id, reason, clock::now()).await {
         Ok(view) => Ok(Json(answers::deployment(&view))),
@@ -142,11 +136,10 @@ pub(super) async fn withdraw(
     responses((status = 200, body = Page<DeploymentEvent>), (status = 404, description = "unknown")))]
 pub(super) async fn events(
     State(fleet): State<Fleet>,
-    operator: VerifiedOperator,
+    _: VerifiedOperator,
     Path(id): Path<String>,
     Query(After { after }): Query<After>,
 ) -> Result<Json<Page<DeploymentEvent>>, Problem> {
-    operator.permit(Permission::ViewFleet)?;
     let events = fleet.deployment_events(deployment_id(&id)?, after.unwrap_or_default()).await;
     let events = events.map_err(|error| Problem::internal(&error))?.ok_or_else(unknown)?;
     Ok(Json(Page { items: events.iter().map(answers::event).collect() }))

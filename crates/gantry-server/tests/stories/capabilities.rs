@@ -144,3 +144,56 @@ fn documents_of_both_generations_are_kept() {
         assert!(devices.iter().any(|it| it["capabilities"] == document), "{text}");
     }
 }
+
+#[test]
+fn what_a_client_said_of_a_device_is_kept_with_what_changed() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let mut document = press.capabilities();
+    press.put(&press.path("/capabilities"), &document).expect(201);
+    document["properties"]["resources"]["memory"] = json!("16Gi");
+    document["labels"] = json!({"site": "north"});
+    press.put(&press.path("/capabilities"), &document).expect(201);
+    let path = press.path("/capabilities/press-7");
+    press.send(&press.signed("DELETE", &path, None, &[])).expect(204);
+    press.report_capabilities().expect(201);
+
+    let path = format!("/clients/{}/capabilities", press.id());
+    let kept = fleet.operator().get(&path);
+    let kept = kept["items"].as_array().expect("a list of reports");
+    assert_eq!(kept.len(), 4, "what is said again is no news: {kept:?}");
+    assert_eq!(kept[0]["changes"], json!([]));
+    assert_eq!(kept[1].get("capabilities"), None, "taken back");
+    assert_eq!(kept[2]["capabilities"], document);
+    let changes = json!([
+        {"field": "properties.resources.memory", "before": "8Gi", "after": "16Gi"},
+        {"field": "labels", "after": {"site": "north"}},
+    ]);
+    assert_eq!(kept[2]["changes"], changes);
+    assert_eq!(kept[3]["capabilities"], press.capabilities());
+    assert!(kept.iter().all(|it| it["deviceId"] == "press-7" && it["at"].is_string()));
+
+    let of =
+        |device: &str| fleet.operator().get(&format!("{path}?device={device}"))["items"].clone();
+    assert_eq!(of("press-7").as_array().map(Vec::len), Some(4));
+    assert_eq!(of("press-8"), json!([]));
+}
+
+#[test]
+fn the_history_of_a_device_is_bounded() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let mut document = press.capabilities();
+    for turn in 0..60 {
+        document["labels"] = json!({"turn": turn});
+        press.put(&press.path("/capabilities"), &document).expect(201);
+    }
+    let kept = fleet.operator().get(&format!("/clients/{}/capabilities", press.id()));
+    let kept = kept["items"].as_array().expect("a list of reports");
+    assert_eq!(kept.len(), 50);
+    assert_eq!(kept[0]["changes"][0]["after"], 59);
+
+    document["labels"] = json!({"long": "x".repeat(64 << 10)});
+    let large = press.put(&press.path("/capabilities"), &document);
+    large.expect_problem(413, "about:blank", "65536");
+}

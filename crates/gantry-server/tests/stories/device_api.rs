@@ -1,9 +1,13 @@
 //! What holds for every endpoint of the device API, whatever it does (contract §11, §16.1, §16.2).
 
-use serde_json::json;
-use testkit::client::TestClient;
+use std::io::{Read as _, Write as _};
+
+use serde_json::{Value, json};
+use testkit::client::{SignedRequest, TestClient};
 use testkit::fleet::TestFleet;
 use testkit::http::Answer;
+
+use crate::support::{fleet_with_deployment, manifest, seen};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const DEPLOYMENT: &str = "00000000-0000-4000-8000-000000000001";
@@ -24,6 +28,7 @@ fn endpoints() -> Vec<(&'static str, String)> {
         ("POST", format!("/deployments/{DEPLOYMENT}/status")),
         ("GET", format!("/packages/{digest}")),
         ("GET", "/repository".to_owned()),
+        ("POST", "/security-events".to_owned()),
     ]
     .into()
 }
@@ -100,6 +105,9 @@ fn a_body_is_json_of_a_bounded_size_with_its_digest() {
         let body = || Some(b"{}".to_vec());
         let other = press.signed(method, &path, body(), &[("content-type", "text/plain")]);
         press.send(&other).expect_problem(415, "about:blank", "application/json");
+        let encoded = press.signed(method, &path, body(), &[JSON, ("content-encoding", "gzip")]);
+        let answer = press.send(&encoded).expect_problem(415, "about:blank", "Content-Encoding");
+        assert_eq!(answer.header("accept-encoding"), Some("identity"), "{path}");
         let nothing = press.signed(method, &path, body(), &[]);
         press.send(&nothing).expect_problem(415, "about:blank", "application/json");
 
@@ -146,4 +154,169 @@ fn a_problem_says_what_can_be_done_about_it() {
         assert_eq!(answer.header("retry-after"), None, "{problem}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{problem}");
     }
+}
+
+/// What one spoilt request is answered with.
+struct Refusal {
+    what: &'static str,
+    request: SignedRequest,
+    status: u16,
+    /// The end of `type`.
+    kind: &'static str,
+    /// The older member `error`.
+    error: &'static str,
+}
+
+// margo(§11.2, §16.1, §16.2, §16.4): each refusal with its status, its registered type and the two older
+// members.
+#[test]
+fn each_refusal_has_its_status_its_type_and_the_older_members() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let put = |below: &str, body: &str| {
+        press.signed("PUT", &press.path(below), Some(body.as_bytes().to_vec()), &[JSON])
+    };
+    let post = |path: &str, body: &str| {
+        press.signed("POST", path, Some(body.as_bytes().to_vec()), &[JSON])
+    };
+    let get = |below: &str| press.signed("GET", &press.path(below), None, &[]);
+    let status = press.path(&format!("/deployments/{deployment}/status"));
+    let unknown = press.path(&format!("/deployments/{DEPLOYMENT}/status"));
+    let good = json!({"deploymentId": DEPLOYMENT, "status": {"state": "pending"},
+        "components": [{"name": "web", "state": "pending"}]});
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let bad_signature = "sig1=:AAAA:";
+    let mut orphan = press.capabilities();
+    orphan["properties"]["id"] = json!("gw-1/press-7");
+    let refusal =
+        |what, request, status, kind, error| Refusal { what, request, status, kind, error };
+    #[rustfmt::skip]
+    let refusals = [
+        refusal("not JSON", put("/capabilities", "{"), 400, "#invalid-request", "Bad Request"),
+        refusal("nested too deep", put("/capabilities", &"[".repeat(10_000)), 400, "#invalid-request", "Bad Request"),
+        refusal("no object", post(&status, "[]"), 400, "#invalid-request", "Bad Request"),
+        refusal("no digest", put("/capabilities", "{}").with("content-digest", None), 400, "#invalid-request", "Bad Request"),
+        refusal("wrong digest", put("/capabilities", "{}").with("content-digest", Some("sha-256=:AAAA:")), 400, "#invalid-request", "Bad Request"),
+        refusal("other digest", put("/capabilities", "{}").with("content-digest", Some("md5=:AAAA:")), 400, "#invalid-request", "Bad Request"),
+        refusal("bad version", post(&status, &good.to_string()).with("gantry-adopted-manifest-version", Some("-1")), 422, "#semantic-error", "Unprocessable Entity"),
+        refusal("no certificate", post("/api/v1/onboarding", "{}"), 400, "#invalid-request", "Invalid certificate"),
+        refusal("no signature", get("/deployments").with("signature", None), 401, "about:blank", "Invalid signature"),
+        refusal("no input", get("/deployments").with("signature-input", None), 401, "about:blank", "Invalid signature"),
+        refusal("bad signature", get("/deployments").with("signature", Some(bad_signature)), 401, "about:blank", "Invalid signature"),
+        refusal("no such deployment", post(&unknown, &good.to_string()), 404, "about:blank", "Not Found"),
+        refusal("no such document", get(&format!("/deployments/{DEPLOYMENT}/{digest}")), 404, "#deployment-not-found", "Not Found"),
+        refusal("no such bundle", get(&format!("/bundles/{digest}")), 404, "#invalid-bundle", "Not Found"),
+        refusal("no digest at all", get("/bundles/newest"), 404, "#invalid-bundle", "Not Found"),
+        refusal("no such package", get(&format!("/packages/{digest}")), 404, "about:blank", "Not Found"),
+        refusal("no such device", press.signed("DELETE", &press.path("/capabilities/x"), None, &[]), 404, "#device-not-found", "Not Found"),
+        refusal("no gateway", put("/capabilities", &orphan.to_string()), 404, "#gateway-not-found", "Not Found"),
+        refusal("no such path", get("/nothing"), 404, "about:blank", "Not Found"),
+        refusal("no such method", press.signed("PATCH", &press.path("/deployments"), None, &[]), 405, "about:blank", "Method Not Allowed"),
+        refusal("other type wanted", press.signed("GET", &press.path("/deployments"), None, &[("accept", "text/html")]), 406, "#server-cannot-generate-response", "Not Acceptable"),
+        refusal("faults", put("/capabilities", "{}"), 422, "#semantic-error", "Unprocessable Entity"),
+        refusal("other device", put("/capabilities/x", &press.capabilities().to_string()), 422, "#semantic-error", "Unprocessable Entity"),
+        refusal("other deployment", post(&status, &good.to_string()), 422, "#semantic-error", "Unprocessable Entity"),
+    ];
+    for Refusal { what, request, status, kind, error } in refusals {
+        let answer = press.send(&request);
+        assert_eq!(answer.status, status, "{what}: {}", answer.text());
+        let answer = answer.expect_problem(status, kind, "");
+        let problem = answer.json();
+        assert_eq!(problem["error"], error, "{what}: {problem}");
+        assert_eq!(problem["message"], problem["detail"], "{what}: {problem}");
+        assert_eq!(answer.header("retry-after"), None, "{what}");
+        let closed = answer.header("connection") == Some("close");
+        assert_eq!(closed, status == 401, "{what}");
+        assert_eq!(problem["errors"].is_array(), status == 422, "{what}: {problem}");
+        for fault in problem["errors"].as_array().into_iter().flatten() {
+            assert!(fault["field"].is_string() && fault["message"].is_string(), "{what}: {fault}");
+        }
+    }
+    assert_eq!(seen(&fleet, &deployment), "ordered", "nothing of all this was taken");
+}
+
+// margo(§5.4, §7.1): 422 with all faults.
+#[test]
+fn every_fault_of_a_status_is_named_at_once() {
+    let (_fleet, press, deployment) = fleet_with_deployment();
+    let status = json!({"deploymentId": DEPLOYMENT, "status": {"state": "asleep"}, "components":
+        [{"name": "Web", "state": "pending"}, {"state": "pending"}, {"name": "web"}]});
+    let answer = press.post(&press.path(&format!("/deployments/{deployment}/status")), &status);
+    let problem = answer.expect_problem(422, "#semantic-error", "").json();
+    let errors = problem["errors"].as_array().expect("a list of faults").iter();
+    let fields: Vec<&str> = errors.filter_map(|it| it["field"].as_str()).collect();
+    let expected = [
+        "deploymentId",
+        "status.state",
+        "components[0].name",
+        "components[1].name",
+        "components[2].state",
+    ];
+    assert_eq!(fields, expected);
+}
+
+/// An answer without what differs by the request alone.
+fn essence(answer: &Answer) -> (u16, Value) {
+    let mut problem = answer.json();
+    problem["instance"] = Value::Null;
+    (answer.status, problem)
+}
+
+// margo(A-8): what is another client's answers exactly like what nobody has.
+#[test]
+fn what_is_not_ones_own_looks_like_what_does_not_exist() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let lathe = fleet.accepted_client("lathe-2");
+    let manifest = manifest(&press);
+    let digest = manifest["deployments"][0]["digest"].as_str().expect("a digest is text");
+    let bundle = manifest["bundle"]["digest"].as_str().expect("a digest is text");
+    let none = format!("sha256:{}", "0".repeat(64));
+    for (theirs, nobodys) in [
+        (
+            format!("/deployments/{deployment}/{digest}"),
+            format!("/deployments/{DEPLOYMENT}/{none}"),
+        ),
+        (format!("/bundles/{bundle}"), format!("/bundles/{none}")),
+        ("/capabilities/press-7".to_owned(), "/capabilities/press-8".to_owned()),
+    ] {
+        let method = if theirs.starts_with("/cap") { "DELETE" } else { "GET" };
+        let ask = |below: &str| {
+            let answer = lathe.send(&lathe.signed(method, &lathe.path(below), None, &[]));
+            let text = answer.text().replace("press-8", "press-7");
+            essence(&Answer { body: text.into_bytes(), ..answer })
+        };
+        assert_eq!(ask(&theirs).0, 404);
+        assert_eq!(ask(&theirs), ask(&nobodys), "{theirs}");
+    }
+    let report = |id: &str| essence(&lathe.report(id, "failed", &[("web", "failed")]));
+    assert_eq!(report(&deployment), report(DEPLOYMENT));
+
+    // Whether there is a client of some id cannot be told without its key.
+    let press_id = press.id().to_owned();
+    let ask = |id: &str| {
+        let path = format!("/api/v1/clients/{id}/deployments");
+        essence(&lathe.get(&path, &[]))
+    };
+    assert_eq!(ask(&press_id).0, 401);
+    for unknown in [DEPLOYMENT, "nonsense", "%00"] {
+        assert_eq!(ask(&press_id), ask(unknown), "{unknown}");
+    }
+    // Neither can whether somebody waits or was turned away.
+    let mut stranger = fleet.stranger("stranger");
+    stranger.onboard().expect(403);
+    let waiting = fleet.operator().client_called("stranger");
+    assert_eq!(ask(&waiting), ask(DEPLOYMENT));
+}
+
+// margo(§16.4): the connection is closed after a 401.
+#[test]
+fn a_bad_signature_ends_the_session() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let mut stream = fleet.http().connect();
+    let request = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", press.path("/deployments"));
+    stream.write_all(request.as_bytes()).expect("the server listens");
+    let mut answer = String::new();
+    // Ends only because the server ends the connection.
+    stream.read_to_string(&mut answer).expect("the server says goodbye");
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 }

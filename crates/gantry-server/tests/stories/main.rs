@@ -9,6 +9,8 @@ mod desired_state;
 mod device_api;
 mod git;
 mod git_protocol;
+mod limits;
+mod matrix;
 mod onboarding;
 mod operators;
 mod orders;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use testkit::fleet::TestFleet;
 use testkit::operator::Operator;
@@ -222,4 +224,35 @@ fn the_history_of_a_client_can_be_read() {
             answer.expect_problem(404, "about:blank", "client");
         }
     }
+}
+
+#[test]
+fn an_operator_who_is_removed_is_out_at_once_with_every_token() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let wanted = json!({"name": "ada", "role": "viewer"});
+    let added = fleet.operator().send("POST", "/operators", Some(&wanted)).expect(201);
+    assert_eq!(added.header("cache-control"), Some("no-store"));
+    let secret = added.json()["token"].as_str().expect("a token is text").to_owned();
+    let ada = Operator::new(fleet.http(), secret.clone());
+    assert_eq!(ada.get("/whoami"), wanted);
+    let path = format!("/clients/{}/repository", press.id());
+    let access = ada.send("POST", &path, None).expect(200).json();
+    let pair = format!("{}:{}", press.id(), access["token"].as_str().expect("a token is text"));
+    let basic = format!("Basic {}", STANDARD.encode(pair));
+    let refs = format!("/git/{}.git/info/refs?service=git-upload-pack", press.id());
+    let fetch = || fleet.http().send("GET", &refs, &[("authorization", &basic)], None);
+    fetch().expect(200);
+
+    fleet.operator().send("DELETE", "/operators/ada", None).expect(204);
+    ada.send("GET", "/whoami", None).expect_problem(401, "about:blank", "token");
+    fetch().expect(401);
+    let log = fleet.log();
+    assert!(log.contains("an operator is removed") && !log.contains(&secret), "{log}");
+
+    let last = fleet.operator().send("DELETE", "/operators/admin", None);
+    last.expect_problem(409, "about:blank", "last administrator");
+    let wrong = json!({"name": "a b", "role": "king"});
+    let answer = fleet.operator().send("POST", "/operators", Some(&wrong));
+    let problem = answer.expect_problem(422, "#semantic-error", "errors").json();
+    assert_eq!(problem["errors"].as_array().map(Vec::len), Some(2), "{problem}");
 }

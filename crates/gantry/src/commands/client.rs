@@ -1,11 +1,13 @@
 //! `gantry client`: which clients there are, and which may talk.
 
+mod capabilities;
+
 use anyhow::Result;
 use operator_api::{
     Client, Contact, ContactStanding, Decision, Page, Quiet, RepositoryAccess, Standing,
 };
 
-use super::{Context, or_dash};
+use super::{Context, given_certificate, or_dash};
 use crate::api::segment;
 use crate::arguments::{ClientCommand, Decide};
 use crate::{clone, output, resolve, table};
@@ -22,6 +24,37 @@ pub(super) fn run(command: &ClientCommand, context: &Context) -> Result<()> {
         ClientCommand::Show { client } => {
             let client = resolve::client(&context.api, client)?;
             output::result(context.format, &client, show)
+        }
+        ClientCommand::Capabilities { client, device, history } => {
+            let mut client = resolve::client(&context.api, client)?;
+            if *history {
+                return capabilities::history(&client, device.as_deref(), context);
+            }
+            client.devices.retain(|it| device.as_ref().is_none_or(|device| *device == it.id));
+            let devices = Page { items: client.devices };
+            output::result(context.format, &devices, |it| {
+                let sections: Vec<String> = it.items.iter().map(capabilities::device).collect();
+                sections.join("\n")
+            })
+        }
+        ClientCommand::Register { certificate, reason } => {
+            let given = given_certificate(certificate, reason.as_ref())?;
+            let client: Client = context.api.post("/clients", &given)?;
+            output::result(context.format, &client, |it| {
+                let text = format!("{} ({}) is let in as soon as it calls.", it.name, it.id);
+                table::clean(&text) + "\n"
+            })
+        }
+        ClientCommand::Renew { client, certificate, reason } => {
+            let given = given_certificate(certificate, reason.as_ref())?;
+            let client = resolve::client(&context.api, client)?;
+            let path = format!("/clients/{}/certificate", segment(&client.id));
+            let client: Client = context.api.post(&path, &given)?;
+            output::result(context.format, &client, |it| {
+                let expected = or_dash(it.expected_fingerprint.as_deref());
+                let text = format!("{} ({}) is known by {expected}, too, now.", it.name, it.id);
+                table::clean(&text) + "\n"
+            })
         }
         ClientCommand::Approve(decide) => decide_on(decide, "approve", context),
         ClientCommand::Reject(decide) => decide_on(decide, "reject", context),
@@ -71,6 +104,8 @@ fn show(client: &Client) -> String {
         ("Name", Some(client.name.clone())),
         ("Standing", Some(standing(client.standing).to_owned())),
         ("Certificate", Some(client.certificate_fingerprint.clone())),
+        ("Expires", client.certificate_expires_at.clone()),
+        ("Comes next", client.expected_fingerprint.clone()),
         ("Onboarded", Some(client.onboarded_at.clone())),
         ("Decided by", client.decided_by.clone()),
         ("Decided", client.decided_at.clone()),
@@ -82,9 +117,8 @@ fn show(client: &Client) -> String {
         ("Undelivered", client.contact.undelivered.map(reports)),
     ]);
     for device in &client.devices {
-        let heading = format!("Device {}, reported {}:", device.id, device.reported_at);
-        text.push_str(&format!("\n{}\n", table::clean(&heading)));
-        text.push_str(&table::clean_lines(&format!("{:#}\n", device.capabilities)));
+        text.push('\n');
+        text.push_str(&capabilities::device(device));
     }
     text
 }

@@ -1,9 +1,13 @@
 //! Which clients there are, which may talk, and how an operator names one.
 
+use std::fs;
+
+use serde_json::json;
+use testkit::certificates::Authority;
 use testkit::client::TestClient;
 use testkit::fleet::TestFleet;
 
-use crate::support::{announcement, assert_has, bad, cells, good};
+use crate::support::{announcement, argument, assert_has, bad, cells, good};
 
 /// A client that has asked to be let in, and its id.
 fn waiting(fleet: &TestFleet, name: &str) -> (TestClient, String) {
@@ -57,7 +61,7 @@ fn a_client_is_turned_away_and_shut_out() {
     assert_has(&good(&fleet, &["client", "revoke", "press-7"]), &["is revoked."]);
     press.get(&press.path("/deployments"), &[]).expect(403);
     let again = ["client", "approve", "press-7"];
-    bad(&fleet, &again, 5, &["revoked for good", "a new certificate"]);
+    bad(&fleet, &again, 5, &["revoked for good", "a new key"]);
 }
 
 #[test]
@@ -120,4 +124,65 @@ fn a_name_of_several_clients_decides_nothing_and_lists_them() {
     good(&fleet, &["client", "reject", &first]);
     // What is turned away is meant no more where another one has its name.
     assert_has(&good(&fleet, &["client", "show", "press-7"]), &[second]);
+}
+
+#[test]
+fn a_client_is_registered_before_it_calls_and_renewed_with_another_key() {
+    let fleet = TestFleet::start();
+    let (mut press, mut renewed) = (fleet.stranger("press-7"), fleet.stranger("press-7"));
+    let file = fleet.dir().join("press.pem");
+    fs::write(&file, press.certificate_pem()).expect("the test's folder can be written");
+    let register = ["client", "register", argument(&file), "--reason", "from the yard"];
+    assert_has(&good(&fleet, &register), &["press-7 (", "is let in as soon as it calls."]);
+    bad(&fleet, &register, 5, &["key of this certificate"]);
+    press.onboard().expect(201);
+
+    fs::write(&file, renewed.certificate_pem()).expect("the test's folder can be written");
+    let told = good(&fleet, &["client", "renew", "press-7", argument(&file)]);
+    assert_has(&told, &["press-7 (", "is known by sha256:"]);
+    assert_has(&good(&fleet, &["client", "show", "press-7"]), &["Comes next:   sha256:"]);
+    renewed.onboard().expect(201);
+    assert_eq!(renewed.id(), press.id());
+    let shown = good(&fleet, &["client", "show", "press-7"]);
+    assert!(!shown.contains("Comes next") && shown.contains("Expires:"), "{shown}");
+
+    fs::write(&file, "nonsense").expect("the test's folder can be written");
+    bad(&fleet, &register, 6, &["certificate", "PEM"]);
+}
+
+#[test]
+fn an_authority_is_trusted_listed_and_distrusted() {
+    let fleet = TestFleet::start();
+    let plant = Authority::new();
+    let file = fleet.dir().join("plant.pem");
+    fs::write(&file, plant.pem()).expect("the test's folder can be written");
+    let told = good(&fleet, &["trust", "add", argument(&file), "--reason", "our plant"]);
+    assert_has(&told, &["(sha256:", "vouches for clients now."]);
+    let listed = good(&fleet, &["trust", "list"]);
+    let listed = cells(&listed);
+    assert_eq!(listed[0], ["FINGERPRINT", "NAME", "EXPIRES", "ADDED BY"]);
+    assert_eq!(listed[1][3], "admin");
+    let told = good(&fleet, &["trust", "remove", listed[1][0]]);
+    assert_has(&told, &["vouches for nobody any more."]);
+    bad(&fleet, &["trust", "remove", listed[1][0]], 4, &["no such authority"]);
+}
+
+#[test]
+fn what_a_client_says_of_its_device_is_shown_with_what_changed() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let mut document = press.capabilities();
+    document["properties"]["resources"]["memory"] = json!("16Gi");
+    press.put(&press.path("/capabilities"), &document).expect(201);
+
+    let shown = good(&fleet, &["client", "capabilities", "press-7"]);
+    assert_has(&shown, &["Device press-7, reported ", "\"memory\": \"16Gi\""]);
+    let history = good(&fleet, &["client", "capabilities", "press-7", "--history"]);
+    let lines: Vec<&str> = history.lines().collect();
+    assert_eq!(lines.len(), 3, "{history}");
+    assert!(lines[0].ends_with(" press-7 changed"), "{history}");
+    assert_eq!(lines[1], "  properties.resources.memory: \"8Gi\" -> \"16Gi\"");
+    assert!(lines[2].ends_with(" press-7 was reported for the first time"), "{history}");
+    let none = ["client", "capabilities", "press-7", "--history", "--device", "other"];
+    assert_eq!(good(&fleet, &none), "");
 }

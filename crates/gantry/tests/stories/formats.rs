@@ -20,6 +20,7 @@ const CLIENT: &[&str] = &[
     "name",
     "standing",
     "certificateFingerprint",
+    "certificateExpiresAt",
     "onboardedAt",
     "decidedBy",
     "decidedAt",

@@ -142,3 +142,29 @@ fn the_token_is_never_printed() {
         assert!(!told.stdout.contains(&token) && !told.stderr.contains(&token), "{told:?}");
     }
 }
+
+#[test]
+fn an_operator_is_added_with_a_token_and_a_role_and_removed_again() {
+    let fleet = TestFleet::start();
+    let told = good(&fleet, &["operator", "add", "ada", "--role", "viewer"]);
+    assert_has(&told, &["Name:  ada", "Role:  viewer", "not shown again"]);
+    let token = told.lines().find_map(|line| line.strip_prefix("Token: ")).expect("a token");
+    let as_ada = |arguments: &[&str]| {
+        let mut command = stranger(&fleet, arguments);
+        command.env("GANTRY_URL", fleet.url()).env("GANTRY_TOKEN", token);
+        run(command.env("GANTRY_CA", fleet.ca()))
+    };
+    assert_eq!(as_ada(&["whoami"]).ends(0).stdout, "Name: ada\nRole: viewer\n");
+    as_ada(&["client", "list"]).ends(0);
+    as_ada(&["operator", "list"]).refuses(3, &["role viewer does not allow"]);
+    assert_has(&good(&fleet, &["operator", "list"]), &["admin", "administrator", "ada", "viewer"]);
+    assert!(!good(&fleet, &["operator", "list"]).contains("gantry_"), "no token is told twice");
+
+    bad(&fleet, &["operator", "add", "ada", "--role", "operator"], 5, &["called ada already"]);
+    bad(&fleet, &["operator", "add", "a b", "--role", "operator"], 6, &["name", "letters"]);
+    bad(&fleet, &["operator", "remove", "admin"], 5, &["last administrator"]);
+    bad(&fleet, &["operator", "remove", "nobody"], 4, &["no such operator"]);
+    assert_has(&good(&fleet, &["operator", "remove", "ada"]), &["Removed ada"]);
+    as_ada(&["whoami"]).refuses(3, &["token"]);
+    assert!(!fleet.log().contains(token));
+}

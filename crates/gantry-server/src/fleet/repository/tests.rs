@@ -1,6 +1,6 @@
 //! Packs of a long history, on a real store in a file.
 
-use fleet_domain::client::{Client, Standing};
+use fleet_domain::client::{Client, OnboardingPolicy, Standing};
 use fleet_domain::desired_state::DesiredState;
 use fleet_domain::ids::Sha256;
 use fleet_store::{GitObject, GitObjectKind, NewRevision, Revision};
@@ -29,13 +29,17 @@ struct LongHistory {
 impl LongHistory {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
-        let options =
-            FleetOptions { open_onboarding: false, origin: "https://localhost".to_owned() };
+        let options = FleetOptions {
+            onboarding: OnboardingPolicy::Approve,
+            origin: "https://localhost".to_owned(),
+        };
         let database = folder.path().join("fleet.db");
         let fleet = Fleet::open(&database, options).await.expect("a new database opens");
         let client = Client {
             id: ClientId::from_uuid(Uuid::from_u128(7)),
             fingerprint: Sha256::from_bytes([7; 32]),
+            key: Sha256::from_bytes([7; 32]),
+            issued_as: None,
             certificate_der: vec![0x30],
             name: "press-7".to_owned(),
             standing: Standing::Approved,

@@ -1,0 +1,160 @@
+//! Nobody takes the server from the others: not by asking much, slowly, or for what is huge.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read as _, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use testkit::fleet::TestFleet;
+use testkit::memory;
+
+use crate::support::{fleet_with_deployment, package_files, tar_gz};
+
+// margo(§11.3): 429 with Retry-After.
+#[test]
+fn a_client_that_asks_too_often_waits_and_its_neighbours_do_not() {
+    let fleet = TestFleet::start_with("[limits]\nrequests_per_minute = 20\n");
+    let press = fleet.accepted_client("press-7");
+    let mut answers = (0..30).map(|_| press.get(&press.path("/deployments"), &[]));
+    let refused = answers.find(|it| it.status != 200).expect("30 are more than 10 at once");
+    let refused = refused.expect_problem(429, "about:blank", "too often");
+    let seconds = refused.header("retry-after").and_then(|it| it.parse::<u64>().ok());
+    assert!(seconds.is_some_and(|it| (1..=3).contains(&it)), "{seconds:?}");
+    let problem = refused.json();
+    assert_eq!(problem["retryable"], true);
+    assert_eq!(problem["backoffStrategy"], "exponential");
+    assert_eq!(problem["error"], "Too Many Requests");
+    assert!(fleet.log().contains("asks too often"), "{}", fleet.log());
+
+    // From the same address.
+    let lathe = fleet.accepted_client("lathe-2");
+    lathe.get(&lathe.path("/deployments"), &[]).expect(200);
+    fleet.operator().get("/clients");
+}
+
+#[test]
+fn a_plant_behind_one_address_is_not_punished() {
+    let fleet = TestFleet::start();
+    for number in 0..200 {
+        let mut stranger = fleet.stranger(&format!("press-{number}"));
+        stranger.onboard().expect_problem(403, "#not-authorized", "approve");
+    }
+    assert_eq!(fleet.operator().get("/clients")["items"].as_array().map(Vec::len), Some(200));
+}
+
+#[test]
+fn hundreds_of_connections_that_say_nothing_keep_nobody_out() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let mut silent = Vec::new();
+    for number in 0..300 {
+        let mut stream = fleet.http().connect();
+        // Some stop in the middle of a head, some in the middle of a body.
+        let said = match number % 3 {
+            0 => String::new(),
+            1 => "GET /healthz HTTP/1.1\r\nhost: local".to_owned(),
+            _ => format!(
+                "PUT {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n{{",
+                press.path("/capabilities")
+            ),
+        };
+        stream.write_all(said.as_bytes()).expect("the server listens");
+        silent.push(stream);
+    }
+    press.get(&press.path("/deployments"), &[]).expect(200);
+    press.report_capabilities().expect(201);
+    fleet.operator().get("/clients");
+}
+
+#[test]
+fn headers_without_end_are_refused() {
+    let fleet = TestFleet::start();
+    for header in [format!("x: {}\r\n", "y".repeat(300 << 10)), "x: y\r\n".repeat(10_000)] {
+        let mut stream = fleet.http().connect();
+        let request = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\n{header}\r\n");
+        // The server may hang up before it has all.
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    fleet.http().send("GET", "/healthz", &[], None).expect(200);
+}
+
+#[test]
+fn who_does_not_finish_a_head_is_hung_up_on() {
+    let fleet = TestFleet::start();
+    let mut stream = fleet.http().connect();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: local").expect("the server listens");
+    let mut answer = String::new();
+    // Ends only because the server ends it; else the harness loses its patience.
+    let ended = stream.read_to_string(&mut answer);
+    assert!(!matches!(&ended, Err(error) if error.kind() == ErrorKind::WouldBlock), "{ended:?}");
+    assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// 64 MiB of nothing, packed.
+fn bomb() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary directory can be made");
+    let file = folder.path().join("nothing");
+    std::fs::write(&file, vec![0; 64 << 20]).expect("it can be written");
+    let mut gzip = std::process::Command::new("gzip");
+    let packed = testkit::programs::run(gzip.arg("-c").arg(&file)).stdout;
+    assert!(packed.len() < 100 << 10);
+    packed
+}
+
+#[test]
+fn what_is_small_and_becomes_huge_is_refused() {
+    let (fleet, press, _) = fleet_with_deployment();
+    let bomb = bomb();
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let path = press.path("/capabilities");
+    let request = press.signed("PUT", &path, Some(bomb.clone()), &headers);
+    press.send(&request).expect_problem(415, "about:blank", "Content-Encoding");
+
+    let access = press.get(&press.path("/repository"), &[]).expect(200).json();
+    let token = access["token"].as_str().expect("a token is text");
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:{token}", press.id())));
+    let upload = format!("/git/{}.git/git-upload-pack", press.id());
+    let headers = [
+        ("authorization", basic.as_str()),
+        ("content-type", "application/x-git-upload-pack-request"),
+        ("content-encoding", "gzip"),
+    ];
+    fleet.http().send("POST", &upload, &headers, Some(&bomb)).expect(413);
+    let answer =
+        fleet.operator().send_bytes("POST", "/applications", "application/gzip", Some(&bomb));
+    assert!((400..500).contains(&answer.status), "{}", answer.text());
+
+    // Nine generations of aliases, each ten of the one before: a thousand million in the end.
+    let mut files: BTreeMap<String, String> = package_files("1.0.1");
+    let mut yaml = "a0: &a0 [x]\n".to_owned();
+    for generation in 1..10 {
+        let former = vec![format!("*a{}", generation - 1); 10].join(", ");
+        yaml.push_str(&format!("a{generation}: &a{generation} [{former}]\n"));
+    }
+    files.entry("margo.yaml".to_owned()).and_modify(|it| it.push_str(&yaml));
+    let answer = fleet.operator().add_application(&tar_gz(&files));
+    answer.expect_problem(422, "#semantic-error", "margo.yaml");
+
+    let used = memory::pss(fleet.server_id());
+    assert!(used < 512 << 20, "the server takes {used} bytes");
+}
+
+// margo(S-8): a client that was away for long tells all at once.
+#[test]
+fn hundreds_of_statuses_in_a_row_are_taken_and_bounded() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    for turn in 0..150 {
+        let state = if turn % 2 == 0 { "installing" } else { "installed" };
+        let answer = press.report(&deployment, state, &[("web", state)]);
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+    }
+    let events = fleet.operator().get(&format!("/deployments/{deployment}/events"));
+    let events = events["items"].as_array().expect("a list").len();
+    assert!(events >= 100, "{events}");
+    assert_eq!(json!(fleet.operator().get("/clients")["items"][0]["id"]), press.id());
+}
