@@ -52,30 +52,36 @@ need_rust() {
   fail "Rust is missing." "Install it with rustup (https://rustup.rs) and run again."
 }
 
-# Debian 12 has no Compose v2. The package of the next Debian needs only a libc that Debian 12 has, so its one file is
-# taken out of it. The package lists of that release are kept apart: the machine's own are not touched.
+# Unpacks packages of the next Debian into a folder of ours, for what Debian 12 does not have; they need only a libc that
+# Debian 12 has. The package lists of that release are kept apart: the machine's own are not touched.
+from_debian_13() { # from_debian_13 TO PACKAGE...
+  local to=$1 mirror apart=$PWD/$state/debian-13
+  shift
+  say "fetching $* from Debian 13"
+  mirror=$(apt-get indextargets --format '$(SITE)' 'Origin: Debian' 'Created-By: Packages' | head -n 1)
+  [ -n "$mirror" ] || fail "no Debian mirror is configured; cannot fetch $*." "Install it by hand and run again."
+  mkdir -p "$apart/lists/partial" "$apart/cache/archives/partial"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" >"$apart/sources.list"
+  local deb options=(-o "Dir::Etc::sourcelist=$apart/sources.list" -o Dir::Etc::sourceparts=-
+    -o "Dir::State::lists=$apart/lists" -o "Dir::Cache=$apart/cache" -o APT::Sandbox::User=root)
+  quietly apt-get "${options[@]}" update || fail "cannot read the package list of Debian 13 (see above)."
+  (cd "$apart" && quietly_in_here apt-get "${options[@]}" download "$@") ||
+    fail "cannot download $* of Debian 13 (see above)."
+  for deb in "$apart"/*.deb; do dpkg-deb --extract "$deb" "$to"; done
+  rm -rf "$apart"
+}
+
 install_compose() {
   install_packages ca-certificates
   if apt-cache show docker-compose 2>/dev/null | grep -q '^Version: 2\.'; then
     install_packages docker-compose
     return
   fi
-  say "fetching Compose v2 from Debian 13"
-  local mirror apart=$PWD/$state/debian-13
-  mirror=$(apt-get indextargets --format '$(SITE)' 'Origin: Debian' 'Created-By: Packages' | head -n 1)
-  [ -n "$mirror" ] || fail "no Debian mirror is configured; cannot fetch Compose v2." \
-    "Install the plugin 'docker compose' by hand and run again."
-  mkdir -p "$apart/lists/partial" "$apart/cache/archives/partial"
-  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" >"$apart/sources.list"
-  local options=(-o "Dir::Etc::sourcelist=$apart/sources.list" -o Dir::Etc::sourceparts=-
-    -o "Dir::State::lists=$apart/lists" -o "Dir::Cache=$apart/cache" -o APT::Sandbox::User=root)
-  quietly apt-get "${options[@]}" update || fail "cannot read the package list of Debian 13 (see above)."
-  (cd "$apart" && quietly_in_here apt-get "${options[@]}" download docker-compose) ||
-    fail "cannot download docker-compose of Debian 13 (see above)."
-  dpkg-deb --extract "$apart"/docker-compose_*.deb "$apart/unpacked"
-  install -D -m 0755 "$apart/unpacked/usr/libexec/docker/cli-plugins/docker-compose" \
+  local unpacked=$PWD/$state/compose
+  from_debian_13 "$unpacked" docker-compose
+  install -D -m 0755 "$unpacked/usr/libexec/docker/cli-plugins/docker-compose" \
     /usr/local/lib/docker/cli-plugins/docker-compose
-  rm -rf "$apart"
+  rm -rf "$unpacked"
 }
 
 quietly_in_here() {
@@ -205,15 +211,10 @@ need_git_clients() {
 # made-up nodes in one program), `helm-3` and `helm-4`. The stamp tells from which files, and by which Go, they were
 # built. Debian's etcd is too old for the API server.
 need_kubernetes() {
-  command -v go >/dev/null || install_packages golang-go
   local from=scripts/kubernetes to=$PWD/target/kubernetes stamp
-  stamp=$(cd "$from" && sha256sum go.mod go.sum cluster/main.go && GOTOOLCHAIN=local go version)
+  stamp=$(cd "$from" && sha256sum go.mod go.sum cluster/main.go)
   [ "$(cat "$to/stamp" 2>/dev/null)" = "$stamp" ] && return
-  local needed there
-  needed=$(sed -n 's/^go //p' "$from/go.mod")
-  there=$(GOTOOLCHAIN=local go version | sed 's/.* go\([0-9.]*\) .*/\1/')
-  printf '%s\n%s\n' "$needed" "$there" | sort --check=quiet --version-sort ||
-    fail "Kubernetes needs Go $needed to be built; there is Go $there." "Install a newer one (https://go.dev/dl) and run again."
+  need_go_of "$from/go.mod"
   say "building a Kubernetes control plane and Helm (five minutes or more, once)"
   rm -rf "$to"
   mkdir -p "$to"
@@ -221,10 +222,23 @@ need_kubernetes() {
   printf '%s\n' "$stamp" >"$to/stamp"
 }
 
+# The Go that is there, if it is as new as a go.mod asks for. Otherwise that of Debian 13 fetches the one that is asked
+# for, from where it finds all modules.
+need_go_of() { # need_go_of GO_MOD
+  local needed there apart=$PWD/$state/go
+  needed=$(sed -n 's/^go //p' "$1")
+  there=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//; s/ .*//') || true
+  if [ -n "$there" ] && printf '%s\n%s\n' "$needed" "$there" | sort --check=quiet --version-sort; then
+    export GOTOOLCHAIN=local
+    return
+  fi
+  [ -x "$apart/usr/lib/go-1.24/bin/go" ] || from_debian_13 "$apart" golang-1.24-go golang-1.24-src
+  export PATH=$apart/usr/lib/go-1.24/bin:$PATH GOTOOLCHAIN=go$needed
+}
+
 build_kubernetes() { # build_kubernetes TO
-  # The Go that is there has to do, as below.
-  local module build=(env GOTOOLCHAIN=local go build -mod=readonly -buildvcs=false -trimpath)
-  version_of() { env GOTOOLCHAIN=local go list -m -f '{{.Version}}' "$1"; }
+  local module build=(go build -mod=readonly -buildvcs=false -trimpath)
+  version_of() { go list -m -f '{{.Version}}' "$1"; }
   "${build[@]}" -ldflags="-s -w -X k8s.io/component-base/version.gitVersion=$(version_of k8s.io/kubernetes)" \
     -o "$1/cluster" ./cluster || return
   for module in helm.sh/helm/v3 helm.sh/helm/v4; do
