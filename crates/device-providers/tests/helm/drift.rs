@@ -4,8 +4,10 @@ use std::fs;
 
 use device_providers::{Observed, code};
 use serde_json::{Value, json};
+use testkit::kubernetes::NODE;
 use testkit::{programs, wait};
 
+use crate::chart::Chart;
 use crate::stage::Stage;
 
 #[test]
@@ -70,7 +72,7 @@ fn a_pod_that_breaks_later_is_told() {
     assert!(amiss.message.contains("exits again and again with code 7"), "{amiss}");
 }
 
-/// What is amiss when the Deployment, or else the ConfigMap, was changed.
+/// It is told that somebody has changed this.
 fn assert_noticed(stage: &Stage, kind: &str) {
     let (amiss, name) = (stage.amiss(), &stage.workload.name);
     let said = format!("{kind} `{name}` is not as it was installed: somebody has changed it");
@@ -177,4 +179,53 @@ fn a_record_that_says_nothing_of_the_looks_is_believed() {
     stage.install();
     stage.patch("api/v1", "configmaps", "older-web", &json!({"data": {"greeting": "Bye"}}));
     assert_noticed(&stage, "ConfigMap");
+}
+
+/// One of each other kind that runs pods.
+fn other_kinds(name: &str) -> String {
+    let pod = |restart: &str| {
+        json!({"metadata": {"labels": {"app": "other"}}, "spec": {"nodeName": NODE,
+            "restartPolicy": restart, "containers": [{"name": "web", "image": "web:1"}]}})
+    };
+    let selector = json!({"matchLabels": {"app": "other"}});
+    let set = json!({"selector": selector, "template": pod("Always")});
+    let numbered = json!({"serviceName": "none", "selector": selector, "template": pod("Always")});
+    let job = json!({"template": pod("Never")});
+    let regular = json!({"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job}});
+    let documents = [
+        ("apps/v1", "StatefulSet", numbered),
+        ("apps/v1", "DaemonSet", set),
+        ("batch/v1", "Job", job),
+        ("batch/v1", "CronJob", regular),
+    ]
+    .map(|(version, kind, spec)| {
+        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
+            .to_string()
+    });
+    documents.join("\n---\n")
+}
+
+#[test]
+fn the_other_kinds_of_workloads_are_looked_at_too() {
+    for major in [3, 4] {
+        let stage = Stage::new("kinds", major);
+        stage.pack(&Chart::web().with("templates/kinds.yaml", &other_kinds("kinds-web")));
+        stage.install();
+        assert_calm(&stage);
+        let containers =
+            json!({"template": {"spec": {"containers": [{"name": "web", "image": "web:2"}]}}});
+        for (group, kind, kinds, spec) in [
+            ("apps", "StatefulSet", "statefulsets", containers.clone()),
+            ("apps", "DaemonSet", "daemonsets", containers.clone()),
+            ("batch", "CronJob", "cronjobs", json!({"jobTemplate": {"spec": containers}})),
+        ] {
+            let group = format!("apis/{group}/v1");
+            stage.patch(&group, kinds, "kinds-web", &json!({"spec": spec}));
+            assert_noticed(&stage, kind);
+            stage.install();
+            let now = stage.get(&group, kinds, "kinds-web").expect("it is there");
+            assert!(now["spec"].to_string().contains("web:1"), "{kind} was put back");
+            assert_calm(&stage);
+        }
+    }
 }
