@@ -13,6 +13,7 @@ mod blame;
 mod chart;
 mod claims;
 mod health;
+mod likeness;
 mod pods;
 mod pointer;
 mod record;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use margo_contract::digest::Digest;
 
+use self::likeness::Likeness;
 use self::record::{Folder, Record};
 use self::release::{Release, Status};
 use self::tools::{Helm, Waiting};
@@ -105,20 +107,19 @@ impl Provider for HelmProvider {
         if let Some(failure) = health::unfinished(live.status()) {
             return Ok(Observed::Degraded(failure));
         }
-        let known = Folder::of(&workload.directory).record().map(|it| it.revision);
-        if known != Some(live.version) {
-            let (code, what) = match known {
-                Some(known) => {
-                    let now = live.version;
-                    let what =
-                        format!("somebody has brought the release from revision {known} to {now}");
-                    (code::SERVICE_CHANGED, what)
-                }
-                None => (code::SERVICE_MISSING, "its installation was not finished".to_owned()),
-            };
-            return Ok(Observed::Degraded(Failure::new(code, what)));
+        let Some(record) = Folder::of(&workload.directory).record() else {
+            let what = "its installation was not finished";
+            return Ok(Observed::Degraded(Failure::new(code::SERVICE_MISSING, what)));
+        };
+        let (known, now) = (record.revision, live.version);
+        if known != now {
+            let what = format!("somebody has brought the release from revision {known} to {now}");
+            return Ok(Observed::Degraded(Failure::new(code::SERVICE_CHANGED, what)));
         }
-        let failure = health::failure(&health::troubles(&live), code::SERVICE_MISSING);
+        // What somebody has changed comes first: the rest may follow from it.
+        let mut troubles = record.likeness.map(|it| it.changes(&live)).unwrap_or_default();
+        troubles.extend(health::troubles(&live));
+        let failure = health::failure(&troubles, code::SERVICE_MISSING);
         Ok(failure.map_or(Observed::Running, Observed::Degraded))
     }
 }
@@ -207,11 +208,11 @@ impl Installation<'_> {
     }
 
     fn remember(&self, folder: &Folder<'_>, content: Digest) -> Result<(), Failure> {
-        let history = self.helm.history(self.release)?;
-        let Some(last) = history.last() else {
+        let Some(live) = self.helm.live(self.release)? else {
             return Err(self.failed("the release is gone all at once"));
         };
-        folder.remember(&Record { revision: last.revision, content })
+        let likeness = Some(Likeness::of(&live));
+        folder.remember(&Record { revision: live.version, content, likeness })
     }
 
     fn pause(&self) -> Result<(), Failure> {

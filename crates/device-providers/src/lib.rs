@@ -179,7 +179,8 @@ pub mod code {
         SERVICE_UNHEALTHY = "service-unhealthy";
         /// A service that was installed lacks a container, or has one that does not run.
         SERVICE_MISSING = "service-missing";
-        /// A service that was installed has a container that is not as it was made.
+        /// A service that was installed has a container that is not as it was made, or a chart something in the
+        /// cluster.
         SERVICE_CHANGED = "service-changed";
         /// It was not finished in the given time.
         TIMED_OUT = "timed-out";

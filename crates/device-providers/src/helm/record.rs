@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <directory>/values.json  the parameters while Helm reads them; readable by us alone
-//! <directory>/record.json  which revision was installed, and from what
+//! <directory>/record.json  which revision was installed, from what, and what it looked like
 //! ```
 
 use std::fs;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use margo_contract::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::likeness::Likeness;
 use crate::Failure;
 use crate::files::{absent_is_fine, replace_file, storage};
 
@@ -28,6 +29,10 @@ pub(super) struct Record {
     pub(super) revision: u32,
     /// Of the chart and the values.
     pub(super) content: Digest,
+    /// In the cluster, once it was installed. A record that says nothing of it is of a former version of ours, or
+    /// of something that did not run.
+    #[serde(default)]
+    pub(super) likeness: Option<Likeness>,
 }
 
 impl<'a> Folder<'a> {

@@ -122,6 +122,8 @@ struct Info {
 /// Something in the cluster.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Object {
+    #[serde(default, rename = "apiVersion")]
+    pub(super) api_version: String,
     #[serde(default)]
     pub(super) kind: String,
     #[serde(default)]
@@ -130,6 +132,12 @@ pub(super) struct Object {
     pub(super) spec: Value,
     #[serde(default)]
     pub(super) status: Value,
+    /// Of a ConfigMap.
+    #[serde(default)]
+    pub(super) data: Value,
+    /// Of a ConfigMap.
+    #[serde(default, rename = "binaryData")]
+    pub(super) binary_data: Value,
     /// Of a list.
     #[serde(default)]
     items: Vec<Object>,
@@ -140,6 +148,7 @@ pub(super) struct Object {
 pub(super) struct Metadata {
     pub(super) name: String,
     pub(super) namespace: Option<String>,
+    pub(super) uid: Option<String>,
     pub(super) generation: Option<i64>,
     pub(super) deletion_timestamp: Option<String>,
     annotations: Option<BTreeMap<String, String>>,
@@ -154,6 +163,12 @@ pub(super) struct Named {
     pub(super) metadata: Metadata,
     #[serde(default)]
     pub(super) spec: Value,
+    /// Of a ConfigMap.
+    #[serde(default)]
+    pub(super) data: Value,
+    /// Of a ConfigMap.
+    #[serde(default, rename = "binaryData")]
+    pub(super) binary_data: Value,
     #[serde(default)]
     items: Vec<Named>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use margo_contract::digest::Digest;
 
+use super::likeness::Likeness;
 use super::record::{Folder, Record};
 use super::release::{History, Release, Revision, Status};
 use super::tools::{Helm, Waiting};
@@ -83,12 +84,14 @@ impl Before {
     ) -> Result<u32, Failure> {
         let waiting = Waiting::For(work.left().max(PUTTING_BACK));
         let ended = work.helm.roll_back(work.release, former.revision, waiting)?;
-        let history = work.helm.history(work.release)?;
-        let now = history.last().map_or(former.revision, |it| it.revision);
-        if let Some(record) = &self.record {
-            folder.remember(&Record { revision: now, ..record.clone() })?;
+        let is_back = ended.status.success();
+        let live = work.helm.live(work.release)?;
+        let now = live.as_ref().map_or(former.revision, |it| it.version);
+        if let Some(Record { content, .. }) = self.record {
+            let likeness = live.as_ref().filter(|_| is_back).map(Likeness::of);
+            folder.remember(&Record { revision: now, content, likeness })?;
         }
-        if ended.status.success() {
+        if is_back {
             return Ok(now);
         }
         let said = blame::told(&ended.stderr.text());

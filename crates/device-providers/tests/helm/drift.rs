@@ -1,9 +1,13 @@
 //! What somebody changes behind our back is seen, and installing again repairs it.
 
-use device_providers::{Observed, code};
-use serde_json::json;
-use testkit::programs;
+use std::fs;
 
+use device_providers::{Observed, code};
+use serde_json::{Value, json};
+use testkit::kubernetes::NODE;
+use testkit::{programs, wait};
+
+use crate::chart::Chart;
 use crate::stage::Stage;
 
 #[test]
@@ -66,4 +70,162 @@ fn a_pod_that_breaks_later_is_told() {
     let amiss = stage.amiss();
     assert_eq!(amiss.code, code::SERVICE_EXITED, "{amiss}");
     assert!(amiss.message.contains("exits again and again with code 7"), "{amiss}");
+}
+
+/// It is told that somebody has changed this.
+fn assert_noticed(stage: &Stage, kind: &str) {
+    let (amiss, name) = (stage.amiss(), &stage.workload.name);
+    let said = format!("{kind} `{name}` is not as it was installed: somebody has changed it");
+    assert_eq!(amiss.code, code::SERVICE_CHANGED, "{amiss}");
+    assert!(amiss.message.starts_with(&said), "{amiss}");
+}
+
+/// It is in order, and stays so.
+fn assert_calm(stage: &Stage) {
+    for _ in 0..3 {
+        assert_eq!(stage.observe(), Observed::Running);
+    }
+}
+
+/// Waits until it is in order again by itself, and makes sure that nobody is said to have changed it.
+fn calms_down(stage: &Stage) {
+    wait::until("the pods to be ready", || match stage.observe() {
+        Observed::Degraded(failure) => {
+            assert_eq!(failure.code, code::SERVICE_MISSING, "{failure}");
+            None
+        }
+        observed => (observed == Observed::Running).then_some(()),
+    });
+    assert_calm(stage);
+}
+
+fn edit_deployment(stage: &Stage, spec: &Value) {
+    let name = &stage.workload.name;
+    stage.patch("apis/apps/v1", "deployments", name, &json!({"spec": spec}));
+}
+
+fn edit_container(stage: &Stage, container: &Value) {
+    edit_deployment(stage, &json!({"template": {"spec": {"containers": [container]}}}));
+}
+
+fn container(stage: &Stage) -> Value {
+    stage.deployment().expect("it is there")["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+#[test]
+fn another_image_and_other_data_are_noticed_and_put_back() {
+    for major in [3, 4] {
+        let stage = Stage::new("edited", major);
+        stage.install();
+        assert_calm(&stage);
+
+        edit_container(&stage, &json!({"name": "web", "image": "web:2"}));
+        assert_noticed(&stage, "Deployment");
+        stage.install();
+        assert_eq!(container(&stage)["image"], "web:1");
+        assert_calm(&stage);
+
+        stage.patch("api/v1", "configmaps", "edited-web", &json!({"data": {"greeting": "Bye"}}));
+        assert_noticed(&stage, "ConfigMap");
+        stage.install();
+        assert_eq!(stage.config()["greeting"], "Hello");
+        assert_calm(&stage);
+    }
+}
+
+#[test]
+fn what_was_added_and_stays_is_noticed_once() {
+    for major in [3, 4] {
+        let stage = Stage::new("added", major);
+        stage.install();
+        let env = json!([{"name": "LEVEL", "value": "debug"}]);
+        edit_container(&stage, &json!({"name": "web", "image": "web:1", "env": env}));
+        assert_noticed(&stage, "Deployment");
+        stage.install();
+        // The chart says nothing of it, so that Helm leaves it alone.
+        assert_eq!(container(&stage)["env"], env);
+        assert_calm(&stage);
+
+        edit_container(&stage, &json!({"name": "web", "image": "web:1"}));
+        assert_noticed(&stage, "Deployment");
+    }
+}
+
+#[test]
+fn another_number_of_pods_and_a_restart_are_left_alone() {
+    for major in [3, 4] {
+        let stage = Stage::new("scaled", major);
+        stage.install();
+        edit_deployment(&stage, &json!({"replicas": 2}));
+        calms_down(&stage);
+        assert_eq!(stage.pods(), 2);
+        let restarted = json!({"kubectl.kubernetes.io/restartedAt": "2026-11-25T09:00:00Z"});
+        edit_deployment(&stage, &json!({"template": {"metadata": {"annotations": restarted}}}));
+        calms_down(&stage);
+    }
+}
+
+#[test]
+fn a_record_that_says_nothing_of_the_looks_is_believed() {
+    let stage = Stage::new("older", 4);
+    stage.install();
+    let file = stage.workload.directory.join("record.json");
+    let mut record: Value =
+        serde_json::from_slice(&fs::read(&file).expect("a record")).expect("JSON");
+    assert!(record.as_object_mut().expect("an object").remove("likeness").is_some());
+    fs::write(&file, record.to_string()).expect("a writable folder");
+    stage.patch("api/v1", "configmaps", "older-web", &json!({"data": {"greeting": "Bye"}}));
+    assert_calm(&stage);
+    stage.install();
+    stage.patch("api/v1", "configmaps", "older-web", &json!({"data": {"greeting": "Bye"}}));
+    assert_noticed(&stage, "ConfigMap");
+}
+
+/// One of each other kind that runs pods.
+fn other_kinds(name: &str) -> String {
+    let pod = |restart: &str| {
+        json!({"metadata": {"labels": {"app": "other"}}, "spec": {"nodeName": NODE,
+            "restartPolicy": restart, "containers": [{"name": "web", "image": "web:1"}]}})
+    };
+    let selector = json!({"matchLabels": {"app": "other"}});
+    let set = json!({"selector": selector, "template": pod("Always")});
+    let numbered = json!({"serviceName": "none", "selector": selector, "template": pod("Always")});
+    let job = json!({"template": pod("Never")});
+    let regular = json!({"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job}});
+    let documents = [
+        ("apps/v1", "StatefulSet", numbered),
+        ("apps/v1", "DaemonSet", set),
+        ("batch/v1", "Job", job),
+        ("batch/v1", "CronJob", regular),
+    ]
+    .map(|(version, kind, spec)| {
+        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
+            .to_string()
+    });
+    documents.join("\n---\n")
+}
+
+#[test]
+fn the_other_kinds_of_workloads_are_looked_at_too() {
+    for major in [3, 4] {
+        let stage = Stage::new("kinds", major);
+        stage.pack(&Chart::web().with("templates/kinds.yaml", &other_kinds("kinds-web")));
+        stage.install();
+        assert_calm(&stage);
+        let containers =
+            json!({"template": {"spec": {"containers": [{"name": "web", "image": "web:2"}]}}});
+        for (group, kind, kinds, spec) in [
+            ("apps", "StatefulSet", "statefulsets", containers.clone()),
+            ("apps", "DaemonSet", "daemonsets", containers.clone()),
+            ("batch", "CronJob", "cronjobs", json!({"jobTemplate": {"spec": containers}})),
+        ] {
+            let group = format!("apis/{group}/v1");
+            stage.patch(&group, kinds, "kinds-web", &json!({"spec": spec}));
+            assert_noticed(&stage, kind);
+            stage.install();
+            let now = stage.get(&group, kinds, "kinds-web").expect("it is there");
+            assert!(now["spec"].to_string().contains("web:1"), "{kind} was put back");
+            assert_calm(&stage);
+        }
+    }
 }

@@ -28,6 +28,8 @@ fn failed_update(major: u8) {
     }
     assert_eq!(stage.config()["greeting"], "Hello");
     assert_eq!(stage.observe(), Observed::Running, "the former version");
+    stage.patch("api/v1", "configmaps", "update-web", &json!({"data": {"greeting": "Bye"}}));
+    assert_eq!(stage.amiss().code, code::SERVICE_CHANGED, "what was put back is looked at, too");
 
     stage.set("fate", json!(""));
     stage.install();

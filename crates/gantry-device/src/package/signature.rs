@@ -36,6 +36,8 @@ pub(crate) enum SignatureError {
     Weak(String),
     #[error("it is not by the key {0} over this package")]
     Wrong(String),
+    #[error("the checksums that are signed do not have that of this package, {0}")]
+    NotNamed(String),
     #[error(
         "{application} is signed with the key {found}, and trusted for it is {trusted}; if its maker has \
          another key, name that in a [[signing_key]] section"

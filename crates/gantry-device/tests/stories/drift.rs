@@ -224,10 +224,12 @@ fn a_client_that_is_killed_between_noticing_and_mending_mends_once() {
     let mut shop = Shop::open();
     for _ in 0..2 {
         docker(&["kill", &shop.container()]);
-        // It is told before anything is done about it; the second time there is a pause after it.
+        // It is told before anything is done about it, which soon follows; the second time there is a pause
+        // between them.
         let file = shop.plant.press.state_dir().join("running.json");
         wait::until("it to be noticed", || {
-            std::fs::read_to_string(&file).ok()?.contains("service-exited").then_some(())
+            let text = std::fs::read_to_string(&file).ok()?;
+            (text.contains("service-exited") || text.contains("\"installing\"")).then_some(())
         });
         shop.plant.press.kill();
         shop.plant.press.start_program();

@@ -5,16 +5,24 @@
 //! and that is the safe side.
 
 use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
-use pgp::composed::{Deserializable as _, DetachedSignature, SignedPublicKey, SignedPublicSubKey};
+use pgp::composed::{
+    CleartextSignedMessage, Deserializable as _, DetachedSignature, SignedPublicKey,
+    SignedPublicSubKey,
+};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureConfig, SignatureType, SignatureVersion, SubpacketData};
 use pgp::ser::Serialize as _;
 use pgp::types::{Duration, KeyDetails as _, PublicParams, Tag, Timestamp};
+use ring::digest::{Context as Hasher, SHA256};
 
 use super::SignatureError;
+use crate::package::{PIECE, finish};
 
+/// How a clear-signed text begins (RFC 9580 section 7).
+const CLEAR_SIGNED: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
 /// More keys in a file than this are not looked at, nor more parts of one.
 const MOST_KEYS: usize = 16;
 /// The same for signatures.
@@ -27,8 +35,19 @@ const SHORTEST_MODULUS: usize = 2048 / 8;
 /// A key with all that its owner has said about it.
 pub(super) struct Certificate(SignedPublicKey);
 
-/// The signatures in one file.
-pub(super) struct Signatures(Vec<Signature>);
+/// The signatures in one file, and what they are over.
+pub(super) struct Signatures {
+    all: Vec<Signature>,
+    over: Over,
+}
+
+/// What is signed.
+enum Over {
+    /// The package itself; the signature is detached.
+    Package,
+    /// This text, clear-signed, which names the SHA-256 of the package as `sha256sum` writes it.
+    Checksums(String),
+}
 
 /// The keys in a file, armored or not.
 pub(super) fn certificates(bytes: &[u8]) -> Result<Vec<Certificate>, SignatureError> {
@@ -41,12 +60,19 @@ pub(super) fn certificates(bytes: &[u8]) -> Result<Vec<Certificate>, SignatureEr
 }
 
 impl Signatures {
-    /// Reads a detached signature, armored or not.
+    /// Reads a detached signature, armored or not, or a clear-signed list of checksums.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
         let unreadable = |problem: String| SignatureError::Unreadable {
             what: "what should be the signature",
             problem,
         };
+        if bytes.trim_ascii_start().starts_with(CLEAR_SIGNED) {
+            let text = std::str::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
+            let read = CleartextSignedMessage::from_string(text.trim_start());
+            let (message, _) = read.map_err(|error| unreadable(error.to_string()))?;
+            let all = message.signatures().iter().take(MOST_SIGNATURES).cloned().collect();
+            return Ok(Self { all, over: Over::Checksums(message.signed_text()) });
+        }
         let read = DetachedSignature::from_reader_many_buf(bytes);
         let (signatures, _) = read.map_err(|error| unreadable(error.to_string()))?;
         let signatures: Result<Vec<_>, _> =
@@ -55,7 +81,7 @@ impl Signatures {
         if signatures.is_empty() {
             return Err(unreadable("there is no signature in it".to_owned()));
         }
-        Ok(Self(signatures))
+        Ok(Self { all: signatures, over: Over::Package })
     }
 }
 
@@ -76,19 +102,19 @@ impl Certificate {
         let unusable = |problem| SignatureError::Key { fingerprint: self.fingerprint(), problem };
         let signing = self.signing_keys(now).map_err(unusable)?;
         let mut failure = SignatureError::Wrong(self.fingerprint());
-        for signature in &signatures.0 {
+        for signature in &signatures.all {
             if let Err(problem) = is_sound(signature, now) {
                 failure = SignatureError::Weak(problem);
                 continue;
             }
-            if signature.typ() != Some(SignatureType::Binary) {
+            if !signatures.over.is_signed_with(signature) {
                 failure = SignatureError::Weak("it is not one over a file".to_owned());
                 continue;
             }
             for key in &signing {
-                let file = File::open(package).map_err(SignatureError::Package)?;
-                if key.has_made(signature, file) {
-                    return Ok(());
+                let over = signatures.over.open(package).map_err(SignatureError::Package)?;
+                if key.has_made(signature, over) {
+                    return signatures.over.is_about(package);
                 }
             }
         }
@@ -150,6 +176,44 @@ impl Certificate {
             && back
             && is_strong(key.public_params())
             && !is_over(key.created_at(), binding.key_expiration_time(), now)
+    }
+}
+
+impl Over {
+    fn is_signed_with(&self, signature: &Signature) -> bool {
+        let may_be_text = matches!(self, Self::Checksums(_));
+        match signature.typ() {
+            Some(SignatureType::Text) => may_be_text,
+            it => it == Some(SignatureType::Binary),
+        }
+    }
+
+    fn open(&self, package: &Path) -> io::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::Package => Box::new(File::open(package)?),
+            Self::Checksums(text) => Box::new(text.as_bytes()),
+        })
+    }
+
+    /// Whether what is signed stands for this package.
+    fn is_about(&self, package: &Path) -> Result<(), SignatureError> {
+        let Self::Checksums(text) = self else { return Ok(()) };
+        let mut hasher = Hasher::new(&SHA256);
+        let mut file = File::open(package).map_err(SignatureError::Package)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            match file.read(&mut piece).map_err(SignatureError::Package)? {
+                0 => break,
+                length => hasher.update(&piece[..length]),
+            }
+        }
+        let digest = finish(hasher).to_string();
+        let digest = digest.trim_start_matches("sha256:").to_owned();
+        let mut named = text.lines().filter_map(|line| line.split_whitespace().next());
+        match named.any(|it| it.eq_ignore_ascii_case(&digest)) {
+            true => Ok(()),
+            false => Err(SignatureError::NotNamed(digest)),
+        }
     }
 }
 
@@ -217,10 +281,10 @@ enum Key<'a> {
 
 impl Key<'_> {
     /// Whether it made the signature, in its own time.
-    fn has_made(&self, signature: &Signature, file: File) -> bool {
+    fn has_made(&self, signature: &Signature, signed: impl Read) -> bool {
         let (verified, born) = match self {
-            Self::Primary(key) => (signature.verify(key, file), key.created_at()),
-            Self::Subkey(key) => (signature.verify(key, file), key.created_at()),
+            Self::Primary(key) => (signature.verify(key, signed), key.created_at()),
+            Self::Subkey(key) => (signature.verify(key, signed), key.created_at()),
         };
         verified.is_ok() && signature.created().is_some_and(|it| it >= born)
     }

@@ -84,6 +84,32 @@ fn signatures_of_gnupg_hold_whatever_the_key_and_whether_armored_or_not() {
 }
 
 #[test]
+fn clear_signed_checksums_stand_for_the_package_that_they_name() {
+    let keys = Keyring::new();
+    for algorithm in ["ed25519", "rsa2048"] {
+        let fingerprint = keys.make(algorithm, algorithm, "1y");
+        let public = keys.public(algorithm);
+        let clear =
+            |text: &str| keys.gpg(&["--local-user", algorithm, "--clearsign"], text.as_bytes());
+        let digest = margo_contract::digest::Digest::of(PACKAGE).to_string();
+        let digest = digest.trim_start_matches("sha256:").to_owned();
+        let list = format!("{}  another.tar.gz\n- a dash\n{digest}  app.tar.gz\n", "0".repeat(64));
+        let (bench, signed) = (Bench::new(), clear(&list));
+        bench.check(&public, &signed).expect("it is named");
+        assert_eq!(bench.pinned()[APPLICATION], fingerprint);
+
+        let fresh = Bench::new();
+        fresh.refuses(&public, &clear("nothing\n"), "do not have that of this package");
+        let forged = String::from_utf8(clear("0\n")).expect("it is text");
+        let forged = forged.replace("\n0\n", &format!("\n{digest}\n"));
+        fresh.refuses(&public, forged.as_bytes(), "it is not by the key");
+        let more = [&signed[..], b"trailing"].concat();
+        fresh.refuses(&public, &more, "is not OpenPGP");
+        assert!(fresh.pinned().is_empty(), "nothing of it was trusted");
+    }
+}
+
+#[test]
 fn the_first_key_is_pinned_for_its_application_and_no_other_is_taken_after_it() {
     let keys = Keyring::new();
     let first = keys.make("first", "ed25519", "never");
@@ -139,7 +165,7 @@ fn what_is_not_signed_as_it_is_pins_nobody() {
         bench.refuses(&key, &keys.sign("maker", PACKAGE, &options), "too weak");
     }
     let clear = keys.gpg(&["--local-user", "maker", "--clear-sign"], PACKAGE);
-    bench.refuses(&key, &clear, "the signature is not OpenPGP");
+    bench.refuses(&key, &clear, "do not have that of this package");
     for nonsense in [&b""[..], b"nonsense", &[0xff; 100], &good[..good.len() / 2]] {
         assert!(bench.check(&key, nonsense).is_err(), "{nonsense:?}");
         assert!(bench.check(nonsense, &good).is_err(), "{nonsense:?}");
