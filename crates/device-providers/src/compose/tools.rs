@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Duration;
 
 use super::Commands;
@@ -19,8 +18,8 @@ use crate::{Failure, Offer, code, offer};
 
 /// How long a look at the engine or the package may take.
 pub(super) const LOOK: Duration = Duration::from_secs(60);
-/// How long a log may take to come after its container.
-const LOG_PAUSE: Duration = Duration::from_millis(300);
+/// Which time of a log is of interest.
+const LAST_TIME: &str = "5m";
 /// How long the tools have to say what they are.
 const QUESTION: Duration = Duration::from_secs(10);
 /// What of our environment tells the tools where the engine is.
@@ -48,20 +47,16 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// The last lines that a container printed; nothing when the engine does not give them. An engine may
-    /// have them a moment after the container has ended.
+    /// The last lines that a container printed; nothing when the engine does not give them. Podman 4.3 gives
+    /// none of the last lines where it has written one of them in pieces, but gives those of a time.
     pub(super) fn log(&self, container: &Container) -> String {
         let lines = LAST_LINES.to_string();
-        for pause in [LOG_PAUSE, LOG_PAUSE, Duration::ZERO] {
-            let printed = self.engine(&["logs", "--tail", &lines, &container.id]);
-            let printed = printed.map(|it| it.stdout.text() + &it.stderr.text());
-            match printed {
-                Ok(text) if text.trim().is_empty() => thread::sleep(pause),
-                Ok(text) => return text,
-                Err(_) => break,
-            }
-        }
-        String::new()
+        let print = |which: [&str; 2]| {
+            let printed = self.engine(&["logs", which[0], which[1], &container.id]);
+            printed.map(|it| it.stdout.text() + &it.stderr.text()).unwrap_or_default()
+        };
+        let last = print(["--tail", &lines]);
+        if last.trim().is_empty() { print(["--since", LAST_TIME]) } else { last }
     }
 
     /// The containers of a project, without those that somebody started beside it.
