@@ -215,4 +215,6 @@ fn malformed(error: ureq::http::Error) -> LinkError {
 }
 
 #[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 mod tests;

@@ -111,11 +111,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use http_signature::SigningKey;
-    use testkit::certificates::{ALWAYS, Authority};
     use testkit::meddler::{Meddler, Part, say};
 
     use super::*;
+    use crate::fleet_manager::scripted::Scripted;
 
     struct Stage {
         _folder: tempfile::TempDir,
@@ -131,14 +130,8 @@ mod tests {
         fn with(transitions: usize) -> Self {
             let folder = tempfile::tempdir().expect("a temporary directory can be made");
             let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
-            let authority = Authority::new();
-            let ca = folder.path().join("ca.pem");
-            std::fs::write(&ca, authority.pem()).expect("writable");
-            let meddler = Meddler::start(0, authority.server("localhost", ALWAYS), None);
-            let pair = rcgen::KeyPair::generate().expect("a key can be made");
-            let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a good key");
-            let server = format!("https://localhost:{}", meddler.port());
-            let link = FleetManager::new(&server, &ca, key).expect("a client");
+            let Scripted { meddler, link, .. } = Scripted::start(folder.path());
+            let server = link.origin().to_owned();
             let client =
                 Onboarded { client_id: "me".to_owned(), server, reported_capabilities: None };
             let mut journal = Journal::load(&state).expect("an empty journal");

@@ -47,9 +47,7 @@ impl Stage {
     fn link_by(&self, machine: MachineClock) -> FleetManager {
         let origin = format!("https://localhost:{}", self.meddler.port());
         let ca = self.folder.path().join("ca.pem");
-        let pair = rcgen::KeyPair::generate().expect("a key can be made");
-        let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a good key");
-        FleetManager::with(&origin, &ca, key, machine, PATIENCE).expect("a client")
+        FleetManager::with(&origin, &ca, scripted::key(), machine, PATIENCE).expect("a client")
     }
 
     /// What the client says of this part.

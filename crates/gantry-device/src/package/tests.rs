@@ -7,13 +7,13 @@ mod signed;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use http_signature::SigningKey;
 use serde_json::{Map, Value};
 use testkit::certificates::{ALWAYS, Authority};
 use testkit::meddler::{Asked, Meddler, Part, say};
 
 use super::*;
 use crate::config::{Credentials, Mirror, RegistryConfig};
+use crate::fleet_manager::scripted::Scripted;
 
 const APPLICATION: &str = "com-example-app";
 
@@ -31,14 +31,7 @@ impl Stage {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
         let state = StateDir::open(&folder.path().join("state")).expect("nobody else has it");
-        let authority = Authority::new();
-        let ca = folder.path().join("ca.pem");
-        std::fs::write(&ca, authority.pem()).expect("writable");
-        let meddler = Meddler::start(0, authority.server("localhost", ALWAYS), None);
-        let pair = rcgen::KeyPair::generate().expect("a key can be made");
-        let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a good key");
-        let origin = format!("https://localhost:{}", meddler.port());
-        let link = FleetManager::new(&origin, &ca, key).expect("a client");
+        let Scripted { authority, meddler, link } = Scripted::start(folder.path());
         Self { folder, authority, meddler, link, state, config: PackagesConfig::default() }
     }
 

@@ -4,16 +4,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 
-use http_signature::SigningKey;
 use margo_contract::digest::Digest;
-use testkit::certificates::{ALWAYS, Authority};
 use testkit::meddler::{Meddler, Part, say};
 
 use super::*;
 use crate::announcement::Announcement;
 use crate::clock::SystemClock;
 use crate::control::{AskError, ask};
-use crate::fleet_manager::FleetManager;
+use crate::fleet_manager::scripted::Scripted;
 use crate::live::Voice;
 use crate::onboarding::Onboarded;
 use crate::schedule::{Hours, Purpose};
@@ -48,16 +46,9 @@ fn bench(more: &str) -> Bench {
 impl Bench {
     /// A fleet manager that has let the client in.
     fn is_let_in(&self) -> Meddler {
-        let authority = Authority::new();
-        let ca = self.folder.path().join("ca.pem");
-        fs::write(&ca, authority.pem()).expect("writable");
-        let meddler = Meddler::start(0, authority.server("localhost", ALWAYS), None);
-        let origin = format!("https://localhost:{}", meddler.port());
-        let pair = rcgen::KeyPair::generate().expect("a key can be made");
-        let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("a good key");
-        let link = FleetManager::new(&origin, &ca, key).expect("a client");
-        let client =
-            Onboarded { client_id: "me".to_owned(), server: origin, reported_capabilities: None };
+        let Scripted { meddler, link, .. } = Scripted::start(self.folder.path());
+        let server = link.origin().to_owned();
+        let client = Onboarded { client_id: "me".to_owned(), server, reported_capabilities: None };
         let in_force = Some(Digest::of(b"in force"));
         let voice = Voice { link: link.behind(Arc::clone(&self.gate)), client, in_force };
         self.live.set(ClientStatus::default(), Some(voice));
