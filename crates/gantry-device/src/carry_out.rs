@@ -7,7 +7,7 @@ mod project;
 mod remove;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use device_providers::{Failure, Providers, Workload, code};
@@ -69,54 +69,55 @@ impl CarryOut<'_> {
         if former.is_none() {
             surroundings.note(id, running)?;
         }
+        let packages = match self.prepare(id, &document, running, surroundings) {
+            Ok(packages) => packages,
+            Err(NotReady::Interrupted) => return Ok(()),
+            Err(NotReady::NotNow(why)) => match former {
+                // Told once: it may be a long night.
+                Some(former) => {
+                    running.insert(id, former);
+                    return Ok(());
+                }
+                None => {
+                    tracing::info!(deployment = document.name, why, "waiting for a package");
+                    return crate::running::save(running, self.state);
+                }
+            },
+            Err(NotReady::Failed { place, failure, retry_after }) => {
+                self.fail(id, place, failure, former.as_ref(), running, surroundings)?;
+                return self.put_off(id, retry_after, running);
+            }
+        };
+        self.install_components(id, &document, &packages, former.as_ref(), running, surroundings)
+    }
+
+    /// Makes sure that installing can begin. Gives the packages of all components: half an application
+    /// helps nobody.
+    fn prepare(
+        &self,
+        id: Uuid,
+        document: &ApplicationDeployment,
+        running: &mut Running,
+        surroundings: &mut dyn Surroundings,
+    ) -> Result<Vec<PathBuf>, NotReady> {
         let unmet = document.constraints.unmet_by(self.capabilities);
         if !unmet.is_empty() {
-            let why = format!("the device {}", unmet.join(", "));
-            let failure = (crate::code::NOT_ELIGIBLE, why);
-            return self.fail(id, 0, failure, former.as_ref(), running, surroundings);
+            let message = format!("the device {}", unmet.join(", "));
+            return Err(Failure { code: crate::code::NOT_ELIGIBLE, message }.into());
         }
-        if let Err(Failure { code, message }) = self.providers.of(document.kind) {
-            let failure = (code, message);
-            return self.fail(id, 0, failure, former.as_ref(), running, surroundings);
-        }
-        // All packages before anything is started: half an application helps nobody.
-        let mut archives = Vec::new();
-        for (place, wanted) in Wanted::all(&document).enumerate() {
-            match archive(&wanted, surroundings) {
-                Ok(archive) => archives.push(archive),
-                Err(NoArchive::NotNow(why)) => match former {
-                    // Told once: it may be a long night.
-                    Some(former) => {
-                        running.insert(id, former);
-                        return Ok(());
-                    }
-                    None => {
-                        tracing::info!(deployment = document.name, why, "waiting for a package");
-                        return crate::running::save(running, self.state);
-                    }
-                },
-                Err(NoArchive::Failed { code, why, retry_after }) => {
-                    let failure = (code, why);
-                    self.fail(id, place, failure, former.as_ref(), running, surroundings)?;
-                    return self.put_off(id, retry_after, running);
-                }
-            }
-        }
-        match self.remove_leaving(id, running) {
-            Ok(()) => {}
-            Err((code::INTERRUPTED, _)) => return Ok(()),
-            Err(failure) => {
-                return self.fail(id, 0, failure, former.as_ref(), running, surroundings);
-            }
-        }
-        self.install_components(id, &document, &archives, former.as_ref(), running, surroundings)
+        self.providers.of(document.kind)?;
+        let wanted = Wanted::all(document).enumerate();
+        let packages = wanted.map(|(place, it)| package(place, &it, surroundings));
+        let packages = packages.collect::<Result<Vec<_>, _>>()?;
+        self.remove_leaving(id, running)?;
+        Ok(packages)
     }
 
     fn install_components(
         &self,
         id: Uuid,
         document: &ApplicationDeployment,
-        archives: &[PathBuf],
+        packages: &[PathBuf],
         former: Option<&Deployment>,
         running: &mut Running,
         surroundings: &mut dyn Surroundings,
@@ -127,14 +128,13 @@ impl CarryOut<'_> {
         {
             upkeep.repaired = upkeep.repaired.saturating_add(1);
         }
-        for (place, archive) in archives.iter().enumerate() {
+        for (place, package) in packages.iter().enumerate() {
             set(running, id, place, Progress::Installing);
             if !is_silent {
                 surroundings.note(id, running)?;
             }
             let how = how_to_install(former, place);
-            let archive = archive.clone();
-            match self.install_component(id, place, document, archive, how, running) {
+            match self.install_component(id, place, document, package, how, running) {
                 Ok(()) => {
                     set(running, id, place, Progress::Installed);
                     let is_last = place + 1 == document.components.len();
@@ -148,7 +148,7 @@ impl CarryOut<'_> {
                         surroundings.note(id, running)?;
                     }
                 }
-                Err((code::INTERRUPTED, _)) => return Ok(()),
+                Err(Failure { code: code::INTERRUPTED, .. }) => return Ok(()),
                 Err(failure) => {
                     return self.fail(id, place, failure, former, running, surroundings);
                 }
@@ -162,10 +162,10 @@ impl CarryOut<'_> {
         id: Uuid,
         place: usize,
         document: &ApplicationDeployment,
-        package: PathBuf,
+        package: &Path,
         how: How,
         running: &Running,
-    ) -> Result<(), (&'static str, String)> {
+    ) -> Result<(), Failure> {
         let begun = running.get(&id).and_then(|it| it.components.get(place));
         let Some((begun, component)) = begun.zip(document.components.get(place)) else {
             return Ok(());
@@ -173,17 +173,17 @@ impl CarryOut<'_> {
         let parameters = document.values_of(&component.name);
         let default = || (self.default_timeout)(begun.kind);
         let workload = Workload {
-            package,
+            package: package.to_owned(),
             parameters: parameters.into_iter().map(|(place, it)| (place, it.clone())).collect(),
             wait: component.wait,
             timeout: component.timeout.map_or_else(default, Duration::from_secs),
             ..self.workload(id, begun)
         };
-        let installed = self.providers.of(begun.kind).and_then(|it| match how {
-            How::Install => it.install(&workload),
-            How::Remake => it.remake(&workload),
-        });
-        installed.map_err(|Failure { code, message }| (code, message))
+        let provider = self.providers.of(begun.kind)?;
+        match how {
+            How::Install => provider.install(&workload),
+            How::Remake => provider.remake(&workload),
+        }
     }
 
     fn workload(&self, id: Uuid, component: &Component) -> Workload {
@@ -219,21 +219,38 @@ fn how_to_install(former: Option<&Deployment>, place: usize) -> How {
     }
 }
 
-/// Why there is no package to install from.
-enum NoArchive {
-    /// It can be had later; why it cannot now.
+/// Why installing cannot begin.
+enum NotReady {
+    /// The client is being stopped.
+    Interrupted,
+    /// A package can be had later; why it cannot now.
     NotNow(String),
-    /// It is tried again, but not before its host wants it, in milliseconds.
-    Failed { code: &'static str, why: String, retry_after: i64 },
+    /// A component at this place has failed. It is tried again, but not before somebody wants it, in
+    /// milliseconds.
+    Failed { place: usize, failure: Failure, retry_after: i64 },
 }
 
-fn archive(wanted: &Wanted<'_>, surroundings: &mut dyn Surroundings) -> Result<PathBuf, NoArchive> {
+impl From<Failure> for NotReady {
+    fn from(failure: Failure) -> Self {
+        match failure.code {
+            code::INTERRUPTED => Self::Interrupted,
+            _ => Self::Failed { place: 0, failure, retry_after: 0 },
+        }
+    }
+}
+
+fn package(
+    place: usize,
+    wanted: &Wanted<'_>,
+    surroundings: &mut dyn Surroundings,
+) -> Result<PathBuf, NotReady> {
     surroundings.package(wanted).map_err(|error| match error {
-        PackageError::NotNow(_) => NoArchive::NotNow(crate::chain(&error)),
+        PackageError::NotNow(_) => NotReady::NotNow(crate::chain(&error)),
         _ => {
             let retry_after = error.retry_after().unwrap_or_default().as_millis();
             let retry_after = i64::try_from(retry_after).unwrap_or(i64::MAX);
-            NoArchive::Failed { code: error.code(), why: crate::chain(&error), retry_after }
+            let failure = Failure { code: error.code(), message: crate::chain(&error) };
+            NotReady::Failed { place, failure, retry_after }
         }
     })
 }

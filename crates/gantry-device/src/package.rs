@@ -239,12 +239,19 @@ fn is_kept(path: &Path, promised: Option<Digest>) -> Result<bool, PackageError> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(cause) => return Err(reading(cause)),
     };
-    let Some(promised) = promised else { return Ok(true) };
+    match promised {
+        Some(promised) => Ok(digest_of(&mut file).map_err(reading)? == promised),
+        None => Ok(true),
+    }
+}
+
+/// The digest of all that there is to read.
+fn digest_of(file: &mut File) -> io::Result<Digest> {
     let mut hasher = Hasher::new(&SHA256);
     let mut piece = vec![0; PIECE];
     loop {
-        match file.read(&mut piece).map_err(reading)? {
-            0 => return Ok(finish(hasher) == promised),
+        match file.read(&mut piece)? {
+            0 => return Ok(finish(hasher)),
             length => hasher.update(&piece[..length]),
         }
     }

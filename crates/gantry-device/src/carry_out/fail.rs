@@ -1,5 +1,6 @@
 //! What follows from an attempt that has failed: it is tried again later, and told if that is news.
 
+use device_providers::Failure;
 use uuid::Uuid;
 
 use crate::retry;
@@ -16,7 +17,7 @@ impl CarryOut<'_> {
         &self,
         id: Uuid,
         place: usize,
-        (code, message): (&str, String),
+        Failure { code, message }: Failure,
         former: Option<&Deployment>,
         running: &mut Running,
         surroundings: &mut dyn Surroundings,

@@ -38,15 +38,15 @@ impl CarryOut<'_> {
                 match self.remove_component(id, component) {
                     Ok(()) => set(running, id, place, Progress::Removed),
                     Err(Failure { code: code::INTERRUPTED, .. }) => return Ok(()),
-                    Err(Failure { code, message }) => {
-                        let (failure, former) = ((code, message), former.as_ref());
+                    Err(failure) => {
+                        let former = former.as_ref();
                         return self.fail(id, place, failure, former, running, surroundings);
                     }
                 }
             }
             match self.remove_leaving(id, running) {
                 Ok(()) => {}
-                Err((code::INTERRUPTED, _)) => return Ok(()),
+                Err(Failure { code: code::INTERRUPTED, .. }) => return Ok(()),
                 Err(failure) => {
                     return self.fail(id, 0, failure, former.as_ref(), running, surroundings);
                 }
@@ -66,15 +66,10 @@ impl CarryOut<'_> {
 
     /// Components that the new content no longer has go before it comes. They are on disk until they are
     /// gone: a failure or a power cut must not leave them behind for ever.
-    pub(super) fn remove_leaving(
-        &self,
-        id: Uuid,
-        running: &mut Running,
-    ) -> Result<(), (&'static str, String)> {
+    pub(super) fn remove_leaving(&self, id: Uuid, running: &mut Running) -> Result<(), Failure> {
         let Some(deployment) = running.get_mut(&id) else { return Ok(()) };
         while let Some(component) = deployment.leaving.last() {
-            self.remove_component(id, component)
-                .map_err(|Failure { code, message }| (code, message))?;
+            self.remove_component(id, component)?;
             deployment.leaving.pop();
         }
         Ok(())

@@ -16,10 +16,9 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureConfig, SignatureType, SignatureVersion, SubpacketData};
 use pgp::ser::Serialize as _;
 use pgp::types::{Duration, KeyDetails as _, PublicParams, Tag, Timestamp};
-use ring::digest::{Context as Hasher, SHA256};
 
 use super::SignatureError;
-use crate::package::{PIECE, finish};
+use crate::package::digest_of;
 
 /// How a clear-signed text begins (RFC 9580 section 7).
 const CLEAR_SIGNED: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
@@ -198,16 +197,8 @@ impl Over {
     /// Whether what is signed stands for this package.
     fn is_about(&self, package: &Path) -> Result<(), SignatureError> {
         let Self::Checksums(text) = self else { return Ok(()) };
-        let mut hasher = Hasher::new(&SHA256);
-        let mut file = File::open(package).map_err(SignatureError::Package)?;
-        let mut piece = vec![0; PIECE];
-        loop {
-            match file.read(&mut piece).map_err(SignatureError::Package)? {
-                0 => break,
-                length => hasher.update(&piece[..length]),
-            }
-        }
-        let digest = finish(hasher).to_string();
+        let digest = File::open(package).and_then(|mut it| digest_of(&mut it));
+        let digest = digest.map_err(SignatureError::Package)?.to_string();
         let digest = digest.trim_start_matches("sha256:").to_owned();
         let mut named = text.lines().filter_map(|line| line.split_whitespace().next());
         match named.any(|it| it.eq_ignore_ascii_case(&digest)) {
