@@ -24,8 +24,8 @@ mod undo;
 mod values;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ use margo_contract::digest::Digest;
 
 use self::likeness::Likeness;
 use self::record::{Folder, Record};
-use self::release::{Release, Status};
+use self::release::{Live, Release, Status};
 use self::tools::{Helm, Waiting};
 use self::undo::{Before, finish_what_was_begun};
 use crate::process::Finished;
@@ -59,16 +59,33 @@ pub struct Settings {
 pub struct HelmProvider {
     settings: Settings,
     stop: Arc<AtomicBool>,
+    /// Of the Helm that was there last.
+    version: Arc<Mutex<Option<String>>>,
 }
 
 impl HelmProvider {
     /// Once `stop` is set, whatever is under way ends early with [`code::INTERRUPTED`].
     pub fn new(settings: Settings, stop: Arc<AtomicBool>) -> Self {
-        Self { settings, stop }
+        Self { settings, stop, version: Arc::default() }
     }
 
     fn helm(&self) -> Result<Helm<'_>, Failure> {
-        Helm::find(&self.settings, &self.stop)
+        let helm = Helm::find(&self.settings, &self.stop)?;
+        *self.version() = Some(helm.version.clone());
+        Ok(helm)
+    }
+
+    /// What of a release is in the cluster. Looks are made often, so the Helm that was there last is
+    /// believed to be there still, until it fails.
+    fn look(&self, release: Release<'_>) -> Result<Option<Live>, Failure> {
+        let known = self.version().clone();
+        let known = known.and_then(|it| Helm::of_version(&self.settings, &self.stop, &it));
+        let helm = known.map_or_else(|| self.helm(), Ok)?;
+        helm.live(release).inspect_err(|_| *self.version() = None)
+    }
+
+    fn version(&self) -> MutexGuard<'_, Option<String>> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,7 +116,7 @@ impl Provider for HelmProvider {
 
     fn observe(&self, workload: &Workload) -> Result<Observed, Failure> {
         let release = Release::of(workload)?;
-        let Some(live) = self.helm()?.live(release)? else { return Ok(Observed::Absent) };
+        let Some(live) = self.look(release)? else { return Ok(Observed::Absent) };
         let is_removed = live.status() == Status::Uninstalled;
         if is_removed && live.objects().all(release::Object::is_kept) {
             return Ok(Observed::Absent);

@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::pods;
-use super::release::{Live, Named, Object, Status};
+use super::release::{Live, Object, Status};
 use crate::words::printable;
 use crate::{Failure, code};
 
@@ -74,7 +74,7 @@ pub(super) fn unfinished(status: Status) -> Option<Failure> {
 }
 
 /// What the manifest asks for and the cluster does not have, or not in this number.
-fn lacking(live: &Live, wanted: &Named) -> Option<Trouble> {
+fn lacking(live: &Live, wanted: &Object) -> Option<Trouble> {
     let (kind, name) = (&wanted.kind, &wanted.metadata.name);
     let missing = |what: String| Some(Trouble::new(code::SERVICE_MISSING, what));
     let Some(found) = live.objects().find(|it| it.is(wanted)) else {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::health::Trouble;
-use super::release::{Live, Named, Object};
+use super::release::{Live, Object};
 use crate::code;
 
 /// `kubectl rollout restart` leaves the time here. Restarting changes nothing.
@@ -56,7 +56,7 @@ impl Likeness {
 }
 
 impl Look {
-    fn of(object: &Object, wanted: &[Named]) -> Option<Self> {
+    fn of(object: &Object, wanted: &[Object]) -> Option<Self> {
         let content = content(object, wanted)?.to_string();
         let metadata = &object.metadata;
         let version = metadata.uid.as_ref().zip(metadata.generation);
@@ -79,7 +79,7 @@ fn key(object: &Object) -> String {
 }
 
 /// What an installation decides of an object; nothing where that is not told apart from what others write.
-fn content(object: &Object, wanted: &[Named]) -> Option<Value> {
+fn content(object: &Object, wanted: &[Object]) -> Option<Value> {
     match (object.api_version.as_str(), object.kind.as_str()) {
         ("apps/v1", "Deployment" | "StatefulSet" | "DaemonSet") | ("batch/v1", "CronJob") => {
             Some(workload(&object.spec))

@@ -119,7 +119,7 @@ struct Info {
     resources: BTreeMap<String, Vec<Object>>,
 }
 
-/// Something in the cluster.
+/// Something in the cluster, or of a chart's manifest.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Object {
     #[serde(default, rename = "apiVersion")]
@@ -155,24 +155,6 @@ pub(super) struct Metadata {
     owner_references: Option<Vec<Value>>,
 }
 
-/// Something of a chart's manifest.
-#[derive(Debug, Deserialize)]
-pub(super) struct Named {
-    pub(super) kind: String,
-    #[serde(default)]
-    pub(super) metadata: Metadata,
-    #[serde(default)]
-    pub(super) spec: Value,
-    /// Of a ConfigMap.
-    #[serde(default)]
-    pub(super) data: Value,
-    /// Of a ConfigMap.
-    #[serde(default, rename = "binaryData")]
-    pub(super) binary_data: Value,
-    #[serde(default)]
-    items: Vec<Named>,
-}
-
 impl Live {
     pub(super) fn status(&self) -> Status {
         self.info.status
@@ -196,7 +178,7 @@ impl Live {
     }
 
     /// What the manifest asks for.
-    pub(super) fn wanted(&self) -> Vec<Named> {
+    pub(super) fn wanted(&self) -> Vec<Object> {
         named(&self.manifest)
     }
 }
@@ -219,19 +201,20 @@ impl Object {
         format!("{} `{}`", self.kind, self.metadata.name)
     }
 
-    /// Whether this is what the manifest asks for.
-    pub(super) fn is(&self, named: &Named) -> bool {
-        let wanted = &named.metadata;
-        self.kind == named.kind
+    /// Whether this is what a manifest asks for, which need not name the namespace.
+    pub(super) fn is(&self, wanted: &Self) -> bool {
+        let (kind, wanted) = (&wanted.kind, &wanted.metadata);
+        self.kind == *kind
             && self.metadata.name == wanted.name
             && (wanted.namespace.is_none() || wanted.namespace == self.metadata.namespace)
     }
 }
 
 /// The documents of a manifest. One that cannot be read is left out: Helm has read it.
-fn named(manifest: &str) -> Vec<Named> {
+fn named(manifest: &str) -> Vec<Object> {
     let documents = manifest.split("\n---").map(|it| it.trim_start_matches("---"));
-    let read = documents.filter_map(|it| serde_saphyr::from_str::<Named>(it).ok());
+    let read = documents.filter_map(|it| serde_saphyr::from_str::<Object>(it).ok());
+    let read = read.filter(|it| !it.kind.is_empty());
     read.flat_map(|mut it| match it.kind.as_str() {
         "List" => std::mem::take(&mut it.items),
         _ => vec![it],

@@ -47,21 +47,29 @@ pub(super) enum Waiting {
 impl<'a> Helm<'a> {
     /// Asks which Helm there is: the owner may have exchanged it since the last call.
     pub(super) fn find(settings: &'a Settings, stop: &'a AtomicBool) -> Result<Self, Failure> {
-        let mut helm = Self { settings, stop, version: String::new(), is_newer: false };
-        let ended = helm.run(&["version", "--template", "{{.Version}}"], LOOK)?;
+        let unknown = Self { settings, stop, version: String::new(), is_newer: false };
+        let ended = unknown.run(&["version", "--template", "{{.Version}}"], LOOK)?;
         let version = ended.stdout.text().trim().to_owned();
-        let major = version.trim_start_matches('v').split('.').next();
-        helm.is_newer = match major.and_then(|it| it.parse::<u32>().ok()) {
-            Some(3) if ended.status.success() => false,
-            Some(4..) if ended.status.success() => true,
-            _ => {
-                let said = last_words(&format!("{version}\n{}", ended.stderr.text()));
-                let message = format!("the command for Helm is not Helm 3 or newer{said}");
-                return Err(Failure::new(code::ENGINE_UNAVAILABLE, message));
-            }
+        let helm = Self::of_version(settings, stop, &version).filter(|_| ended.status.success());
+        helm.ok_or_else(|| {
+            let said = last_words(&format!("{version}\n{}", ended.stderr.text()));
+            let message = format!("the command for Helm is not Helm 3 or newer{said}");
+            Failure::new(code::ENGINE_UNAVAILABLE, message)
+        })
+    }
+
+    /// Helm, if this is a version of it that is known here.
+    pub(super) fn of_version(
+        settings: &'a Settings,
+        stop: &'a AtomicBool,
+        version: &str,
+    ) -> Option<Self> {
+        let is_newer = match version.trim_start_matches('v').split('.').next()?.parse::<u32>() {
+            Ok(3) => false,
+            Ok(4..) => true,
+            _ => return None,
         };
-        helm.version = version;
-        Ok(helm)
+        Some(Self { settings, stop, version: version.to_owned(), is_newer })
     }
 
     /// Makes sure that the cluster answers.
