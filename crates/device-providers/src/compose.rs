@@ -78,30 +78,28 @@ impl ComposeProvider {
 impl Provider for ComposeProvider {
     fn install(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        self.bring_up_or_put_back(workload, Exchange::Changed)?;
-        ended::note(&self.tools, workload)
+        self.bring_up_or_put_back(workload, Exchange::Changed)
     }
 
     fn remake(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        self.bring_up_or_put_back(workload, Exchange::All)?;
-        ended::note(&self.tools, workload)
+        self.bring_up_or_put_back(workload, Exchange::All)
     }
 
     fn remove(&self, workload: &Workload) -> Result<(), Failure> {
         check_project(&workload.name)?;
-        ended::forget(&workload.directory);
         self.take_down(workload)
     }
 
     fn observe(&self, workload: &Workload) -> Result<Observed, Failure> {
         check_project(&workload.name)?;
-        let record = Package::of(&workload.directory).record();
+        let package = Package::of(&workload.directory);
+        let record = package.record();
         let containers = match self.tools.inspect(&record.containers)? {
             Some(known) => known,
             None => self.tools.containers(&workload.name)?,
         };
-        let Some(expected) = record.services else {
+        let Some(expected) = &record.services else {
             if containers.is_empty() {
                 return Ok(Observed::Absent);
             }
@@ -118,17 +116,20 @@ impl Provider for ComposeProvider {
             Standing::Waiting(what) => Some((container.service(), what)),
             _ => None,
         });
-        if let Some((service, what)) = lacking(&containers, &expected).or(stalled) {
+        if let Some((service, what)) = lacking(&containers, expected).or(stalled) {
             let message = format!("service `{service}` {what}");
             return Ok(Observed::Degraded(Failure::new(code::SERVICE_MISSING, message)));
         }
-        if let Some((service, what)) =
-            ended::stopped(&self.tools, &containers, &workload.directory)?
-        {
+        let ended = ended::judge(&self.tools, &containers, &record.done)?;
+        if ended.done != record.done {
+            package.note_done(record, ended.done)?;
+        }
+        if let Some((service, what)) = ended.stopped {
             let message = format!("service `{service}` {what}");
             return Ok(Observed::Degraded(Failure::new(code::SERVICE_EXITED, message)));
         }
-        let changed = likeness::changed(&containers, &workload.directory);
+        // What nothing is known of is believed.
+        let changed = package.model().and_then(|model| likeness::changed(&containers, &model));
         Ok(changed.map_or(Observed::Running, |(service, what)| {
             let message = format!("service `{service}` {what}: somebody has changed it");
             Observed::Degraded(Failure::new(code::SERVICE_CHANGED, message))

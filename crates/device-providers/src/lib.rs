@@ -14,6 +14,7 @@ use std::time::Duration;
 use margo_contract::component::ProfileType;
 use serde_json::Value;
 
+mod blame;
 pub mod compose;
 mod files;
 pub mod helm;

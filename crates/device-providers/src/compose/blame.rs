@@ -1,10 +1,9 @@
-//! Why Compose could not start a workload, told from what it printed: it has one exit code for all.
+//! Why Compose could not start a workload, told from what it and the engine printed.
 
+use crate::blame::{Words, code_of};
 use crate::code;
 
-/// Words that Compose and the engine use, in lower case, and what they mean. The first one that is
-/// found decides: what says more comes first.
-const WORDS: &[(&str, &str)] = &[
+const WORDS: &Words = &[
     ("no space left on device", code::STORAGE),
     ("disk quota exceeded", code::STORAGE),
     ("cannot connect to the docker daemon", code::ENGINE_UNAVAILABLE),
@@ -40,9 +39,7 @@ const WORDS: &[(&str, &str)] = &[
 
 /// The code of a failed start, and what to make of it.
 pub(super) fn blame(printed: &str) -> (&'static str, &'static str) {
-    let printed = printed.to_lowercase();
-    let found = WORDS.iter().find(|(words, _)| printed.contains(words));
-    let code = found.map_or(code::START_FAILED, |(_, code)| code);
+    let code = code_of(printed, WORDS);
     let meaning = match code {
         code::STORAGE => "the device's disk is full",
         code::ENGINE_UNAVAILABLE => "the engine does not answer",

@@ -2,36 +2,37 @@
 //!
 //! The engine does not say so of a container, but tells for a while what it did: 256 events, which are
 //! soon over where the health of many services is checked. A container that nobody stopped has done its
-//! work, and so has one that ended before the installation did; that is written down. Of one that the engine
+//! work, and so has one that ended before the installation did; that is in the record of the package. Of one that the engine
 //! tells nothing of, its neighbours do: where one has run since before, the engine has not ended meanwhile.
 //! All others were stopped with it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use serde_json::Value;
 
 use super::containers::{Container, Standing};
 use super::tools::Tools;
-use crate::{Failure, Workload, code};
+use crate::Failure;
 
-/// The first service that ended well and has yet to run, and what about it.
-pub(super) fn stopped(
+/// What has become of services that ended well.
+pub(super) struct Ended {
+    /// The first one that has yet to run, and what about it.
+    pub(super) stopped: Option<(String, String)>,
+    /// The containers that have done their work, each in its last run.
+    pub(super) done: BTreeSet<String>,
+}
+
+/// Tells apart those that ended well; `known` have done their work.
+pub(super) fn judge(
     tools: &Tools,
     containers: &[Container],
-    directory: &Path,
-) -> Result<Option<(String, String)>, Failure> {
-    let ended = containers.iter().filter(|it| it.standing() == Standing::Finished);
-    let ended: Vec<(&Container, String)> = ended.map(|it| (it, name_of(it))).collect();
-    if ended.is_empty() {
-        return Ok(None);
-    }
-    let known = done(directory);
-    let mut all = known.clone();
-    let mut stopped = None;
-    for (container, name) in &ended {
-        if known.contains(name) {
+    known: &BTreeSet<String>,
+) -> Result<Ended, Failure> {
+    let mut judged = Ended { stopped: None, done: BTreeSet::new() };
+    for container in containers.iter().filter(|it| it.standing() == Standing::Finished) {
+        let name = run_of(container);
+        if known.contains(&name) {
+            judged.done.insert(name);
             continue;
         }
         let outlived = containers.iter().any(|it| it.has_run_since_before_the_end_of(container));
@@ -40,34 +41,20 @@ pub(super) fn stopped(
         let end = told(tools, container)?
             .map_or(End::Stopped, |events| end(&events).unwrap_or(without_events));
         match end {
-            End::Done => drop(all.insert(name.clone())),
+            End::Done => drop(judged.done.insert(name)),
             End::Stopped => {
-                stopped.get_or_insert((container.service().to_owned(), "was stopped".to_owned()));
+                let what = || (container.service().to_owned(), "was stopped".to_owned());
+                judged.stopped.get_or_insert_with(what);
             }
         }
     }
-    if all != known {
-        all.retain(|it| ended.iter().any(|(_, name)| name == it));
-        save(directory, &all)?;
-    }
-    Ok(stopped)
+    Ok(judged)
 }
 
-/// Writes down which services have done their work while the workload was installed.
-pub(super) fn note(tools: &Tools, workload: &Workload) -> Result<(), Failure> {
-    let containers = tools.containers(&workload.name)?;
+/// The containers that ended well while the workload was installed, which is what they were to do.
+pub(super) fn done(containers: &[Container]) -> BTreeSet<String> {
     let ended = containers.iter().filter(|it| it.standing() == Standing::Finished);
-    let ended: BTreeSet<String> = ended.map(name_of).collect();
-    if ended == done(&workload.directory) {
-        return Ok(());
-    }
-    save(&workload.directory, &ended)
-}
-
-/// Forgets what was written down about a workload.
-pub(super) fn forget(directory: &Path) {
-    // It is of no use any more, and in nobody's way but of the empty folder.
-    let _ = fs::remove_file(file(directory));
+    ended.map(run_of).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,30 +92,10 @@ fn told(tools: &Tools, container: &Container) -> Result<Option<String>, Failure>
     Ok(ended.status.success().then(|| ended.stdout.text()))
 }
 
-fn name_of(container: &Container) -> String {
+/// Which run of which container.
+fn run_of(container: &Container) -> String {
     let (id, started_at, _) = container.incarnation();
     format!("{id} {started_at}")
-}
-
-fn file(directory: &Path) -> PathBuf {
-    directory.join("done.json")
-}
-
-fn done(directory: &Path) -> BTreeSet<String> {
-    let bytes = fs::read(file(directory)).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-fn save(directory: &Path, done: &BTreeSet<String>) -> Result<(), Failure> {
-    let write = || -> io::Result<()> {
-        let next = directory.join("done.json.next");
-        fs::write(&next, serde_json::to_vec(done)?)?;
-        fs::rename(next, file(directory))
-    };
-    write().map_err(|error| {
-        let message = format!("cannot write down which services have done their work: {error}");
-        Failure::new(code::STORAGE, message)
-    })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::package::{Content, Package, Project};
 use super::permission::{self, Judged};
 use super::settle::{Expected, failed_service, settle};
 use super::tools::LOOK;
-use super::{ComposeProvider, blame, files};
+use super::{ComposeProvider, blame, ended, files};
 use crate::process::Finished;
 use crate::words::last_words;
 use crate::{Failure, Workload, code};
@@ -114,6 +114,7 @@ impl ComposeProvider {
             Err(failure) => return Err(Stuck { failure, before: Some(before) }),
         };
         record.services = Some(model.services());
+        record.done = ended::done(&containers);
         record.containers = containers.into_iter().map(|it| it.id).collect();
         Ok(package.finish(&record, content)?)
     }
@@ -181,13 +182,17 @@ impl ComposeProvider {
             tracing::info!(workload = workload.name, error = %failure, "using the images at hand");
         }
         // Compose passes over what is never to be fetched, and finds out too late that it is missing.
-        let mut command = vec!["image", "inspect", "--format", "{{.Id}}"];
-        command.extend(model.images());
-        let ended = self.tools.engine(&command)?;
-        if ended.status.success() || model.images().is_empty() {
+        let images = model.images();
+        if images.is_empty() {
             return Ok(());
         }
-        Err(blamed(UNFETCHED, workload, &ended))
+        let mut command = vec!["image", "inspect", "--format", "{{.Id}}"];
+        command.extend(images);
+        let ended = self.tools.engine(&command)?;
+        match ended.status.success() {
+            true => Ok(()),
+            false => Err(blamed(UNFETCHED, workload, &ended)),
+        }
     }
 
     /// Removes what Compose had made to take the place of a container when it was ended, by a power

@@ -1,27 +1,23 @@
 //! Whether containers still are what was installed. `up` alone does not make all of them so again: it
 //! neither joins a running container to its network, nor wakes one that was paused.
 
-use std::fs;
-use std::path::Path;
-
 use serde_json::Value;
 
 use super::containers::Container;
 use super::model::Model;
 
 /// The first service that has a container of another image, without its labels, or without its networks,
-/// and what about it. What `directory` says nothing of is believed.
-pub(super) fn changed(containers: &[Container], directory: &Path) -> Option<(String, String)> {
-    let model = Model::parse(&fs::read(directory.join("model.json")).ok()?).ok()?;
+/// and what about it.
+pub(super) fn changed(containers: &[Container], model: &Model) -> Option<(String, String)> {
     containers.iter().find_map(|container| {
         let (_, service) = model.part("services").find(|(it, _)| *it == container.service())?;
-        let what = unlike(container, service, &model)?;
+        let what = unlike(container, service, model)?;
         Some((container.service().to_owned(), what))
     })
 }
 
 fn unlike(container: &Container, service: &Value, model: &Model) -> Option<String> {
-    let image = service["image"].as_str().filter(|_| service["build"].is_null());
+    let image = service["image"].as_str();
     if image.is_some_and(|it| !is_same_image(it, container.image())) {
         return Some(format!("has a container of the image {}", container.image()));
     }
@@ -70,14 +66,13 @@ mod tests {
     }
 
     fn told(container: Container) -> Option<String> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let model = json!({
             "services": {"web": {"image": "web:1", "labels": {"site": "north"},
                 "networks": {"default": null}}},
             "networks": {"default": {"name": "shop_default"}},
         });
-        fs::write(folder.path().join("model.json"), model.to_string()).expect("writable");
-        changed(&[container], folder.path()).map(|(_, what)| what)
+        let model = Model::parse(model.to_string().as_bytes()).expect("a model");
+        changed(&[container], &model).map(|(_, what)| what)
     }
 
     #[test]

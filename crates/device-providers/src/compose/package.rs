@@ -69,6 +69,9 @@ pub(super) struct Record {
     /// The containers that were there then, to look at them with one question.
     #[serde(default)]
     pub(super) containers: Vec<String>,
+    /// Those that have done their work, each in its last run.
+    #[serde(default)]
+    pub(super) done: BTreeSet<String>,
 }
 
 impl<'a> Package<'a> {
@@ -199,6 +202,12 @@ impl<'a> Package<'a> {
 
     fn incoming(&self) -> Project {
         Project::at(&self.directory.join("incoming"))
+    }
+
+    /// Remembers which containers have done their work by now.
+    pub(super) fn note_done(&self, record: Record, done: BTreeSet<String>) -> Result<(), Failure> {
+        self.save(&Record { done, ..record })
+            .map_err(|error| storage("cannot record which services have done their work", &error))
     }
 
     fn save(&self, record: &Record) -> io::Result<()> {

@@ -131,8 +131,8 @@ fn refuse(
     let more = asked.len().saturating_sub(MOST_NAMED);
     let more = if more == 0 { String::new() } else { format!(", and {more} more") };
     let message = format!(
-        "the owner of this device does not allow what the package asks for: {}{more}. With \
-         allow = [{}] under [compose] in the configuration of the device it would be",
+        "the owner of this device does not allow what the package asks for: {}{more} \
+         (allow = [{}] under [compose] in the configuration of the device would)",
         named.join(", "),
         keys.join(", ")
     );

@@ -1,10 +1,9 @@
-//! Why Helm gave up, told from what it printed: it has one exit code for all.
+//! Why Helm gave up, told from what it and the API server printed.
 
+use crate::blame::{Words, code_of};
 use crate::code;
 
-/// Words that Helm and the API server use, in lower case, and what they mean. The first one that is found
-/// decides: what says more comes first.
-const WORDS: &[(&str, &str)] = &[
+const WORDS: &Words = &[
     ("no space left on device", code::STORAGE),
     ("database space exceeded", code::STORAGE),
     ("request is too large", code::BAD_PACKAGE),
@@ -47,9 +46,7 @@ const WORDS: &[(&str, &str)] = &[
 
 /// The code of what went wrong, and what to make of it.
 pub(super) fn blame(printed: &str) -> (&'static str, &'static str) {
-    let printed = printed.to_lowercase();
-    let found = WORDS.iter().find(|(words, _)| printed.contains(words));
-    let code = found.map_or(code::START_FAILED, |(_, code)| *code);
+    let code = code_of(printed, WORDS);
     let meaning = match code {
         code::STORAGE => "the disk of the device or of the cluster is full",
         code::ENGINE_UNAVAILABLE => "the cluster does not answer, or does not let this client in",
