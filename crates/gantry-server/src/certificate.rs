@@ -23,13 +23,13 @@ pub(crate) struct Certificate {
     pub(crate) fingerprint: Sha256,
     /// Of its public key: the same in each certificate of this key.
     pub(crate) key: Sha256,
+    pub(crate) verifying_key: VerifyingKey,
     /// What the certificate calls its owner. Proves nothing by itself.
     pub(crate) common_name: String,
     /// The whole name of its owner, in DER.
     subject: Vec<u8>,
     is_authority: bool,
     not_before: i64,
-    not_after: i64,
 }
 
 /// Why a certificate is not taken.
@@ -48,7 +48,7 @@ pub(crate) enum CertificateError {
 impl Certificate {
     /// Reads a certificate, whose key has to be of a kind and strength that is taken.
     pub(crate) fn read(der: Vec<u8>) -> Result<Self, CertificateError> {
-        VerifyingKey::from_certificate_der(&der)?;
+        let verifying_key = VerifyingKey::from_certificate_der(&der)?;
         let (_, parsed) =
             X509Certificate::from_der(&der).map_err(|_| UnusableCertificate::NotX509)?;
         let constraints = parsed.basic_constraints().ok().flatten();
@@ -59,7 +59,7 @@ impl Certificate {
             subject: parsed.subject().as_raw().to_vec(),
             is_authority: constraints.is_some_and(|it| it.value.ca),
             not_before: parsed.validity().not_before.timestamp(),
-            not_after: parsed.validity().not_after.timestamp(),
+            verifying_key,
             der,
         })
     }
@@ -69,8 +69,9 @@ impl Certificate {
         if now + SKEW < self.not_before {
             return Err(CertificateError::NotYetValid(self.not_before));
         }
-        if now - SKEW > self.not_after {
-            return Err(CertificateError::Expired(self.not_after));
+        let end = self.verifying_key.certificate_ends();
+        if now - SKEW > end {
+            return Err(CertificateError::Expired(end));
         }
         Ok(())
     }

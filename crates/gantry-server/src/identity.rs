@@ -16,7 +16,7 @@ use http_signature::{Received, SignatureError, Verified, VerifyingKey};
 use margo_contract::onboarding::OnboardingRequest;
 
 use crate::announcement::announced;
-use crate::certificate::{self, Certificate, CertificateError};
+use crate::certificate::{Certificate, CertificateError};
 use crate::clock;
 use crate::extract::{self, LARGEST_BODY};
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
@@ -97,7 +97,7 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
     tracing::Span::current().record("client", tracing::field::display(client.id));
     check_standing(client.standing)?;
     let now = clock::now();
-    check_expiry(&client.certificate_der, now)?;
+    check_expiry(key.certificate_ends(), now)?;
     server.limits.count_client(client.id, now)?;
     let signed = server.replays.take(client.id, &verified, now)?;
     server.fleet.note_contact(client.id, announced(&parts.headers, now), now);
@@ -157,9 +157,7 @@ pub(crate) fn prove_possession(
     let certificate = Certificate::read(request.certificate_der).map_err(invalid_certificate)?;
     certificate.check_validity(clock::now()).map_err(invalid_certificate)?;
     server.limits.count_stranger(clock::now())?;
-    let key = VerifyingKey::from_certificate_der(&certificate.der)
-        .map_err(|error| invalid_certificate(error.into()))?;
-    let verified = check_signature(server, parts, body, &key)?;
+    let verified = check_signature(server, parts, body, &certificate.verifying_key)?;
     server.replays.take_of_stranger(&verified, clock::now())?;
     Ok(PresentedCertificate { certificate, intermediates: request.intermediates })
 }
@@ -173,16 +171,13 @@ fn check_standing(standing: Standing) -> Result<(), Problem> {
 }
 
 // margo(§16.2, T-9): a certificate that is no longer valid is not trusted.
-fn check_expiry(der: &[u8], now: i64) -> Result<(), Problem> {
-    match certificate::expiry(der) {
-        Some(expiry) if expiry < now => {
-            let since = clock::rfc3339(expiry);
-            let detail =
-                format!("the certificate was valid until {since}; onboard with another one");
-            Err(Problem::forbidden(detail).known_as("Certificate expired"))
-        }
-        _ => Ok(()),
+fn check_expiry(end: i64, now: i64) -> Result<(), Problem> {
+    if end >= now {
+        return Ok(());
     }
+    let since = clock::rfc3339(end);
+    let detail = format!("the certificate was valid until {since}; onboard with another one");
+    Err(Problem::forbidden(detail).known_as("Certificate expired"))
 }
 
 /// 403 for a client that is not let in, and will not be by asking again.

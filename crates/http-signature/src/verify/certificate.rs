@@ -57,7 +57,13 @@ impl VerifyingKey {
         }
         let info = certificate.public_key();
         let bytes = info.subject_public_key.data.to_vec();
-        Ok(Self { kind: kind(info, &bytes)?, bytes })
+        let certificate_ends = certificate.validity().not_after.timestamp();
+        Ok(Self { kind: kind(info, &bytes)?, bytes, certificate_ends })
+    }
+
+    /// When the certificate that it was taken out of ends, in seconds since 1970. For the caller to judge.
+    pub fn certificate_ends(&self) -> i64 {
+        self.certificate_ends
     }
 }
 

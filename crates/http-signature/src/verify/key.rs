@@ -14,6 +14,7 @@ pub struct VerifyingKey {
     pub(super) kind: Kind,
     /// As it is in a certificate: a point, an `RSAPublicKey`, or the key itself.
     pub(super) bytes: Vec<u8>,
+    pub(super) certificate_ends: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
