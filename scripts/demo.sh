@@ -135,6 +135,10 @@ Stop it (what you have deployed would run on without the client, so remove that 
 TEXT
 }
 
+for taken in "$port" "$http_port"; do
+  ! (exec 3<>"/dev/tcp/127.0.0.1/$taken") 2>/dev/null ||
+    fail "something listens on port $taken already; choose others with GANTRY_DEMO_PORT and GANTRY_DEMO_HTTP_PORT."
+done
 engine_was_running=no
 docker info >/dev/null 2>&1 && engine_was_running=yes
 scripts/set-up.sh demo

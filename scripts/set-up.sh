@@ -152,6 +152,20 @@ need_deny() {
   quietly cargo install --locked cargo-deny --version "$version" --debug || fail "could not install cargo-deny (see above)."
 }
 
+# The Go that is there, if it is as new as a go.mod asks for. Otherwise that of Debian 13 fetches the one that is asked
+# for, from where it finds all modules.
+need_go_of() { # need_go_of GO_MOD
+  local needed there apart=$PWD/$state/go
+  needed=$(sed -n 's/^go //p' "$1")
+  there=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//; s/ .*//') || true
+  if [ -n "$there" ] && printf '%s\n%s\n' "$needed" "$there" | sort --check=quiet --version-sort; then
+    export GOTOOLCHAIN=local
+    return
+  fi
+  [ -x "$apart/usr/lib/go-1.24/bin/go" ] || from_debian_13 "$apart" golang-1.24-go golang-1.24-src
+  export PATH=$apart/usr/lib/go-1.24/bin:$PATH GOTOOLCHAIN=go$needed
+}
+
 # The languages of the Git libraries that the tests drive.
 need_languages() {
   local packages=()
@@ -159,7 +173,6 @@ need_languages() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
-  command -v go >/dev/null || packages+=(golang-go)
   command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
   command -v mvn >/dev/null || packages+=(maven)
   [ ${#packages[@]} = 0 ] || install_packages ca-certificates "${packages[@]}"
@@ -189,8 +202,7 @@ install_node_client() {
 }
 
 install_go_client() {
-  # The Go that is there has to do: a newer one would be fetched by itself.
-  GOTOOLCHAIN=local go build -buildvcs=false -o follow .
+  go build -buildvcs=false -o follow .
 }
 
 install_java_client() {
@@ -214,26 +226,11 @@ need_kubernetes() {
   local from=scripts/kubernetes to=$PWD/target/kubernetes stamp
   stamp=$(cd "$from" && sha256sum go.mod go.sum cluster/main.go)
   [ "$(cat "$to/stamp" 2>/dev/null)" = "$stamp" ] && return
-  need_go_of "$from/go.mod"
   say "building a Kubernetes control plane and Helm (five minutes or more, once)"
   rm -rf "$to"
   mkdir -p "$to"
   (cd "$from" && quietly_in_here build_kubernetes "$to") || fail "could not build Kubernetes and Helm (see above)."
   printf '%s\n' "$stamp" >"$to/stamp"
-}
-
-# The Go that is there, if it is as new as a go.mod asks for. Otherwise that of Debian 13 fetches the one that is asked
-# for, from where it finds all modules.
-need_go_of() { # need_go_of GO_MOD
-  local needed there apart=$PWD/$state/go
-  needed=$(sed -n 's/^go //p' "$1")
-  there=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//; s/ .*//') || true
-  if [ -n "$there" ] && printf '%s\n%s\n' "$needed" "$there" | sort --check=quiet --version-sort; then
-    export GOTOOLCHAIN=local
-    return
-  fi
-  [ -x "$apart/usr/lib/go-1.24/bin/go" ] || from_debian_13 "$apart" golang-1.24-go golang-1.24-src
-  export PATH=$apart/usr/lib/go-1.24/bin:$PATH GOTOOLCHAIN=go$needed
 }
 
 build_kubernetes() { # build_kubernetes TO
@@ -272,6 +269,7 @@ test)
   # tests use the program only.
   need docker-registry docker-registry
   need gpg gnupg
+  need_go_of scripts/kubernetes/go.mod
   need_git_clients
   need_kubernetes
   ;;
