@@ -12,6 +12,10 @@ use super::secret::Authorization;
 use crate::config::{Credentials, RegistryConfig};
 use crate::fleet_manager::{Arrived, Ask, Elsewhere, Incoming, LinkError, Trust};
 
+/// What a host says to whom it does not know.
+const NOBODY: &str =
+    "it lets in only who is known (401), and no [[registry]] section has credentials for it";
+
 /// The hosts, and the owner's rules for them.
 pub(super) struct Hosts<'a> {
     elsewhere: Elsewhere,
@@ -109,12 +113,9 @@ impl Server<'_> {
             self.say_who_asks(&arrived)?;
             arrived = self.send(ask, path, headers)?;
             if arrived.status() == 401 {
-                let problem = match self.rule.and_then(|it| it.credentials.as_ref()) {
+                let problem = match self.credentials() {
                     Some(_) => "it does not take the credentials of this device (401)",
-                    None => {
-                        "it lets in only who is known (401), and no [[registry]] section has \
-                             credentials for it"
-                    }
+                    None => NOBODY,
                 };
                 return Err(Trouble::Denied(problem.to_owned()));
             }
@@ -128,9 +129,16 @@ impl Server<'_> {
     fn send(&self, ask: Ask, path: &str, headers: &[(&str, &str)]) -> Result<Arrived, Trouble> {
         let mut headers = headers.to_vec();
         headers.extend(self.authorization.iter().map(|it| ("authorization", it.header())));
+        Ok(self.hosts.elsewhere.get(&self.trust(), ask, &self.url(path), &headers)?)
+    }
+
+    fn url(&self, path: &str) -> String {
         let scheme = if self.is_plain() { "http" } else { "https" };
-        let url = format!("{scheme}://{}{path}", self.host);
-        Ok(self.hosts.elsewhere.get(&self.trust(), ask, &url, &headers)?)
+        format!("{scheme}://{}{path}", self.host)
+    }
+
+    fn credentials(&self) -> Option<&Credentials> {
+        self.rule?.credentials.as_ref()
     }
 
     fn is_plain(&self) -> bool {
@@ -158,9 +166,8 @@ impl Server<'_> {
                 "it is a redirect, which is followed for packages only".to_owned(),
             ));
         }
-        let scheme = if self.is_plain() { "http" } else { "https" };
         let location = arrived.header("location").unwrap_or_default();
-        let to = Place::parse(&format!("{scheme}://{}{path}", self.host))
+        let to = Place::parse(&self.url(path))
             .and_then(|it| it.join(location))
             .map_err(|_| Trouble::Nonsense("it is a redirect to nowhere".to_owned()))?;
         let mut server = self.hosts.exactly(&to.host);
@@ -181,11 +188,10 @@ impl Server<'_> {
 
     /// Finds out how to say who asks, from a refusal.
     fn say_who_asks(&mut self, refusal: &Arrived) -> Result<(), Trouble> {
-        let credentials = self.rule.and_then(|it| it.credentials.as_ref());
         let challenges: Vec<_> =
             refusal.all("www-authenticate").flat_map(challenge::parse).collect();
         let has = |scheme: &str| challenges.iter().find(|it| it.scheme == scheme);
-        self.authorization = Some(match (credentials, has("bearer"), has("basic")) {
+        self.authorization = Some(match (self.credentials(), has("bearer"), has("basic")) {
             (Some(token @ Credentials::Token { .. }), _, _) => Authorization::read(token)?,
             (_, Some(bearer), _) if bearer.parameters.contains_key("realm") => {
                 let parameter = |name: &str| bearer.parameters.get(name).map(String::as_str);
@@ -193,11 +199,7 @@ impl Server<'_> {
                 self.token(realm, parameter("service"), parameter("scope"))?
             }
             (Some(password), _, _) => Authorization::read(password)?,
-            (None, _, _) => {
-                let problem = "it lets in only who is known (401), and no [[registry]] section has \
-                               credentials for it";
-                return Err(Trouble::Denied(problem.to_owned()));
-            }
+            (None, _, _) => return Err(Trouble::Denied(NOBODY.to_owned())),
         });
         Ok(())
     }
@@ -221,7 +223,7 @@ impl Server<'_> {
             let problem = format!("it gives tokens at {place}, which is not https");
             return Err(Trouble::Nonsense(problem));
         }
-        if let Some(credentials) = server.rule.and_then(|it| it.credentials.as_ref()) {
+        if let Some(credentials) = server.credentials() {
             server.authorization = Some(Authorization::read(credentials)?);
         }
         let mut path = place.target();
