@@ -1,10 +1,12 @@
 //! What somebody changes behind our back is seen, and installing again repairs it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
 
-use device_providers::{Observed, code};
+use device_providers::{HelmProvider, Observed, Provider as _, code};
 use serde_json::{Value, json};
-use testkit::kubernetes::NODE;
+use testkit::kubernetes::{NODE, helm};
 use testkit::{programs, wait};
 
 use crate::chart::Chart;
@@ -228,4 +230,28 @@ fn the_other_kinds_of_workloads_are_looked_at_too() {
             assert_calm(&stage);
         }
     }
+}
+
+#[test]
+fn a_look_starts_one_program_also_after_the_owner_has_exchanged_helm() {
+    let mut stage = Stage::new("look", 3);
+    stage.install();
+    let (calls, program) = (stage.path().join("calls"), stage.path().join("helm-of-the-owner"));
+    symlink(helm(3), &program).expect("a folder of ours");
+    let script =
+        format!("echo \"$1\" >>'{}'; exec '{}' \"$@\"", calls.display(), program.display());
+    stage.settings.command = ["sh", "-c", &script, "helm"].map(str::to_owned).into();
+    stage.provider = HelmProvider::new(stage.settings.clone(), Arc::default());
+    for _ in 0..3 {
+        assert_eq!(stage.observe(), Observed::Running);
+    }
+    let called = || fs::read_to_string(&calls).expect("the calls");
+    assert_eq!(called(), "version\nstatus\nstatus\nstatus\n");
+
+    fs::remove_file(&program).expect("it is ours");
+    symlink(helm(4), &program).expect("a folder of ours");
+    // It is asked in the words of the former one first; that says nothing about the workload.
+    let first = stage.provider.observe(&stage.workload).expect_err("other words");
+    assert_eq!(first.code, code::ENGINE_UNAVAILABLE, "{first}");
+    assert_eq!(stage.observe(), Observed::Running);
 }
