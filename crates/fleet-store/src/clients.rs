@@ -136,7 +136,7 @@ impl Transaction {
         .bind(client.id.to_string())
         .execute(self.connection())
         .await?;
-        self.changes_repository_of(client.id);
+        self.changes_state_of(client.id);
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl Transaction {
         .bind(client.id.to_string())
         .execute(self.connection())
         .await?;
-        self.changes_repository_of(client.id);
+        self.changes_state_of(client.id);
         Ok(())
     }
 
@@ -175,14 +175,17 @@ impl Transaction {
 
     /// Forgets a client that waits, or the one that has waited longest.
     pub async fn forget_waiting(&mut self, client: Option<ClientId>) -> Result<(), StoreError> {
-        sqlx::query(
+        let row = sqlx::query(
             "DELETE FROM clients WHERE id = (SELECT id FROM clients WHERE standing = $1 \
-             AND ($2 IS NULL OR id = $2) ORDER BY onboarded_at, id LIMIT 1)",
+             AND ($2 IS NULL OR id = $2) ORDER BY onboarded_at, id LIMIT 1) RETURNING id",
         )
         .bind(Standing::Waiting.name())
         .bind(client.map(|it| it.to_string()))
-        .execute(self.connection())
+        .fetch_optional(self.connection())
         .await?;
+        if let Some(row) = row {
+            self.changes_state_of(Columns::of("clients", &row).parsed("id")?);
+        }
         Ok(())
     }
 
@@ -199,6 +202,7 @@ impl Transaction {
         .bind(client.to_string())
         .execute(self.connection())
         .await?;
+        self.changes_state_of(client);
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What can go wrong with a database that is asked the right questions.
 
+use std::sync::Arc;
+
 use sqlx::error::ErrorKind;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -33,20 +35,23 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let kind = error.as_database_error().map(sqlx::error::DatabaseError::kind);
-        match kind {
-            Some(ErrorKind::UniqueViolation) => return Self::Duplicate(error.into()),
-            Some(ErrorKind::ForeignKeyViolation) => return Self::UnknownReference(error.into()),
-            _ => {}
-        }
-        if matches!(error, sqlx::Error::PoolTimedOut) {
-            return Self::Busy(error.into());
-        }
-        let code = error.as_database_error().and_then(|it| it.code()?.parse::<i32>().ok());
+        Arc::new(error).into()
+    }
+}
+
+/// Of an error that several are told of.
+impl From<Arc<sqlx::Error>> for StoreError {
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        let database = error.as_database_error();
+        let code = database.and_then(|it| it.code()?.parse::<i32>().ok());
         // The low byte is SQLite's primary result code: SQLITE_BUSY, SQLITE_FULL.
-        match code.map(|code| code & 0xff) {
-            Some(5) => Self::Busy(error.into()),
-            Some(13) => Self::Full(error.into()),
+        let primary = code.map(|code| code & 0xff);
+        match (database.map(sqlx::error::DatabaseError::kind), primary) {
+            (Some(ErrorKind::UniqueViolation), _) => Self::Duplicate(error.into()),
+            (Some(ErrorKind::ForeignKeyViolation), _) => Self::UnknownReference(error.into()),
+            (_, Some(5)) => Self::Busy(error.into()),
+            (_, Some(13)) => Self::Full(error.into()),
+            _ if matches!(*error, sqlx::Error::PoolTimedOut) => Self::Busy(error.into()),
             _ => Self::Failed(error.into()),
         }
     }

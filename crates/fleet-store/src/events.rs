@@ -107,11 +107,16 @@ impl Transaction {
         .bind(report.map(report_json))
         .execute(self.connection())
         .await?;
-        sqlx::query("DELETE FROM deployment_events WHERE deployment_id = $1 AND sequence <= $2")
-            .bind(deployment.to_string())
-            .bind(count_column(sequence.saturating_sub(u64::from(KEPT_EVENTS))))
-            .execute(self.connection())
-            .await?;
+        let too_old = sequence.saturating_sub(u64::from(KEPT_EVENTS));
+        if too_old > 0 {
+            let delete =
+                "DELETE FROM deployment_events WHERE deployment_id = $1 AND sequence <= $2";
+            sqlx::query(delete)
+                .bind(deployment.to_string())
+                .bind(count_column(too_old))
+                .execute(self.connection())
+                .await?;
+        }
         Ok(sequence)
     }
 

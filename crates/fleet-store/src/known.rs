@@ -1,4 +1,4 @@
-//! What every poll with Git asks, kept in memory: whether the client is let in, and its newest commit.
+//! What every poll asks, kept in memory: whether the client is let in, and its newest revision.
 //!
 //! Nothing stale is ever told. A [`Transaction`](crate::Transaction) notes whose state it changes, and
 //! when it has committed, before whoever began it is told so, those states are forgotten. A state that
@@ -17,14 +17,26 @@ use crate::{Snapshot, Store, StoreError};
 /// More clients than one database serves well; the states of more are read each time.
 const MOST_KNOWN: usize = 1 << 18;
 
-/// A client's repository, as far as a poll asks.
+/// A client, as far as a poll asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepositoryState {
+pub struct ClientState {
     pub standing: Standing,
-    /// SHA-256 of the client's public key.
+    /// The fingerprint of its certificate: SHA-256 of the DER.
+    pub certificate: Sha256,
+    /// SHA-256 of its public key.
     pub key: Sha256,
-    /// The newest revision with its commit; none of an empty repository.
-    pub newest: Option<(RevisionNumber, ObjectId)>,
+    /// None before its first revision.
+    pub newest: Option<NewestRevision>,
+    /// The newest revision that the client has been given.
+    pub given: Option<RevisionNumber>,
+}
+
+/// The newest revision of a client's desired state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewestRevision {
+    pub number: RevisionNumber,
+    pub commit: ObjectId,
+    pub manifest_digest: Sha256,
 }
 
 /// The states that are known.
@@ -41,7 +53,7 @@ struct Inner {
 
 #[derive(Debug)]
 enum Entry {
-    Known(RepositoryState),
+    Known(ClientState),
     /// The newest of those who read the state now.
     Reading(u64),
     /// Whether a change has been committed was not heard, so it may still be on its way. The next
@@ -51,7 +63,7 @@ enum Entry {
 
 /// What is known at first.
 enum Glance {
-    Known(RepositoryState),
+    Known(ClientState),
     /// It has to be read, and may be kept under this number, if there is one.
     Unknown(Option<u64>),
 }
@@ -72,7 +84,7 @@ impl Known {
         Glance::Unknown(Some(reading))
     }
 
-    fn remember(&self, client: ClientId, reading: u64, state: Option<RepositoryState>) {
+    fn remember(&self, client: ClientId, reading: u64, state: Option<ClientState>) {
         let mut inner = self.lock();
         if !matches!(inner.entries.get(&client), Some(Entry::Reading(it)) if *it == reading) {
             return;
@@ -138,17 +150,14 @@ impl Drop for Changes {
 }
 
 impl Store {
-    /// The state of a client's repository: from memory, where it was asked for before and has not
+    /// The state of a client: from memory, where it was asked for before and has not
     /// changed since.
-    pub async fn repository_state(
-        &self,
-        client: ClientId,
-    ) -> Result<Option<RepositoryState>, StoreError> {
+    pub async fn client_state(&self, client: ClientId) -> Result<Option<ClientState>, StoreError> {
         let reading = match self.known().glance(client) {
             Glance::Known(state) => return Ok(Some(state)),
             Glance::Unknown(reading) => reading,
         };
-        let state = self.read().await?.repository_state(client).await?;
+        let state = self.read().await?.client_state(client).await?;
         if let Some(reading) = reading {
             self.known().remember(client, reading, state.clone());
         }
@@ -157,13 +166,10 @@ impl Store {
 }
 
 impl Snapshot {
-    async fn repository_state(
-        &mut self,
-        client: ClientId,
-    ) -> Result<Option<RepositoryState>, StoreError> {
+    async fn client_state(&mut self, client: ClientId) -> Result<Option<ClientState>, StoreError> {
         let row = sqlx::query(
-            "SELECT c.standing, c.key_hash, r.number, r.git_commit FROM clients c LEFT JOIN revisions r \
-             ON r.client_id = c.id AND r.number = \
+            "SELECT c.standing, c.fingerprint, c.key_hash, c.fetched, r.number, r.git_commit, \
+             r.manifest_digest FROM clients c LEFT JOIN revisions r ON r.client_id = c.id AND r.number = \
              (SELECT MAX(number) FROM revisions WHERE client_id = $1) WHERE c.id = $1",
         )
         .bind(client.to_string())
@@ -171,12 +177,20 @@ impl Snapshot {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let row = Columns::of("revisions", &row);
-        let number = row.optional_revision("number")?;
-        let commit = row.optional_parsed("git_commit")?;
-        Ok(Some(RepositoryState {
+        let newest = match row.optional_revision("number")? {
+            Some(number) => Some(NewestRevision {
+                number,
+                commit: row.parsed("git_commit")?,
+                manifest_digest: row.parsed("manifest_digest")?,
+            }),
+            None => None,
+        };
+        Ok(Some(ClientState {
             standing: crate::clients::standing(&row)?,
+            certificate: row.parsed("fingerprint")?,
             key: row.parsed("key_hash")?,
-            newest: number.zip(commit),
+            newest,
+            given: row.optional_revision("fetched")?,
         }))
     }
 }
@@ -187,11 +201,15 @@ mod tests {
 
     use super::*;
 
-    const KEY: Sha256 = Sha256::from_bytes([7; 32]);
-    const REVOKED: RepositoryState =
-        RepositoryState { standing: Standing::Revoked, key: KEY, newest: None };
-    const APPROVED: RepositoryState =
-        RepositoryState { standing: Standing::Approved, key: KEY, newest: None };
+    const HASH: Sha256 = Sha256::from_bytes([7; 32]);
+    const APPROVED: ClientState = ClientState {
+        standing: Standing::Approved,
+        certificate: HASH,
+        key: HASH,
+        newest: None,
+        given: None,
+    };
+    const REVOKED: ClientState = ClientState { standing: Standing::Revoked, ..APPROVED };
 
     fn client() -> ClientId {
         ClientId::from_uuid(Uuid::from_u128(7))

@@ -32,6 +32,7 @@ mod revisions;
 mod settings;
 mod signatures;
 mod store;
+mod writer;
 
 pub use applications::{AddApplication, Application, NewApplication, RemoveApplication};
 pub use audit::{AuditEntry, AuditNote};
@@ -43,7 +44,7 @@ pub use devices::{DeviceEntry, Recorded};
 pub use error::StoreError;
 pub use events::{DeploymentEvent, Event, KEPT_EVENTS};
 pub use jobs::Job;
-pub use known::RepositoryState;
+pub use known::{ClientState, NewestRevision};
 pub use operators::Operator;
 pub use recent::PackEntries;
 pub use repository::{GitObject, GitObjectKind, PackCursor, PackRange};

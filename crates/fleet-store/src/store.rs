@@ -1,7 +1,7 @@
 //! Opens the database, and hands out snapshots and transactions.
 //!
-//! SQLite takes one writer at a time, so writers queue for one connection here rather than fail on a
-//! lock there; readers have their own connections and never wait for a writer (WAL).
+//! Whoever writes waits for the one [`Writer`]; readers have their own connections and never wait for it
+//! (WAL).
 
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
@@ -18,6 +18,7 @@ use fleet_domain::ids::ClientId;
 use crate::StoreError;
 use crate::known::{Changes, Known};
 use crate::recent::{Published, Recent};
+use crate::writer::{Lease, Writer};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -25,7 +26,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 #[derive(Debug, Clone)]
 pub struct Store {
     readers: AnyPool,
-    writer: AnyPool,
+    writers: AnyPool,
+    writer: Writer,
     known: Arc<Known>,
     recent: Arc<Recent>,
 }
@@ -82,29 +84,28 @@ impl Store {
         let database =
             AnyConnectOptions::from_str(url).map_err(|cause| OpenError::Open(cause.into()))?;
 
-        let writer = pool(&WRITER, options.patience, 1)
+        let writers = pool(&WRITER, options.patience, 1)
             .connect_with(database.clone())
             .await
             .map_err(|cause| OpenError::Open(cause.into()))?;
-        MIGRATIONS.run(&writer).await.map_err(|cause| OpenError::Migrate(cause.into()))?;
+        MIGRATIONS.run(&writers).await.map_err(|cause| OpenError::Migrate(cause.into()))?;
         let readers =
             pool(&READER, options.patience, options.readers.max(1)).connect_lazy_with(database);
-        Ok(Self { readers, writer, known: Arc::default(), recent: Arc::default() })
+        let writer = Writer::start(writers.clone(), options.patience);
+        Ok(Self { readers, writers, writer, known: Arc::default(), recent: Arc::default() })
     }
 
     /// The fleet as it is now, whatever is written meanwhile.
     pub async fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot { inner: self.readers.begin().await? })
+        Ok(Snapshot { inner: Inner::Read(self.readers.begin().await?) })
     }
 
-    /// Begins to change the fleet. Waits for the writer before it.
+    /// Begins to change the fleet. Waits for those who asked before.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        // Takes the lock of SQLite now: a transaction that first reads could not take it later
-        // when another process has written since.
-        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let snapshot = Snapshot { inner: Inner::Write(self.writer.begin().await?) };
         let changes = Changes::none(Arc::clone(&self.known));
         let recent = Arc::clone(&self.recent);
-        Ok(Transaction { snapshot: Snapshot { inner }, changes, published: Vec::new(), recent })
+        Ok(Transaction { snapshot, changes, published: Vec::new(), recent })
     }
 
     pub(crate) fn known(&self) -> &Known {
@@ -118,19 +119,28 @@ impl Store {
     /// Waits for the connections that are in use, then closes all.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.writer.close().await;
+        self.writers.close().await;
     }
 }
 
 /// One state of the fleet, to read from.
 #[derive(Debug)]
 pub struct Snapshot {
-    inner: sqlx::Transaction<'static, Any>,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Read(sqlx::Transaction<'static, Any>),
+    Write(Lease),
 }
 
 impl Snapshot {
     pub(crate) fn connection(&mut self) -> &mut AnyConnection {
-        &mut self.inner
+        match &mut self.inner {
+            Inner::Read(transaction) => transaction,
+            Inner::Write(lease) => lease,
+        }
     }
 }
 
@@ -150,7 +160,10 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), StoreError> {
         let Self { snapshot, mut changes, published, recent } = self;
         changes.commit_begins();
-        snapshot.inner.commit().await?;
+        match snapshot.inner {
+            Inner::Write(lease) => lease.commit().await?,
+            Inner::Read(transaction) => transaction.commit().await?,
+        }
         changes.commit_is_done();
         for (client, revision) in &published {
             recent.published(*client, revision);
@@ -158,8 +171,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Notes that a client's standing is another one after this transaction.
-    pub(crate) fn changes_repository_of(&mut self, client: ClientId) {
+    /// Notes that what every poll of a client asks is something else after this transaction.
+    pub(crate) fn changes_state_of(&mut self, client: ClientId) {
         self.changes.note(client);
     }
 

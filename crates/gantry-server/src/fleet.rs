@@ -45,7 +45,6 @@ pub(crate) use trust::TrustError;
 
 use crate::identity::{SignedOnce, VerifiedClient};
 
-use clients::GivenRevisions;
 use contacts::UnwrittenContacts;
 use repository_token::TokenKey;
 
@@ -66,7 +65,6 @@ struct Inner {
     token_key: TokenKey,
     announced: Notify,
     contacts: UnwrittenContacts,
-    given: GivenRevisions,
 }
 
 /// How a fleet is run.
@@ -121,7 +119,6 @@ impl Fleet {
             token_key,
             announced: Notify::new(),
             contacts: UnwrittenContacts::default(),
-            given: GivenRevisions::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -145,17 +142,21 @@ impl Fleet {
     /// Begins what a client's signed request changes. The request is remembered with the change, so that
     /// it changes nothing twice: not after a restart, and not at another server of the same store.
     // margo(§16.4).
-    async fn begin_signed(
-        &self,
-        client: &VerifiedClient,
-        now: i64,
-    ) -> Result<Transaction, FleetError> {
+    async fn begin_signed(&self, client: &VerifiedClient) -> Result<Transaction, FleetError> {
         let mut transaction = self.inner.store.begin().await?;
         let SignedOnce { name, until } = client.signed();
-        match transaction.remember_signature(name, *until, now).await? {
+        match transaction.remember_signature(name, *until).await? {
             Added::New => Ok(transaction),
             Added::AlreadyThere => Err(FleetError::Replayed),
         }
+    }
+
+    /// Forgets what was signed so long ago that it holds no more.
+    pub(crate) async fn forget_signatures(&self, now: i64) -> Result<(), FleetError> {
+        let mut transaction = self.inner.store.begin().await?;
+        transaction.forget_signatures(now).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Commits, and tells whoever does jobs that there may be one.

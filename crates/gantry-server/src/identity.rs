@@ -1,7 +1,10 @@
 //! Who is calling. Only this module makes a [`VerifiedClient`] or a [`VerifiedOperator`], so a handler
 //! that takes one cannot be reached by anybody else.
 
+mod keys;
 mod replay;
+
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request, State};
@@ -19,9 +22,11 @@ use crate::announcement::announced;
 use crate::certificate::{Certificate, CertificateError};
 use crate::clock;
 use crate::extract::{self, LARGEST_BODY};
+use crate::fleet::FleetError;
 use crate::problem::{Problem, WAITING_RETRY_SECONDS};
 use crate::server::Server;
 
+pub(crate) use keys::ClientKeys;
 pub(crate) use replay::{ReplayGuard, SignedOnce, replayed};
 
 const CLIENTS: &str = "/api/v1/clients/";
@@ -82,27 +87,37 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
 
     let named = parts.uri.path().strip_prefix(CLIENTS).and_then(|it| it.split('/').next());
     let id: Option<ClientId> = named.and_then(|it| it.parse().ok());
-    let client = match id {
-        Some(id) => server.fleet.client(id).await.map_err(|error| Problem::internal(&error))?,
+    let claimed = match id {
+        Some(id) => claimed(server, id).await.map_err(|error| Problem::internal(&error))?,
         None => None,
     };
-    let key = client
-        .as_ref()
-        .and_then(|it| VerifyingKey::from_certificate_der(&it.certificate_der).ok())
-        .unwrap_or_else(|| server.replays.nobodys_key().clone());
-    let verified = check_signature(server, &parts, &body, &key)?;
+    let key = claimed.as_ref().map_or(server.replays.nobodys_key(), |it| &it.key);
+    let verified = check_signature(server, &parts, &body, key)?;
 
-    let client =
-        client.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
-    tracing::Span::current().record("client", tracing::field::display(client.id));
-    check_standing(client.standing)?;
+    let Claimed { id, standing, key } =
+        claimed.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
+    tracing::Span::current().record("client", tracing::field::display(id));
+    check_standing(standing)?;
     let now = clock::now();
     check_expiry(key.certificate_ends(), now)?;
-    server.limits.count_client(client.id, now)?;
-    let signed = server.replays.take(client.id, &verified, now)?;
-    server.fleet.note_contact(client.id, announced(&parts.headers, now), now);
-    parts.extensions.insert(VerifiedClient { id: client.id, signed });
+    server.limits.count_client(id, now)?;
+    let signed = server.replays.take(id, &verified, now)?;
+    server.fleet.note_contact(id, announced(&parts.headers, now), now);
+    parts.extensions.insert(VerifiedClient { id, signed });
     Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// The client that a request says it comes from, which it has to prove.
+struct Claimed {
+    id: ClientId,
+    standing: Standing,
+    key: Arc<VerifyingKey>,
+}
+
+async fn claimed(server: &Server, id: ClientId) -> Result<Option<Claimed>, FleetError> {
+    let Some(state) = server.fleet.client_state(id).await? else { return Ok(None) };
+    let key = server.keys.key(&server.fleet, id, state.certificate).await?;
+    Ok(key.map(|key| Claimed { id, standing: state.standing, key }))
 }
 
 /// Lets a request through when it has the token of an operator who may do what the route is for.

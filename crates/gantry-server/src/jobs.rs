@@ -1,6 +1,6 @@
 //! Does what was put off. Jobs were written in the same transaction as the change that needs them; a job
-//! reads the state itself, so doing one twice or late does no harm. Which clients were heard of is only
-//! remembered, and written down here from time to time.
+//! reads the state itself, so doing one twice or late does no harm. From time to time it also writes down what
+//! is only remembered, and forgets what has had its time.
 
 use std::time::Duration;
 
@@ -27,13 +27,17 @@ pub(crate) async fn run(fleet: Fleet) {
     }
 }
 
-/// Writes down for ever, at this interval, which clients were heard of.
-pub(crate) async fn write_contacts_down(fleet: Fleet, interval: Duration) {
+/// Keeps house for ever, at this interval: which clients were heard of is written down, and signatures that
+/// hold no more are forgotten.
+pub(crate) async fn keep_house(fleet: Fleet, interval: Duration) {
     loop {
         tokio::time::sleep(interval).await;
         if let Err(error) = fleet.write_contacts_down().await {
             let error = problem::chain(&error);
             tracing::error!(error, "cannot write down which clients were heard of");
+        }
+        if let Err(error) = fleet.forget_signatures(clock::now()).await {
+            tracing::error!(error = problem::chain(&error), "cannot forget old signatures");
         }
     }
 }

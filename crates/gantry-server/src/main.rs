@@ -41,7 +41,7 @@ use crate::tls::ServerCertificate;
 
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// A server that is killed forgets which clients were heard of in this time.
-const CONTACTS_INTERVAL: Duration = Duration::from_secs(30);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -103,16 +103,17 @@ async fn run(config: Config) -> Result<()> {
         fleet: fleet.clone(),
         origin: config.public_url.as_str().into(),
         certificate: Arc::clone(&certificate),
+        keys: Arc::default(),
         replays: Arc::new(ReplayGuard::new(config.signatures.window())?),
         limits: Arc::new(RequestLimits::new(config.limits.requests_per_minute)),
         git_enabled: config.git.enabled,
     };
     let jobs = tokio::spawn(jobs::run(fleet.clone()));
-    let contacts = tokio::spawn(jobs::write_contacts_down(fleet.clone(), CONTACTS_INTERVAL));
+    let house = tokio::spawn(jobs::keep_house(fleet.clone(), HOUSEKEEPING_INTERVAL));
     let renewal = tokio::spawn(keep_certificate_fresh(certificate));
     listener::serve(listener, tls, routes::service(server), asked_to_stop()?).await?;
     renewal.abort();
-    for task in [jobs, contacts] {
+    for task in [jobs, house] {
         task.abort();
         let _ = task.await;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 
 use crate::fleet::Fleet;
-use crate::identity::ReplayGuard;
+use crate::identity::{ClientKeys, ReplayGuard};
 use crate::limits::RequestLimits;
 use crate::tls::ServerCertificate;
 
@@ -16,6 +16,7 @@ pub(crate) struct Server {
     /// Scheme, host and port of every URL; what clients sign as a part of `@target-uri`.
     pub(crate) origin: Arc<str>,
     pub(crate) certificate: Arc<ServerCertificate>,
+    pub(crate) keys: Arc<ClientKeys>,
     pub(crate) replays: Arc<ReplayGuard>,
     pub(crate) limits: Arc<RequestLimits>,
     pub(crate) git_enabled: bool,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fleet_domain::client::{Client, Standing};
 use fleet_domain::desired_state::DesiredState;
 use fleet_domain::ids::{ClientId, ObjectId};
-use fleet_store::{Decision, PackCursor, PackRange, RepositoryState, Snapshot};
+use fleet_store::{ClientState, Decision, NewestRevision, PackCursor, PackRange, Snapshot};
 
 use crate::support::*;
 
@@ -128,13 +128,13 @@ async fn what_a_revision_added_is_in_memory_once_it_is_committed_just_as_it_is_r
 async fn a_poll_sees_each_change_from_its_commit_on() {
     let fleet = TestStore::new().await;
     let press = with_four_revisions(&fleet).await;
-    let state = async || done(fleet.store.repository_state(press).await);
-    let newest = |number, commit| Some((revision(number), oid(commit)));
-    let first = RepositoryState {
-        standing: Standing::Waiting,
-        key: client(7).key,
-        newest: newest(4, "c4"),
+    let state = async || done(fleet.store.client_state(press).await);
+    let newest = |number, commit| {
+        let manifest_digest = new_revision(number, DesiredState::default(), &[commit]).revision;
+        let manifest_digest = manifest_digest.manifest_digest;
+        Some(NewestRevision { number: revision(number), commit: oid(commit), manifest_digest })
     };
+    let first = state_of(&client(7), newest(4, "c4"));
     assert_eq!(state().await, Some(first.clone()));
 
     let mut transaction = fleet.begin().await;
@@ -147,7 +147,13 @@ async fn a_poll_sees_each_change_from_its_commit_on() {
     let mut transaction = fleet.begin().await;
     done(transaction.publish(press, &published).await);
     done(transaction.commit().await);
-    let second = RepositoryState { newest: newest(5, "c5"), ..first };
+    let second = ClientState { newest: newest(5, "c5"), ..first };
+    assert_eq!(state().await, Some(second.clone()));
+
+    let mut transaction = fleet.begin().await;
+    done(transaction.note_fetched(press, revision(5)).await);
+    done(transaction.commit().await);
+    let second = ClientState { given: Some(revision(5)), ..second };
     assert_eq!(state().await, Some(second.clone()));
 
     let mut transaction = fleet.begin().await;
@@ -156,17 +162,32 @@ async fn a_poll_sees_each_change_from_its_commit_on() {
     let decision = Decision { by: id("ada"), at: 200 };
     done(transaction.save_standing(&revoked, &decision).await);
     done(transaction.commit().await);
-    assert_eq!(state().await, Some(RepositoryState { standing: Standing::Revoked, ..second }));
+    assert_eq!(state().await, Some(ClientState { standing: Standing::Revoked, ..second }));
 }
 
 #[tokio::test]
 async fn a_client_without_revisions_has_a_state_and_one_that_is_not_there_has_none() {
     let fleet = TestStore::new().await;
     let press = client(7);
-    assert_eq!(done(fleet.store.repository_state(press.id).await), None);
+    assert_eq!(done(fleet.store.client_state(press.id).await), None);
     let mut transaction = fleet.begin().await;
     done(transaction.add_client(&press, 100).await);
     done(transaction.commit().await);
-    let state = RepositoryState { standing: Standing::Waiting, key: client(7).key, newest: None };
-    assert_eq!(done(fleet.store.repository_state(press.id).await), Some(state));
+    assert_eq!(done(fleet.store.client_state(press.id).await), Some(state_of(&press, None)));
+
+    let mut transaction = fleet.begin().await;
+    done(transaction.forget_waiting(Some(press.id)).await);
+    done(transaction.commit().await);
+    assert_eq!(done(fleet.store.client_state(press.id).await), None, "it was forgotten");
+}
+
+/// A client that waits.
+fn state_of(client: &Client, newest: Option<NewestRevision>) -> ClientState {
+    ClientState {
+        standing: Standing::Waiting,
+        certificate: client.fingerprint,
+        key: client.key,
+        newest,
+        given: None,
+    }
 }

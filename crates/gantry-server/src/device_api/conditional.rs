@@ -17,23 +17,12 @@ impl Tagged {
     /// 304 without a body when the client has these bytes, 206 with those that it lacks, else 200
     /// (contract §6.1, K-4; RFC 9110 section 14).
     pub(crate) fn answer(mut self, request: &HeaderMap) -> Response {
-        let has_it = request.get_all(header::IF_NONE_MATCH).iter().any(|line| {
-            line.to_str().is_ok_and(|line| {
-                line.split(',').map(str::trim).any(|tag| tag == "*" || tag == self.etag)
-            })
-        });
-        let mut response = if has_it {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            let range = self.range(request);
-            self.body(range)
-        };
-        let headers = response.headers_mut();
-        if let Ok(etag) = HeaderValue::from_str(&self.etag) {
-            headers.insert(header::ETAG, etag);
+        if has(request, &self.etag) {
+            return not_modified(&self.etag, self.cache_control);
         }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache_control));
-        response
+        let range = self.range(request);
+        let response = self.body(range);
+        tagged(response, &self.etag, self.cache_control)
     }
 
     /// From which byte on the client wants the rest of what it has begun to fetch. What it has of
@@ -62,6 +51,28 @@ impl Tagged {
         let rest = Body::from(bytes.get(from..).unwrap_or_default().to_vec());
         (StatusCode::PARTIAL_CONTENT, range, [content_type], rest).into_response()
     }
+}
+
+/// Whether the client says that it has what has this entity tag (contract K-4).
+pub(crate) fn has(request: &HeaderMap, etag: &str) -> bool {
+    request.get_all(header::IF_NONE_MATCH).iter().any(|line| {
+        line.to_str()
+            .is_ok_and(|line| line.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag))
+    })
+}
+
+/// 304 for a client that [`has`] it.
+pub(crate) fn not_modified(etag: &str, cache_control: &'static str) -> Response {
+    tagged(StatusCode::NOT_MODIFIED.into_response(), etag, cache_control)
+}
+
+fn tagged(mut response: Response, etag: &str, cache_control: &'static str) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control));
+    response
 }
 
 /// Whether `Accept` takes this media type (contract §6.1). No `Accept` takes everything.

@@ -1,5 +1,7 @@
 //! Manifest, documents, bundles and packages of a client (contract §6, §16.1).
 
+use std::fmt::Display;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -7,7 +9,7 @@ use fleet_domain::ids::{DeploymentId, Sha256};
 use margo_contract::problem::ProblemType;
 use margo_contract::{bundle, state_manifest};
 
-use super::conditional::{Tagged, accepts};
+use super::conditional::{Tagged, accepts, has, not_modified};
 use crate::clock;
 use crate::extract::Path;
 use crate::fleet::Fleet;
@@ -31,10 +33,15 @@ pub(crate) async fn get_manifest(
             format!("the manifest comes as {} only", state_manifest::MEDIA_TYPE),
         ));
     }
-    let manifest = fleet.manifest(client.id(), clock::now()).await;
+    let newest = fleet.manifest_digest(client.id(), clock::now()).await;
+    let etag = quoted(newest.map_err(|error| Problem::internal(&error))?);
+    if has(&headers, &etag) {
+        return Ok(not_modified(&etag, MANIFEST_CACHING));
+    }
+    let manifest = fleet.manifest(client.id()).await;
     let manifest = manifest.map_err(|error| Problem::internal(&error))?;
     let tagged = Tagged {
-        etag: format!("\"{}\"", manifest.digest),
+        etag: quoted(manifest.digest),
         bytes: manifest.bytes,
         content_type: state_manifest::MEDIA_TYPE,
         cache_control: MANIFEST_CACHING,
@@ -101,6 +108,11 @@ fn immutable<E: std::error::Error>(
     let bytes = bytes
         .map_err(|error| Problem::internal(&error))?
         .ok_or_else(|| Problem::new(missing, StatusCode::NOT_FOUND, detail))?;
-    let etag = format!("\"{digest}\"");
+    let etag = quoted(digest);
     Ok(Tagged { bytes, etag, content_type, cache_control: IMMUTABLE }.answer(headers))
+}
+
+/// A digest as an entity tag (contract H-3).
+fn quoted(digest: impl Display) -> String {
+    format!("\"{digest}\"")
 }

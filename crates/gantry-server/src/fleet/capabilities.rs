@@ -52,7 +52,7 @@ impl Fleet {
         reported: &str,
         now: i64,
     ) -> Result<(), RecordCapabilitiesError> {
-        let mut transaction = self.begin_signed(client, now).await?;
+        let mut transaction = self.begin_signed(client).await?;
         let client = client.id();
         // margo(C-6).
         if let Some(gateway) = device.gateway()
@@ -82,7 +82,7 @@ impl Fleet {
         device: &DeviceId,
         now: i64,
     ) -> Result<bool, FleetError> {
-        let mut transaction = self.begin_signed(client, now).await?;
+        let mut transaction = self.begin_signed(client).await?;
         let client = client.id();
         let known = transaction.forget_device(client, device).await?;
         if known {

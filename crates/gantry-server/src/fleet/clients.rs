@@ -1,14 +1,11 @@
 //! Clients: they ask to be let in, operators decide, devices are reported.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use fleet_domain::client::{Client, Outcome, Verdict, VerdictRefused};
 use fleet_domain::contact::Contact;
 use fleet_domain::desired_state::{Order, Ordered};
 use fleet_domain::ids::{ClientId, OperatorName, RevisionNumber};
 use fleet_store::{
-    AuditNote, ClientEntry, Decision, DeviceEntry, SecurityEvent, Snapshot, StoreError,
+    AuditNote, ClientEntry, ClientState, Decision, DeviceEntry, SecurityEvent, Snapshot, StoreError,
 };
 
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
@@ -16,9 +13,6 @@ use crate::identity::VerifiedClient;
 
 /// How often a client's refusals go into the audit log, in seconds.
 const SECURITY_EVENT_RESOLUTION: i64 = 60;
-
-/// The newest revision that each client was given, as far as it is written down.
-pub(super) type GivenRevisions = Mutex<HashMap<ClientId, RevisionNumber>>;
 
 /// A client with all that operators see of it.
 pub(crate) struct ClientView {
@@ -45,6 +39,14 @@ impl From<StoreError> for DecideError {
 }
 
 impl Fleet {
+    /// What every request of a client asks: from memory, where it was asked for before.
+    pub(crate) async fn client_state(
+        &self,
+        id: ClientId,
+    ) -> Result<Option<ClientState>, FleetError> {
+        Ok(self.inner.store.client_state(id).await?)
+    }
+
     pub(crate) async fn client(&self, id: ClientId) -> Result<Option<Client>, FleetError> {
         let mut snapshot = self.inner.store.read().await?;
         Ok(snapshot.client(id).await?.map(|it| it.client))
@@ -57,15 +59,13 @@ impl Fleet {
         client: ClientId,
         revision: RevisionNumber,
     ) -> Result<(), FleetError> {
-        let known =
-            self.inner.given.lock().unwrap_or_else(PoisonError::into_inner).get(&client).copied();
-        if known.is_some_and(|known| known >= revision) {
+        let state = self.client_state(client).await?;
+        if state.and_then(|it| it.given).is_some_and(|given| given >= revision) {
             return Ok(());
         }
         let mut transaction = self.inner.store.begin().await?;
         transaction.note_fetched(client, revision).await?;
         transaction.commit().await?;
-        self.inner.given.lock().unwrap_or_else(PoisonError::into_inner).insert(client, revision);
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Fleet {
         what: String,
         now: i64,
     ) -> Result<(), FleetError> {
-        let mut transaction = self.begin_signed(client, now).await?;
+        let mut transaction = self.begin_signed(client).await?;
         let client = client.id();
         let before = transaction.client(client).await?.and_then(|it| it.security_event);
         let event = SecurityEvent { at: now, what };

@@ -165,7 +165,7 @@ mod tests {
         let (fleet, folder) = fleet_with(1..2).await;
         fleet.note_contact(id(1), None, 100);
         let interval = Duration::from_millis(1);
-        let task = tokio::spawn(crate::jobs::write_contacts_down(fleet.clone(), interval));
+        let task = tokio::spawn(crate::jobs::keep_house(fleet.clone(), interval));
         let written = async {
             while !fleet.inner.contacts.all().is_empty() {
                 tokio::task::yield_now().await;

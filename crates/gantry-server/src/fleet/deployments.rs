@@ -65,13 +65,14 @@ impl Fleet {
         adopted: Option<RevisionNumber>,
         now: i64,
     ) -> Result<Heard, RecordReportError> {
-        let mut transaction = self.begin_signed(client, now).await?;
+        // The client can have taken up nothing that it was given later than this.
+        let newest = self.newest_revision(client.id()).await?;
+        let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
+        let mut transaction = self.begin_signed(client).await?;
         let client = client.id();
         let entry = transaction.deployment(id).await?;
         let mut entry =
             entry.filter(|it| it.client == client).ok_or(RecordReportError::UnknownDeployment)?;
-        let newest = transaction.newest_revision(client).await?;
-        let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
         let before = entry.deployment.clone();
         let heard = entry.deployment.hear(report.clone(), adopted, newest)?;
         // margo(S-5): a deployment that was gone and came back has been heard of before.
@@ -79,9 +80,12 @@ impl Fleet {
         entry.heard_at = Some(now);
         transaction.save_deployment(&entry).await?;
         let event = Event::Reported(report);
-        // A device that never got its answer says the same again: that is no news.
-        let newest = transaction.newest_deployment_event(id).await?;
-        if entry.deployment != before || newest.is_none_or(|newest| newest.event != event) {
+        let is_news = entry.deployment != before || {
+            // A device that never got its answer says the same again.
+            let newest = transaction.newest_deployment_event(id).await?;
+            newest.is_none_or(|newest| newest.event != event)
+        };
+        if is_news {
             transaction.append_event(id, now, &event).await?;
         }
         self.commit(transaction).await?;

@@ -8,8 +8,8 @@ use fleet_domain::desired_state::Document;
 use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber, Sha256};
 use fleet_publish::Previous;
 use fleet_store::{
-    Event, GitObject, GitObjectKind, Job, NewRevision, RevisedDeployment, Revision, Snapshot,
-    Transaction,
+    Event, GitObject, GitObjectKind, Job, NewRevision, NewestRevision, RevisedDeployment, Revision,
+    Snapshot, Transaction,
 };
 use git_serve::object::PackedObject;
 
@@ -72,27 +72,41 @@ impl Fleet {
         Ok(())
     }
 
-    /// The newest manifest; the first one is made if its job has not run yet (contract D-5).
-    pub(crate) async fn manifest(
+    /// The digest of the newest manifest, which the client is about to be told. The first manifest is
+    /// made if its job has not run yet (contract D-5).
+    pub(crate) async fn manifest_digest(
         &self,
         client: ClientId,
         now: i64,
-    ) -> Result<PublishedManifest, FleetError> {
-        let mut snapshot = self.inner.store.read().await?;
-        let newest = snapshot.newest_revision(client).await?;
-        drop(snapshot);
-        let revision = match newest {
-            Some(revision) => revision,
+    ) -> Result<Sha256, FleetError> {
+        let newest = match self.newest_revision(client).await? {
+            Some(newest) => newest,
             None => {
                 let mut transaction = self.inner.store.begin().await?;
                 publish(&mut transaction, client, now).await?;
-                let revision = transaction.newest_revision(client).await?;
                 transaction.commit().await?;
-                revision.ok_or(FleetError::Corrupt("first revision"))?
+                let newest = self.newest_revision(client).await?;
+                newest.ok_or(FleetError::Corrupt("first revision"))?
             }
         };
-        self.note_given(client, revision.number).await?;
-        Ok(PublishedManifest { bytes: revision.manifest, digest: revision.manifest_digest })
+        self.note_given(client, newest.number).await?;
+        Ok(newest.manifest_digest)
+    }
+
+    /// The newest revision of a client, from memory where it was asked for before.
+    pub(super) async fn newest_revision(
+        &self,
+        client: ClientId,
+    ) -> Result<Option<NewestRevision>, FleetError> {
+        Ok(self.inner.store.client_state(client).await?.and_then(|it| it.newest))
+    }
+
+    /// The newest manifest, after [`manifest_digest`](Self::manifest_digest) has seen that there is one.
+    pub(crate) async fn manifest(&self, client: ClientId) -> Result<PublishedManifest, FleetError> {
+        let newest = self.inner.store.read().await?.newest_revision(client).await?;
+        let newest = newest.ok_or(FleetError::Corrupt("newest revision"))?;
+        self.note_given(client, newest.number).await?;
+        Ok(PublishedManifest { bytes: newest.manifest, digest: newest.manifest_digest })
     }
 
     pub(crate) async fn document(

@@ -140,9 +140,9 @@ impl Fleet {
         &self,
         client: ClientId,
     ) -> Result<Option<(u64, git_serve::ObjectId)>, FleetError> {
-        let state = self.inner.store.repository_state(client).await?;
+        let state = self.inner.store.client_state(client).await?;
         let newest = state.and_then(|it| it.newest);
-        newest.map(|(number, commit)| Ok((number.get(), git_id(&commit)?))).transpose()
+        newest.map(|it| Ok((it.number.get(), git_id(&it.commit)?))).transpose()
     }
 }
 

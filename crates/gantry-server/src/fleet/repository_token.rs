@@ -106,7 +106,7 @@ impl Fleet {
         now: i64,
     ) -> Result<RepositoryAccess, FleetError> {
         let expires_at = now + LIFETIME_SECONDS;
-        let state = self.inner.store.repository_state(client).await?;
+        let state = self.inner.store.client_state(client).await?;
         let key = state.ok_or(FleetError::Corrupt("client of a repository"))?.key;
         let of = Repository { client, key };
         Ok(RepositoryAccess {
@@ -139,7 +139,7 @@ impl Fleet {
         now: i64,
     ) -> Result<Option<(ClientId, Reader)>, FleetError> {
         let Ok(client) = username.parse::<ClientId>() else { return Ok(None) };
-        let state = self.inner.store.repository_state(client).await?;
+        let state = self.inner.store.client_state(client).await?;
         let Some(state) = state.filter(|it| it.standing == Standing::Approved) else {
             return Ok(None);
         };

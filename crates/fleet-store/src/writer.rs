@@ -1,0 +1,386 @@
+//! One writer at a time, and one wait for the disk for all who come together.
+//!
+//! SQLite takes one writer at a time, and a durable commit waits for the disk, which takes longer than
+//! most changes. So a task owns the connection that writes. It lends it to one change after the other,
+//! each inside a savepoint of the same transaction, for as long as others wait; then it commits, and only
+//! then tells all of them that they are done. A change that is given up takes back its own part alone.
+//! A commit that fails has failed for all of them.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::StoreError;
+
+/// How many can wait in the line of the writer before others wait for a place in it.
+const LINE: usize = 1024;
+
+/// When those who share a commit are told, however many still wait.
+#[derive(Debug, Clone, Copy)]
+struct Together {
+    most: usize,
+    longest: Duration,
+}
+
+const TOGETHER: Together = Together { most: 256, longest: Duration::from_millis(50) };
+
+/// Where changes wait for their turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    line: mpsc::Sender<Asker>,
+    patience: Duration,
+}
+
+type Asker = oneshot::Sender<Result<Lease, StoreError>>;
+/// Is told how the commit ended.
+type Waiting = oneshot::Sender<Result<(), Arc<sqlx::Error>>>;
+
+/// The connection, for one change. Dropped without [`commit`](Self::commit), nothing is changed.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    lent: Option<Lent>,
+}
+
+#[derive(Debug)]
+struct Lent {
+    connection: PoolConnection<Any>,
+    back: oneshot::Sender<Returned>,
+}
+
+#[derive(Debug)]
+struct Returned {
+    connection: PoolConnection<Any>,
+    /// None of a change that was given up.
+    done: Option<Waiting>,
+}
+
+impl Writer {
+    /// Writes with the only connection of this pool.
+    pub(crate) fn start(pool: AnyPool, patience: Duration) -> Self {
+        Self::start_with(pool, patience, TOGETHER)
+    }
+
+    fn start_with(pool: AnyPool, patience: Duration, together: Together) -> Self {
+        let (line, askers) = mpsc::channel(LINE);
+        tokio::spawn(serve(pool, askers, together));
+        Self { line, patience }
+    }
+
+    /// Waits for its turn, and no longer than it has patience.
+    pub(crate) async fn begin(&self) -> Result<Lease, StoreError> {
+        let turn = async {
+            let (asker, lease) = oneshot::channel();
+            self.line.send(asker).await.map_err(|_| closed())?;
+            lease.await.map_err(|_| closed())?
+        };
+        match tokio::time::timeout(self.patience, turn).await {
+            Ok(lease) => lease,
+            Err(elapsed) => Err(StoreError::Busy(elapsed.into())),
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed("the store is closed".into())
+}
+
+impl Lease {
+    /// Returns when the change is durable.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        let (done, ended) = oneshot::channel();
+        self.give_back(Some(done));
+        match ended.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(closed()),
+        }
+    }
+
+    fn give_back(&mut self, done: Option<Waiting>) {
+        if let Some(Lent { connection, back }) = self.lent.take() {
+            // Where nobody takes it, the writer has ended, and the connection with it.
+            drop(back.send(Returned { connection, done }));
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.give_back(None);
+    }
+}
+
+const LENT: &str = "a lease has its connection until it is given back, which consumes it";
+
+impl Deref for Lease {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.lent.as_ref().expect(LENT).connection
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.lent.as_mut().expect(LENT).connection
+    }
+}
+
+async fn serve(pool: AnyPool, mut askers: mpsc::Receiver<Asker>, together: Together) {
+    while let Some(first) = askers.recv().await {
+        write_together(&pool, first, &mut askers, together).await;
+    }
+}
+
+/// One transaction, for who asks first and for those who wait then.
+async fn write_together(
+    pool: &AnyPool,
+    first: Asker,
+    askers: &mut mpsc::Receiver<Asker>,
+    together: Together,
+) {
+    let begun = async {
+        let mut connection = pool.acquire().await?;
+        // Takes the lock of SQLite now: a transaction that first reads could not take it later when
+        // another process has written since.
+        connection.execute("BEGIN IMMEDIATE").await?;
+        Ok::<_, sqlx::Error>(connection)
+    };
+    let mut connection = match begun.await {
+        Ok(connection) => connection,
+        Err(error) => return drop(first.send(Err(error.into()))),
+    };
+    let began = Instant::now();
+    let mut waiting = Vec::new();
+    let mut next = Some(first);
+    let mut failed = None;
+    while let Some(asker) = next.take() {
+        let lent = lend(connection, asker).await;
+        let Some(returned) = lent else { return };
+        connection = returned.connection;
+        waiting.extend(returned.done);
+        if let Err(error) = returned.ended {
+            failed = Some(error);
+        } else if waiting.len() < together.most && began.elapsed() < together.longest {
+            next = askers.try_recv().ok();
+        }
+    }
+    let ended = match failed {
+        None if waiting.is_empty() => connection.execute("ROLLBACK").await.map(drop),
+        None => connection.execute("COMMIT").await.map(drop),
+        Some(error) => Err(error),
+    };
+    let ended = ended.map_err(Arc::new);
+    if ended.is_err() {
+        // Whatever state it is in, nothing of it is kept.
+        connection.close_on_drop();
+    }
+    drop(connection);
+    for one in waiting {
+        drop(one.send(ended.clone()));
+    }
+}
+
+/// The connection after a change, and whether it can be used for another one.
+struct AfterChange {
+    connection: PoolConnection<Any>,
+    done: Option<Waiting>,
+    ended: Result<(), sqlx::Error>,
+}
+
+/// Lends the connection for one change. None where it did not come back.
+async fn lend(mut connection: PoolConnection<Any>, asker: Asker) -> Option<AfterChange> {
+    if asker.is_closed() {
+        return Some(AfterChange { connection, done: None, ended: Ok(()) });
+    }
+    if let Err(error) = connection.execute("SAVEPOINT change").await {
+        let error = Arc::new(error);
+        drop(asker.send(Err(Arc::clone(&error).into())));
+        let ended = Err(sqlx::Error::AnyDriverError(error.into()));
+        return Some(AfterChange { connection, done: None, ended });
+    }
+    let (back, returned) = oneshot::channel();
+    // Where nobody takes the lease it is dropped, and so comes back.
+    drop(asker.send(Ok(Lease { lent: Some(Lent { connection, back }) })));
+    let Returned { mut connection, done } = returned.await.ok()?;
+    let end: &[&str] = match done {
+        Some(_) => &["RELEASE SAVEPOINT change"],
+        None => &["ROLLBACK TO SAVEPOINT change", "RELEASE SAVEPOINT change"],
+    };
+    let mut ended = Ok(());
+    for statement in end {
+        // It fails where the database has taken back the whole transaction because of a full disk, for
+        // one. Then those before are not kept either.
+        ended = ended.and(connection.execute(*statement).await.map(drop));
+    }
+    Some(AfterChange { connection, done, ended })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::columns::Columns;
+    use crate::{Store, StoreOptions, sqlite_url};
+
+    /// A writer that does not hurry, with a table of numbers.
+    struct Numbers {
+        writer: Writer,
+        pool: AnyPool,
+        folder: TempDir,
+    }
+
+    impl Numbers {
+        async fn new(together: Together) -> Self {
+            let folder = tempfile::tempdir().expect("a place for a database");
+            let url = sqlite_url(&folder.path().join("numbers.db"));
+            // Makes the database as a store has it.
+            let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+            store.close().await;
+            let pool = sqlx::any::AnyPoolOptions::new().max_connections(1);
+            let pool = pool.connect(&url).await.expect("it opens again");
+            let table = "CREATE TABLE numbers (it BIGINT PRIMARY KEY NOT NULL)";
+            pool.execute(table).await.expect("there is no such table");
+            let writer = Writer::start_with(pool.clone(), Duration::from_secs(60), together);
+            Self { writer, pool, folder }
+        }
+
+        async fn lease(&self) -> Lease {
+            self.writer.begin().await.expect("nobody keeps the writer for a minute")
+        }
+
+        async fn written(&self) -> Vec<i64> {
+            let rows =
+                sqlx::query("SELECT it FROM numbers ORDER BY it").fetch_all(&self.pool).await;
+            let number = |row| Columns::of("numbers", row).integer("it").expect("it is a number");
+            rows.expect("the table is there").iter().map(number).collect()
+        }
+
+        /// How many commits are in the log of the database: of their last frames, which alone say how
+        /// large the database is then.
+        fn commits(&self) -> usize {
+            const HEADER: usize = 32;
+            const FRAME: usize = 24 + 4096;
+            let log: PathBuf = self.folder.path().join("numbers.db-wal");
+            let log = fs::read(log).expect("the database has a log");
+            let frames = log.get(HEADER..).unwrap_or_default().chunks_exact(FRAME);
+            frames.filter(|frame| frame[4..8] != [0; 4]).count()
+        }
+    }
+
+    async fn insert(lease: &mut Lease, number: i64) -> Result<(), StoreError> {
+        let insert = sqlx::query("INSERT INTO numbers (it) VALUES ($1)").bind(number);
+        Ok(insert.execute(&mut **lease).await.map(drop)?)
+    }
+
+    const PATIENT: Together = Together { most: 256, longest: Duration::from_secs(3600) };
+
+    /// Lets so many changes wait behind one, each in a task of its own that inserts its number.
+    async fn crowd(numbers: &Numbers, size: i64) -> Vec<Result<(), StoreError>> {
+        let first = numbers.lease().await;
+        let tasks: Vec<_> = (1..=size)
+            .map(|number| {
+                let writer = numbers.writer.clone();
+                tokio::spawn(async move {
+                    let mut lease = writer.begin().await?;
+                    insert(&mut lease, number).await?;
+                    // Every third one is given up.
+                    if number % 3 == 0 { Ok(()) } else { lease.commit().await }
+                })
+            })
+            .collect();
+        let in_line = || LINE - numbers.writer.line.capacity();
+        while in_line() < usize::try_from(size).expect("a small number") {
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        let mut ended = Vec::new();
+        for task in tasks {
+            ended.push(task.await.expect("it does not panic"));
+        }
+        ended
+    }
+
+    #[tokio::test]
+    async fn who_comes_together_shares_a_commit_and_who_gives_up_takes_back_only_his_part() {
+        let numbers = Numbers::new(PATIENT).await;
+        let before = numbers.commits();
+        let ended = crowd(&numbers, 20).await;
+        assert!(ended.iter().all(Result::is_ok), "{ended:?}");
+        let kept: Vec<i64> = (1..=20).filter(|it| it % 3 != 0).collect();
+        assert_eq!(numbers.written().await, kept);
+        assert_eq!(numbers.commits() - before, 1);
+    }
+
+    #[tokio::test]
+    async fn a_commit_does_not_wait_for_everybody_who_comes() {
+        let numbers = Numbers::new(Together { most: 2, ..PATIENT }).await;
+        let before = numbers.commits();
+        crowd(&numbers, 8).await;
+        assert_eq!(numbers.written().await, [1, 2, 4, 5, 7, 8]);
+        assert_eq!(numbers.commits() - before, 3);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_fails_is_told_so_and_the_others_are_kept() {
+        let numbers = Numbers::new(PATIENT).await;
+        let mut lease = numbers.lease().await;
+        insert(&mut lease, 2).await.expect("it is new");
+        lease.commit().await.expect("there is room on the disk");
+        let ended = crowd(&numbers, 2).await;
+        assert!(matches!(ended[..], [Ok(()), Err(StoreError::Duplicate(_))]), "{ended:?}");
+        assert_eq!(numbers.written().await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn when_the_database_takes_a_transaction_back_nobody_is_told_that_he_is_done() {
+        let numbers = Numbers::new(PATIENT).await;
+        let first = numbers.lease().await;
+        let writer = numbers.writer.clone();
+        let mut second = tokio::spawn(async move {
+            let mut lease = writer.begin().await?;
+            insert(&mut lease, 1).await?;
+            lease.commit().await
+        });
+        let writer = numbers.writer.clone();
+        let third = tokio::spawn(async move {
+            let mut lease = writer.begin().await?;
+            insert(&mut lease, 2).await?;
+            // As SQLite does by itself on a full disk, for one.
+            lease.execute("ROLLBACK").await?;
+            lease.commit().await
+        });
+        while LINE - numbers.writer.line.capacity() < 2 {
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        assert!((&mut second).await.expect("it does not panic").is_err());
+        assert!(third.await.expect("it does not panic").is_err());
+        assert_eq!(numbers.written().await, [0_i64; 0]);
+        let mut lease = numbers.lease().await;
+        insert(&mut lease, 3).await.expect("the writer goes on");
+        lease.commit().await.expect("there is room on the disk");
+        assert_eq!(numbers.written().await, [3]);
+    }
+
+    #[tokio::test]
+    async fn who_no_longer_waits_does_not_stop_the_line() {
+        let numbers = Numbers::new(PATIENT).await;
+        let first = numbers.lease().await;
+        let gives_up = tokio::time::timeout(Duration::ZERO, numbers.writer.begin());
+        gives_up.await.expect_err("it is not his turn");
+        drop(first);
+        let mut lease = numbers.lease().await;
+        insert(&mut lease, 1).await.expect("it is new");
+        lease.commit().await.expect("there is room on the disk");
+        assert_eq!(numbers.written().await, [1]);
+    }
+}
