@@ -6,7 +6,7 @@ use std::thread;
 
 use testkit::http::Http;
 
-use crate::population::Repository;
+use bench_population::Member;
 
 /// How many connections ask at a time.
 const CONNECTIONS: usize = 16;
@@ -26,13 +26,13 @@ pub(crate) enum Operation {
 pub(crate) struct Load<'r> {
     /// Each has one connection.
     connections: Vec<Http>,
-    repositories: &'r [Repository],
+    repositories: &'r [Member],
     next: AtomicUsize,
 }
 
 impl<'r> Load<'r> {
     /// A load on the server that `http` makes a way to.
-    pub(crate) fn new(http: impl Fn() -> Http, repositories: &'r [Repository]) -> Self {
+    pub(crate) fn new(http: impl Fn() -> Http, repositories: &'r [Member]) -> Self {
         let connections = (0..CONNECTIONS).map(|_| http()).collect();
         Self { connections, repositories, next: AtomicUsize::new(0) }
     }
@@ -54,7 +54,7 @@ impl<'r> Load<'r> {
     }
 }
 
-fn perform(http: &Http, repository: &Repository, operation: Operation) {
+fn perform(http: &Http, repository: &Member, operation: Operation) {
     let [first, second, third] = &repository.commits;
     let path = format!("/git/{}.git", repository.client);
     let headers =

@@ -4,25 +4,23 @@
 //! that cannot do its part panics and says what it was doing.
 
 mod load;
-mod meter;
 mod peer;
-mod population;
 
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use bench_population::Member;
 use serde_json::json;
 use testkit::device::TestDevice;
 use testkit::fleet::TestFleet;
 use testkit::memory;
+use testkit::meter::Meter;
 use testkit::wire::Polls;
 
 use load::{Load, Operation};
-use meter::Meter;
 use peer::Peer;
-use population::Repository;
 
 const COMPARED: usize = 1_000;
 const MANY: usize = 100_000;
@@ -156,11 +154,11 @@ fn large_fleet(many: usize, step: &dyn Fn(&str)) -> LargeFleet {
 }
 
 /// A running server with so many repositories of three revisions each.
-fn fleet_of(count: usize, step: &dyn Fn(&str)) -> (TestFleet, Vec<Repository>) {
+fn fleet_of(count: usize, step: &dyn Fn(&str)) -> (TestFleet, Vec<Member>) {
     step(&format!("making {count} repositories of 3 revisions each"));
     let mut fleet = TestFleet::start_with(UNLIMITED);
     assert_eq!(fleet.stop(), Some(0), "a server that is asked to stop does so");
-    let repositories = population::populate(&fleet.dir().join("data/gantry.db"), count, step);
+    let repositories = bench_population::populate(&fleet.dir().join("data/gantry.db"), count, step);
     fleet.start_server();
     (fleet, repositories)
 }

@@ -13,8 +13,8 @@ use testkit::http::Http;
 use testkit::programs::{self, Running};
 use testkit::wait;
 
-use crate::meter::Meter;
-use crate::population::Repository;
+use bench_population::Member;
+use testkit::meter::Meter;
 
 /// How many clones are made at a time, and how many requests fcgiwrap answers at a time.
 const AT_A_TIME: usize = 4;
@@ -30,7 +30,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Clones the repositories and serves them.
-    pub(crate) fn start(fleet: &TestFleet, repositories: &[Repository]) -> Self {
+    pub(crate) fn start(fleet: &TestFleet, repositories: &[Member]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path();
         mirror(fleet, repositories, &path.join("repositories"));
@@ -69,7 +69,7 @@ impl Peer {
 }
 
 /// Mirrors all repositories as Git itself does: a file with all objects for each.
-fn mirror(fleet: &TestFleet, repositories: &[Repository], folder: &Path) {
+fn mirror(fleet: &TestFleet, repositories: &[Member], folder: &Path) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {

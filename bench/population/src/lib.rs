@@ -1,6 +1,6 @@
-//! Fills the store of a server that does not run with clients of three revisions each: let in, an
-//! application installed, a parameter changed. Made by the code that makes them in a real fleet, but
-//! many clients share one transaction.
+//! Fills the store of a server that does not run with clients of three revisions each, with keys and
+//! certificates of their own: let in, an application installed, a parameter changed. Made by the code that
+//! makes them in a real fleet, but many clients share one transaction.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +24,7 @@ use fleet_store::{
 };
 use git_serve::object::PackedObject;
 use margo_contract::digest::Digest;
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use ring::hmac;
 use uuid::Uuid;
 
@@ -36,18 +37,28 @@ const TOKEN_KEY: &str = "repository-token-key";
 /// How long the tokens of the benchmark last, in seconds.
 const TOKEN_LIFETIME: i64 = 24 * 60 * 60;
 
-/// A repository of three revisions, and what opens it.
+/// A client with three revisions, and what it proves itself with.
 #[derive(Debug, Clone)]
-pub(crate) struct Repository {
-    pub(crate) client: ClientId,
-    /// The value of the header `Authorization`.
-    pub(crate) authorization: String,
-    /// The oldest first.
-    pub(crate) commits: [git_serve::ObjectId; 3],
+pub struct Member {
+    pub client: ClientId,
+    /// Its key, in PKCS#8.
+    pub key: Vec<u8>,
+    /// The value of the header `Authorization` for its repository.
+    pub authorization: String,
+    /// The commits of its repository, the oldest first.
+    pub commits: [git_serve::ObjectId; 3],
+    /// The digest of its newest manifest.
+    pub manifest: Sha256,
+    /// Its one deployment, of one component, [`COMPONENT`].
+    pub deployment: DeploymentId,
 }
+
+/// The component of every deployment.
+pub const COMPONENT: &str = "hello";
 
 /// A client, ready to be written.
 struct Prepared {
+    key: Vec<u8>,
     client: Client,
     deployment: DeploymentEntry,
     update: DeploymentEntry,
@@ -55,8 +66,8 @@ struct Prepared {
     revisions: [NewRevision; 3],
 }
 
-/// Adds so many clients.
-pub(crate) fn populate(database: &Path, count: usize, step: &dyn Fn(&str)) -> Vec<Repository> {
+/// Adds so many clients to the store in this file.
+pub fn populate(database: &Path, count: usize, step: &dyn Fn(&str)) -> Vec<Member> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let (sender, prepared) = sync_channel(AHEAD);
@@ -80,7 +91,7 @@ async fn write(
     count: usize,
     prepared: Receiver<Prepared>,
     step: &dyn Fn(&str),
-) -> Vec<Repository> {
+) -> Vec<Member> {
     let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await;
     let store = store.expect("the server's store can be opened");
     let mut snapshot = store.read().await.expect("the store can be read");
@@ -88,20 +99,20 @@ async fn write(
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key.expect("the server has made its key"));
     drop(snapshot);
 
-    let mut repositories = Vec::with_capacity(count);
-    while repositories.len() < count {
+    let mut members = Vec::with_capacity(count);
+    while members.len() < count {
         let mut transaction = store.begin().await.expect("nobody else writes");
         for client in prepared.iter().take(CLIENTS_IN_A_TRANSACTION) {
             add(&mut transaction, &client).await.expect("a new client can be added");
-            repositories.push(repository(&client, &key));
-            if repositories.len().is_multiple_of(PROGRESS) && repositories.len() < count {
-                step(&format!("  {} of {count}", repositories.len()));
+            members.push(member(client, &key));
+            if members.len().is_multiple_of(PROGRESS) && members.len() < count {
+                step(&format!("  {} of {count}", members.len()));
             }
         }
         transaction.commit().await.expect("there is room on the disk");
     }
     store.close().await;
-    repositories
+    members
 }
 
 async fn add(
@@ -124,13 +135,13 @@ async fn add(
 
 /// Everything of a client, as an operator's three orders would make it.
 fn prepare(keys: &[SigningKey]) -> Prepared {
-    let client = client();
+    let (key, client) = client();
     let id = DeploymentId::from_uuid(Uuid::new_v4());
     let deployment = deployment(id, &client, "Hello");
     let mut update = deployment.clone();
     update.document = document(id, client.id, "Moin");
     update.parameters = r#"{"greeting":"Moin"}"#.to_owned();
-    let component = "hello".parse().expect("it is a name");
+    let component = COMPONENT.parse().expect("it is a name");
     update.deployment.reorder([component]).expect("it is wanted and has a component");
 
     let change = |before: Option<&str>, after: &str| OrderedDeployment {
@@ -170,30 +181,30 @@ fn prepare(keys: &[SigningKey]) -> Prepared {
         });
         stored(made, desired)
     });
-    Prepared { client, deployment, update, orders, revisions }
+    Prepared { key, client, deployment, update, orders, revisions }
 }
 
-fn client() -> Client {
+fn client() -> (Vec<u8>, Client) {
     let id = Uuid::new_v4();
-    let certificate_der = certificate(id);
-    Client {
+    let name = format!("press-{id}");
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("P-256 keys can be made");
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name.as_str());
+    let certificate = params.self_signed(&pair).expect("a key can sign its own certificate");
+    let client = Client {
         id: ClientId::from_uuid(id),
-        fingerprint: sha256(&certificate_der),
-        key: sha256(&certificate_der),
+        fingerprint: sha256(certificate.der()),
+        key: sha256(&pair.subject_public_key_info()),
         issued_as: None,
-        certificate_der,
-        name: format!("press-{id}"),
+        certificate_der: certificate.der().to_vec(),
+        name,
         standing: Standing::Approved,
-    }
-}
-
-/// As long as the certificate that a device makes for itself; nobody reads it here.
-fn certificate(client: Uuid) -> Vec<u8> {
-    client.as_bytes().repeat(20)
+    };
+    (pair.serialize_der(), client)
 }
 
 fn deployment(id: DeploymentId, client: &Client, greeting: &str) -> DeploymentEntry {
-    let component = "hello".parse().expect("it is a name");
+    let component = COMPONENT.parse().expect("it is a name");
     DeploymentEntry {
         deployment: Deployment::order(id, [component]).expect("it has a component"),
         client: client.id,
@@ -256,30 +267,32 @@ fn git_object(object: &PackedObject) -> GitObject {
     GitObject { id: domain_id(&object.id), kind, entry: object.entry.clone() }
 }
 
-fn repository(prepared: &Prepared, key: &hmac::Key) -> Repository {
-    let client = prepared.client.id;
+fn member(prepared: Prepared, token_key: &hmac::Key) -> Member {
     let commit = |revision: &NewRevision| {
         let hex = revision.revision.commit.as_str().as_bytes();
         git_serve::ObjectId::from_hex(hex).expect("a commit has an id")
     };
     let [first, second, third] = &prepared.revisions;
-    Repository {
-        client,
-        authorization: authorization(client, key),
+    Member {
+        client: prepared.client.id,
+        authorization: authorization(&prepared.client, token_key),
         commits: [commit(first), commit(second), commit(third)],
+        manifest: third.revision.manifest_digest,
+        deployment: prepared.deployment.deployment.id(),
+        key: prepared.key,
     }
 }
 
 /// A token as the server makes it; asking it for each of many thousands would take longer than all the
 /// rest.
-fn authorization(client: ClientId, key: &hmac::Key) -> String {
+fn authorization(client: &Client, key: &hmac::Key) -> String {
     let expiry = (now() + TOKEN_LIFETIME).to_be_bytes();
-    let clients_key = sha256(&certificate(client.as_uuid()));
+    let id = client.id.as_uuid();
     let purpose = b"gantry repository\0".as_slice();
-    let signed = [purpose, client.as_uuid().as_bytes(), clients_key.as_bytes(), &expiry].concat();
+    let signed = [purpose, id.as_bytes(), client.key.as_bytes(), &expiry].concat();
     let tag = hmac::sign(key, &signed);
     let token = URL_SAFE_NO_PAD.encode([&expiry[..], tag.as_ref()].concat());
-    format!("Basic {}", STANDARD.encode(format!("{client}:{token}")))
+    format!("Basic {}", STANDARD.encode(format!("{}:{token}", client.id)))
 }
 
 fn operator() -> OperatorName {

@@ -22,6 +22,8 @@ pub struct TestFleet {
     /// The port of the server itself.
     listen: u16,
     server: Option<Running>,
+    /// A shared library that is loaded into the server before all others.
+    preloaded: Option<PathBuf>,
 }
 
 impl TestFleet {
@@ -34,7 +36,7 @@ impl TestFleet {
     pub fn start_with(configuration: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let port = free_port();
-        let mut fleet = Self { dir, port, listen: port, server: None };
+        let mut fleet = Self { dir, port, listen: port, server: None, preloaded: None };
         fleet.configure(configuration);
         fleet.start_server();
         fleet
@@ -56,6 +58,9 @@ impl TestFleet {
     pub fn start_server(&mut self) {
         let mut command = Command::new(programs::path("gantry-server"));
         command.arg("--config").arg(self.dir.path().join("server.toml"));
+        if let Some(library) = &self.preloaded {
+            command.env("LD_PRELOAD", library);
+        }
         let mut server = Running::start(&mut command, &self.dir.path().join("server.log"));
         wait::until("gantry-server to answer", || {
             server.assert_running();
@@ -65,6 +70,12 @@ impl TestFleet {
             self.http().try_send("GET", "/healthz", &[], None).ok().filter(|it| it.status == 200)
         });
         self.server = Some(server);
+    }
+
+    /// Loads a shared library into the server from its next start on, for failures and delays that cannot
+    /// be had otherwise.
+    pub fn preload(&mut self, library: &Path) {
+        self.preloaded = Some(library.to_owned());
     }
 
     /// Takes the server away without a warning.

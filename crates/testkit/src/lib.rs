@@ -11,6 +11,7 @@ pub mod keys;
 pub mod kubernetes;
 pub mod meddler;
 pub mod memory;
+pub mod meter;
 pub mod openpgp;
 pub mod operator;
 pub mod programs;

@@ -7,11 +7,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
+use crate::wait;
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::wait;
 
 /// Counts the CPU time of a control group.
-pub(crate) struct Meter {
+pub struct Meter {
     folder: PathBuf,
 }
 
@@ -21,7 +21,7 @@ const ROOTS: [(&str, &str); 2] =
 
 impl Meter {
     /// Makes an empty group.
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let name = format!("gantry-bench-{}-{name}", process::id());
         let roots = ROOTS.map(|(root, file)| (Path::new(root), file));
         let mut roots = roots.iter().filter(|(root, file)| root.join(file).is_file());
@@ -35,19 +35,19 @@ impl Meter {
     }
 
     /// Counts a running process and all that it starts from now on.
-    pub(crate) fn adopt(&self, process: u32) {
+    pub fn adopt(&self, process: u32) {
         fs::write(self.members(), process.to_string()).expect("a process can change its group");
     }
 
     /// A program that is counted from its start.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(self.members()).arg(program);
         command
     }
 
     /// How many microseconds of CPU time the group takes while something is done.
-    pub(crate) fn cpu_of(&self, work: impl FnOnce()) -> f64 {
+    pub fn cpu_of(&self, work: impl FnOnce()) -> f64 {
         let before = self.nanoseconds();
         work();
         (self.nanoseconds() - before) as f64 / 1_000.0
