@@ -32,7 +32,7 @@ const POLLS_OF_KNOWN: usize = 6;
 /// Clients that report at the same time.
 const REPORTING: usize = 64;
 /// Threads that make the load where each client need not wait for itself.
-const THREADS: usize = 8;
+const THREADS: usize = 64;
 /// Everything that is compared is measured in turn, this many times, so that what else the machine does
 /// meets both sides.
 const ROUNDS: usize = 5;

@@ -127,9 +127,7 @@ CREATE TABLE deployments (
     report TEXT,
     ordered_by TEXT NOT NULL,
     ordered_at BIGINT NOT NULL,
-    heard_at BIGINT,
-    -- The number of the newest row in `deployment_events`.
-    last_event BIGINT NOT NULL
+    heard_at BIGINT
 );
 
 CREATE UNIQUE INDEX one_wanted_application_on_a_device

@@ -173,9 +173,9 @@ impl Transaction {
         let result = sqlx::query(
             "INSERT INTO deployments (id, client_id, device_id, name, application_id, \
              application_version, parameters, document_digest, document, components, \
-             former_components, published, wanted, life, report, ordered_by, ordered_at, heard_at, \
-             last_event) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
-             $16, $17, $18, 0) ON CONFLICT DO NOTHING",
+             former_components, published, wanted, life, report, ordered_by, ordered_at, heard_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(record.id.to_string())
         .bind(entry.client.to_string())

@@ -84,7 +84,6 @@ impl Transaction {
         at: i64,
         event: &Event,
     ) -> Result<u64, StoreError> {
-        let sequence = self.next_event(deployment).await?;
         let (what, operator, revision, report) = match event {
             Event::Ordered { by } => ("ordered", Some(by), None, None),
             Event::Updated { by } => ("updated", Some(by), None, None),
@@ -93,20 +92,22 @@ impl Transaction {
             Event::Reported(report) => ("reported", None, None, Some(report)),
             Event::Forgotten => ("forgotten", None, None, None),
         };
-        sqlx::query(
+        // The newest event is always kept, so no number comes twice.
+        let row = sqlx::query(
             "INSERT INTO deployment_events \
              (deployment_id, sequence, at, what, operator, revision, report) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             SELECT $1, COALESCE(MAX(sequence), 0) + 1, $2, $3, $4, $5, $6 \
+             FROM deployment_events WHERE deployment_id = $1 RETURNING sequence",
         )
         .bind(deployment.to_string())
-        .bind(count_column(sequence))
         .bind(at)
         .bind(what)
         .bind(operator.map(OperatorName::as_str))
         .bind(revision.map(revision_column))
         .bind(report.map(report_json))
-        .execute(self.connection())
+        .fetch_one(self.connection())
         .await?;
+        let sequence = Columns::of("deployment_events", &row).count("sequence")?;
         let too_old = sequence.saturating_sub(u64::from(KEPT_EVENTS));
         if too_old > 0 {
             let delete =
@@ -118,19 +119,6 @@ impl Transaction {
                 .await?;
         }
         Ok(sequence)
-    }
-
-    async fn next_event(&mut self, deployment: DeploymentId) -> Result<u64, StoreError> {
-        let row = sqlx::query(
-            "UPDATE deployments SET last_event = last_event + 1 WHERE id = $1 RETURNING last_event",
-        )
-        .bind(deployment.to_string())
-        .fetch_optional(self.connection())
-        .await?;
-        match row {
-            Some(row) => Columns::of("deployments", &row).count("last_event"),
-            None => Err(StoreError::UnknownReference("there is no such deployment".into())),
-        }
     }
 }
 

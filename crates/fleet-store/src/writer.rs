@@ -136,6 +136,18 @@ async fn serve(pool: AnyPool, mut askers: mpsc::Receiver<Asker>, together: Toget
     }
 }
 
+/// What is asked for between two changes. Each is one way to the database and back: those are what a
+/// change costs.
+mod statements {
+    /// Takes the lock of SQLite now: a transaction that first reads could not take it later when another
+    /// process has written since.
+    pub(super) const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT change";
+    pub(super) const NEXT: &str = "RELEASE SAVEPOINT change; SAVEPOINT change";
+    pub(super) const NEXT_INSTEAD: &str = "ROLLBACK TO SAVEPOINT change";
+    pub(super) const END: &str = "COMMIT";
+    pub(super) const END_WITHOUT: &str = "ROLLBACK TO SAVEPOINT change; COMMIT";
+}
+
 /// One transaction, for who asks first and for those who wait then.
 async fn write_together(
     pool: &AnyPool,
@@ -143,38 +155,37 @@ async fn write_together(
     askers: &mut mpsc::Receiver<Asker>,
     together: Together,
 ) {
-    let begun = async {
-        let mut connection = pool.acquire().await?;
-        // Takes the lock of SQLite now: a transaction that first reads could not take it later when
-        // another process has written since.
-        connection.execute("BEGIN IMMEDIATE").await?;
-        Ok::<_, sqlx::Error>(connection)
-    };
-    let mut connection = match begun.await {
+    let mut connection = match pool.acquire().await {
         Ok(connection) => connection,
         Err(error) => return drop(first.send(Err(error.into()))),
     };
     let began = Instant::now();
     let mut waiting = Vec::new();
-    let mut next = Some(first);
-    let mut failed = None;
-    while let Some(asker) = next.take() {
-        let lent = lend(connection, asker).await;
-        let Some(returned) = lent else { return };
-        connection = returned.connection;
-        waiting.extend(returned.done);
-        if let Err(error) = returned.ended {
-            failed = Some(error);
-        } else if waiting.len() < together.most && began.elapsed() < together.longest {
-            next = askers.try_recv().ok();
+    let (mut asker, mut prepare) = (first, statements::BEGIN);
+    let ended = loop {
+        // It fails where the database has taken back the whole transaction because of a full disk, for
+        // one. Then those before are not kept either.
+        if let Err(error) = connection.execute(prepare).await {
+            let error = Arc::new(error);
+            drop(asker.send(Err(Arc::clone(&error).into())));
+            break Err(error);
         }
-    }
-    let ended = match failed {
-        None if waiting.is_empty() => connection.execute("ROLLBACK").await.map(drop),
-        None => connection.execute("COMMIT").await.map(drop),
-        Some(error) => Err(error),
+        let Some(returned) = lend(connection, asker).await else { return };
+        connection = returned.connection;
+        let kept = returned.done.is_some();
+        waiting.extend(returned.done);
+        let is_time = waiting.len() >= together.most || began.elapsed() >= together.longest;
+        match if is_time { None } else { askers.try_recv().ok() } {
+            Some(next) => {
+                asker = next;
+                prepare = if kept { statements::NEXT } else { statements::NEXT_INSTEAD };
+            }
+            None => {
+                let end = if kept { statements::END } else { statements::END_WITHOUT };
+                break connection.execute(end).await.map(drop).map_err(Arc::new);
+            }
+        }
     };
-    let ended = ended.map_err(Arc::new);
     if ended.is_err() {
         // Whatever state it is in, nothing of it is kept.
         connection.close_on_drop();
@@ -185,39 +196,12 @@ async fn write_together(
     }
 }
 
-/// The connection after a change, and whether it can be used for another one.
-struct AfterChange {
-    connection: PoolConnection<Any>,
-    done: Option<Waiting>,
-    ended: Result<(), sqlx::Error>,
-}
-
 /// Lends the connection for one change. None where it did not come back.
-async fn lend(mut connection: PoolConnection<Any>, asker: Asker) -> Option<AfterChange> {
-    if asker.is_closed() {
-        return Some(AfterChange { connection, done: None, ended: Ok(()) });
-    }
-    if let Err(error) = connection.execute("SAVEPOINT change").await {
-        let error = Arc::new(error);
-        drop(asker.send(Err(Arc::clone(&error).into())));
-        let ended = Err(sqlx::Error::AnyDriverError(error.into()));
-        return Some(AfterChange { connection, done: None, ended });
-    }
+async fn lend(connection: PoolConnection<Any>, asker: Asker) -> Option<Returned> {
     let (back, returned) = oneshot::channel();
     // Where nobody takes the lease it is dropped, and so comes back.
     drop(asker.send(Ok(Lease { lent: Some(Lent { connection, back }) })));
-    let Returned { mut connection, done } = returned.await.ok()?;
-    let end: &[&str] = match done {
-        Some(_) => &["RELEASE SAVEPOINT change"],
-        None => &["ROLLBACK TO SAVEPOINT change", "RELEASE SAVEPOINT change"],
-    };
-    let mut ended = Ok(());
-    for statement in end {
-        // It fails where the database has taken back the whole transaction because of a full disk, for
-        // one. Then those before are not kept either.
-        ended = ended.and(connection.execute(*statement).await.map(drop));
-    }
-    Some(AfterChange { connection, done, ended })
+    returned.await.ok()
 }
 
 #[cfg(test)]

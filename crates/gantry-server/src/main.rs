@@ -34,9 +34,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Arguments, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
-use crate::identity::ReplayGuard;
+use crate::identity::{ClientKeys, ReplayGuard};
 use crate::limits::RequestLimits;
-use crate::server::Server;
+use crate::server::{Server, ServerParts};
 use crate::tls::ServerCertificate;
 
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -99,15 +99,15 @@ async fn run(config: Config) -> Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
-    let server = Server {
+    let server = Server::from(ServerParts {
         fleet: fleet.clone(),
         origin: config.public_url.as_str().into(),
         certificate: Arc::clone(&certificate),
-        keys: Arc::default(),
-        replays: Arc::new(ReplayGuard::new(config.signatures.window())?),
-        limits: Arc::new(RequestLimits::new(config.limits.requests_per_minute)),
+        keys: ClientKeys::default(),
+        replays: ReplayGuard::new(config.signatures.window())?,
+        limits: RequestLimits::new(config.limits.requests_per_minute),
         git_enabled: config.git.enabled,
-    };
+    });
     let jobs = tokio::spawn(jobs::run(fleet.clone()));
     let house = tokio::spawn(jobs::keep_house(fleet.clone(), HOUSEKEEPING_INTERVAL));
     let renewal = tokio::spawn(keep_certificate_fresh(certificate));
