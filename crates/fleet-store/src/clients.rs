@@ -90,6 +90,19 @@ impl Snapshot {
         rows.iter().map(|row| client_entry(&Columns::of("clients", row))).collect()
     }
 
+    /// The newest revision that a client was given.
+    pub async fn fetched(
+        &mut self,
+        client: ClientId,
+    ) -> Result<Option<RevisionNumber>, StoreError> {
+        let row = sqlx::query("SELECT fetched FROM clients WHERE id = $1")
+            .bind(client.to_string())
+            .fetch_optional(self.connection())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Columns::of("clients", &row).optional_revision("fetched")
+    }
+
     /// How many clients have this standing.
     pub async fn count_clients(&mut self, standing: Standing) -> Result<u64, StoreError> {
         let row = sqlx::query("SELECT COUNT(*) AS clients FROM clients WHERE standing = $1")

@@ -13,6 +13,9 @@ pub enum StoreError {
     /// The disk is full. What is stored stays readable.
     #[error("there is no room left for the database")]
     Full(#[source] Cause),
+    /// The files of the database cannot be read or written: a disk that fails or is gone, or permissions.
+    #[error("the database cannot be read or written")]
+    Unreachable(#[source] Cause),
     /// Something that must be unique is there already.
     #[error("this would be stored twice")]
     Duplicate(#[source] Cause),
@@ -39,14 +42,18 @@ impl From<sqlx::Error> for StoreError {
             Some(ErrorKind::ForeignKeyViolation) => return Self::UnknownReference(error.into()),
             _ => {}
         }
-        if matches!(error, sqlx::Error::PoolTimedOut) {
-            return Self::Busy(error.into());
+        match error {
+            sqlx::Error::PoolTimedOut => return Self::Busy(error.into()),
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => return Self::Unreachable(error.into()),
+            _ => {}
         }
         let code = error.as_database_error().and_then(|it| it.code()?.parse::<i32>().ok());
-        // The low byte is SQLite's primary result code: SQLITE_BUSY, SQLITE_FULL.
+        // The low byte is SQLite's primary result code: SQLITE_BUSY and _LOCKED, SQLITE_FULL, and
+        // SQLITE_PERM, _READONLY, _IOERR and _CANTOPEN.
         match code.map(|code| code & 0xff) {
-            Some(5) => Self::Busy(error.into()),
+            Some(5 | 6) => Self::Busy(error.into()),
             Some(13) => Self::Full(error.into()),
+            Some(3 | 8 | 10 | 14) => Self::Unreachable(error.into()),
             _ => Self::Failed(error.into()),
         }
     }

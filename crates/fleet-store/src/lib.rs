@@ -16,6 +16,7 @@ mod clients;
 mod columns;
 mod contacts;
 mod counters;
+mod counts;
 mod deployments;
 mod device_reports;
 mod devices;
@@ -37,6 +38,7 @@ pub use applications::{AddApplication, Application, NewApplication, RemoveApplic
 pub use audit::{AuditEntry, AuditNote};
 pub use authorities::Authority;
 pub use clients::{ClientEntry, Decision, SecurityEvent};
+pub use counts::FleetCounts;
 pub use deployments::{AddDeployment, DeploymentEntry};
 pub use device_reports::{DeviceReport, KEPT_REPORTS};
 pub use devices::{DeviceEntry, Recorded};
