@@ -14,6 +14,7 @@ mod identity;
 mod jobs;
 mod limits;
 mod listener;
+mod metrics;
 mod operator_api;
 mod package;
 mod problem;
@@ -36,6 +37,7 @@ use crate::config::{Arguments, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::identity::ReplayGuard;
 use crate::limits::RequestLimits;
+use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::tls::ServerCertificate;
 
@@ -99,18 +101,22 @@ async fn run(config: Config) -> Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
+    let metrics = Metrics::new(&fleet, clock::now());
+    let connections = metrics.connections.clone();
     let server = Server {
         fleet: fleet.clone(),
         origin: config.public_url.as_str().into(),
         certificate: Arc::clone(&certificate),
         replays: Arc::new(ReplayGuard::new(config.signatures.window())?),
         limits: Arc::new(RequestLimits::new(config.limits.requests_per_minute)),
+        metrics,
         git_enabled: config.git.enabled,
     };
     let jobs = tokio::spawn(jobs::run(fleet.clone()));
     let contacts = tokio::spawn(jobs::write_contacts_down(fleet.clone(), CONTACTS_INTERVAL));
     let renewal = tokio::spawn(keep_certificate_fresh(certificate));
-    listener::serve(listener, tls, routes::service(server), asked_to_stop()?).await?;
+    let service = routes::service(server);
+    listener::serve(listener, tls, service, connections, asked_to_stop()?).await?;
     renewal.abort();
     for task in [jobs, contacts] {
         task.abort();

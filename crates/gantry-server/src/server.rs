@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use crate::fleet::Fleet;
 use crate::identity::ReplayGuard;
 use crate::limits::RequestLimits;
+use crate::metrics::Metrics;
 use crate::tls::ServerCertificate;
 
 /// The running server.
@@ -18,6 +19,7 @@ pub(crate) struct Server {
     pub(crate) certificate: Arc<ServerCertificate>,
     pub(crate) replays: Arc<ReplayGuard>,
     pub(crate) limits: Arc<RequestLimits>,
+    pub(crate) metrics: Metrics,
     pub(crate) git_enabled: bool,
 }
 

@@ -62,7 +62,7 @@ impl TestFleet {
             if !self.ca().is_file() {
                 return None;
             }
-            self.http().try_send("GET", "/healthz", &[], None).ok().filter(|it| it.status == 200)
+            self.http().try_send("GET", "/readyz", &[], None).ok().filter(|it| it.status == 200)
         });
         self.server = Some(server);
     }

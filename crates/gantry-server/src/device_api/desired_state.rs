@@ -12,7 +12,9 @@ use crate::clock;
 use crate::extract::Path;
 use crate::fleet::Fleet;
 use crate::identity::VerifiedClient;
-use crate::problem::Problem;
+use crate::metrics::Way;
+use crate::problem::{Problem, Reason};
+use crate::server::Server;
 
 // margo(§16.4).
 const MANIFEST_CACHING: &str = "private, no-cache";
@@ -20,7 +22,7 @@ const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
 /// `GET /api/v1/clients/{clientId}/deployments`
 pub(crate) async fn get_manifest(
-    State(fleet): State<Fleet>,
+    State(server): State<Server>,
     client: VerifiedClient,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -28,10 +30,11 @@ pub(crate) async fn get_manifest(
         return Err(Problem::new(
             ProblemType::ServerCannotGenerateResponse,
             StatusCode::NOT_ACCEPTABLE,
+            Reason::NotAcceptable,
             format!("the manifest comes as {} only", state_manifest::MEDIA_TYPE),
         ));
     }
-    let manifest = fleet.manifest(client.id(), clock::now()).await;
+    let manifest = server.fleet.manifest(client.id(), clock::now()).await;
     let manifest = manifest.map_err(|error| Problem::internal(&error))?;
     let tagged = Tagged {
         etag: format!("\"{}\"", manifest.digest),
@@ -39,7 +42,9 @@ pub(crate) async fn get_manifest(
         content_type: state_manifest::MEDIA_TYPE,
         cache_control: MANIFEST_CACHING,
     };
-    Ok(tagged.answer(&headers))
+    let answer = tagged.answer(&headers);
+    server.metrics.polls.count(Way::Http, answer.status() != StatusCode::NOT_MODIFIED);
+    Ok(answer)
 }
 
 /// `GET /api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}`
@@ -90,7 +95,7 @@ pub(crate) async fn get_package(
     immutable(bytes, &digest, "application/gzip", ProblemType::Blank, detail, &headers)
 }
 
-fn immutable<E: std::error::Error>(
+fn immutable<E: std::error::Error + 'static>(
     bytes: Result<Option<Vec<u8>>, E>,
     digest: &str,
     content_type: &'static str,
@@ -100,7 +105,7 @@ fn immutable<E: std::error::Error>(
 ) -> Result<Response, Problem> {
     let bytes = bytes
         .map_err(|error| Problem::internal(&error))?
-        .ok_or_else(|| Problem::new(missing, StatusCode::NOT_FOUND, detail))?;
+        .ok_or_else(|| Problem::new(missing, StatusCode::NOT_FOUND, Reason::NotFound, detail))?;
     let etag = format!("\"{digest}\"");
     Ok(Tagged { bytes, etag, content_type, cache_control: IMMUTABLE }.answer(headers))
 }

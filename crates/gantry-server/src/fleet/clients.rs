@@ -69,6 +69,25 @@ impl Fleet {
         Ok(())
     }
 
+    /// The newest revision that a client was given. The store is asked once for each client.
+    pub(super) async fn given_to(
+        &self,
+        client: ClientId,
+    ) -> Result<Option<RevisionNumber>, FleetError> {
+        let known =
+            self.inner.given.lock().unwrap_or_else(PoisonError::into_inner).get(&client).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let stored = self.inner.store.read().await?.fetched(client).await?;
+        if let Some(stored) = stored {
+            let mut given = self.inner.given.lock().unwrap_or_else(PoisonError::into_inner);
+            let newest = given.entry(client).or_insert(stored);
+            *newest = stored.max(*newest);
+        }
+        Ok(stored)
+    }
+
     /// Remembers that a client refused a desired state. The audit log takes one such entry of a client in
     /// a while, whatever the client says.
     pub(crate) async fn record_security_event(

@@ -11,6 +11,7 @@ mod git;
 mod git_protocol;
 mod limits;
 mod matrix;
+mod metrics;
 mod onboarding;
 mod operators;
 mod orders;
