@@ -19,7 +19,7 @@ use crate::StoreError;
 use crate::known::{Changes, Known};
 use crate::recent::{Published, Recent};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Where the fleet is remembered. Clones share their connections.
 #[derive(Debug, Clone)]

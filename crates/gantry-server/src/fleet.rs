@@ -25,8 +25,8 @@ use fleet_domain::client::OnboardingPolicy;
 use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_publish::PublishError;
 use fleet_store::{
-    Added, AuditNote, FleetCounts, OpenError, Store, StoreError, StoreOptions, Transaction,
-    sqlite_url,
+    Added, AuditNote, FleetCounts, Inspection, OpenError, Store, StoreError, StoreOptions,
+    Transaction, sqlite_url,
 };
 use tokio::sync::Notify;
 
@@ -173,6 +173,11 @@ impl Fleet {
     pub(crate) async fn check(&self) -> Result<(), FleetError> {
         self.inner.store.read().await?.count_operators().await?;
         Ok(())
+    }
+
+    /// What is in this database file. Changes nothing.
+    pub(crate) async fn inspect(database: &Path) -> Result<Inspection, OpenFleetError> {
+        Ok(fleet_store::inspect(&sqlite_url(database)).await?)
     }
 
     /// How much of everything there is.

@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod data_dir;
 mod device_api;
+mod doctor;
 mod extract;
 mod fleet;
 mod git_http;
@@ -33,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Arguments, Config, LogFormat, OnboardingPolicy};
+use crate::config::{Arguments, Command, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::identity::ReplayGuard;
 use crate::limits::RequestLimits;
@@ -47,13 +48,14 @@ const CONTACTS_INTERVAL: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match start(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("gantry-server: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let done = match arguments.command {
+        Some(Command::Doctor { output }) => doctor::run(&arguments, output),
+        None => start(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("gantry-server: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 fn start(arguments: &Arguments) -> Result<()> {
@@ -69,7 +71,7 @@ fn start(arguments: &Arguments) -> Result<()> {
 async fn run(config: Config) -> Result<()> {
     let _lock = data_dir::open(&config.data_dir)?;
     let fleet = Fleet::open(
-        &config.data_dir.join("gantry.db"),
+        &config.database(),
         FleetOptions {
             onboarding: match config.onboarding.policy {
                 OnboardingPolicy::AllowListed => Policy::AllowListed,
@@ -133,7 +135,7 @@ async fn run(config: Config) -> Result<()> {
 
 /// On the first start nobody could sign in, so the server makes the first administrator's token.
 async fn greet_first_administrator(config: &Config, fleet: &Fleet) -> Result<()> {
-    let file = config.data_dir.join("administrator.token");
+    let file = config.first_token();
     let token = fleet.first_administrator().await.context("looking for operators")?;
     let Some(token) = token else { return Ok(()) };
     data_dir::write_secret(&file, format!("{}\n", token.secret()).as_bytes())?;

@@ -7,6 +7,7 @@ mod contacts;
 mod crashes;
 mod desired_state;
 mod device_api;
+mod doctor;
 mod faults;
 mod git;
 mod git_protocol;
