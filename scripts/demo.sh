@@ -57,7 +57,7 @@ wait_until() { # wait_until SECONDS WHAT COMMAND...
   done
 }
 
-server_answers() { curl --silent --fail --max-time 5 --cacert "$work/server/ca.pem" "$url/healthz"; }
+server_answers() { curl --silent --fail --max-time 5 --cacert "$work/server/ca.pem" "$url/readyz"; }
 
 supervised=()
 supervise() { # supervise NAME COMMAND...: runs it, and again when it ends before we stop it

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The disk is full. What is stored stays readable.
     #[error("there is no room left for the database")]
     Full(#[source] Cause),
+    /// The files of the database cannot be read or written: a disk that fails or is gone, or permissions.
+    #[error("the database cannot be read or written")]
+    Unreachable(#[source] Cause),
     /// Something that must be unique is there already.
     #[error("this would be stored twice")]
     Duplicate(#[source] Cause),
@@ -44,14 +47,25 @@ impl From<Arc<sqlx::Error>> for StoreError {
     fn from(error: Arc<sqlx::Error>) -> Self {
         let database = error.as_database_error();
         let code = database.and_then(|it| it.code()?.parse::<i32>().ok());
-        // The low byte is SQLite's primary result code: SQLITE_BUSY, SQLITE_FULL.
+        // The low byte is SQLite's primary result code: SQLITE_BUSY and _LOCKED, SQLITE_FULL, and
+        // SQLITE_PERM, _READONLY, _IOERR and _CANTOPEN.
         let primary = code.map(|code| code & 0xff);
         match (database.map(sqlx::error::DatabaseError::kind), primary) {
             (Some(ErrorKind::UniqueViolation), _) => Self::Duplicate(error.into()),
             (Some(ErrorKind::ForeignKeyViolation), _) => Self::UnknownReference(error.into()),
-            (_, Some(5)) => Self::Busy(error.into()),
+            (_, Some(5 | 6)) => Self::Busy(error.into()),
             (_, Some(13)) => Self::Full(error.into()),
-            _ if matches!(*error, sqlx::Error::PoolTimedOut) => Self::Busy(error.into()),
+            (_, Some(3 | 8 | 10 | 14)) => Self::Unreachable(error.into()),
+            _ => Self::without_code(error),
+        }
+    }
+}
+
+impl StoreError {
+    fn without_code(error: Arc<sqlx::Error>) -> Self {
+        match *error {
+            sqlx::Error::PoolTimedOut => Self::Busy(error.into()),
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => Self::Unreachable(error.into()),
             _ => Self::Failed(error.into()),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Executor};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor};
 
 use fleet_domain::ids::ClientId;
 
@@ -20,7 +20,7 @@ use crate::known::{Changes, Known};
 use crate::recent::{Published, Recent};
 use crate::writer::{Lease, Writer};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Where the fleet is remembered. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -208,6 +208,12 @@ const READER: [&str; 2] = ["PRAGMA busy_timeout = 5000", "PRAGMA query_only = ON
 fn pool(settings: &'static [&'static str], patience: Duration, connections: u32) -> AnyPoolOptions {
     let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(patience);
     // There is no network on the way to a file, so no connection needs a test before each use.
+    // SQLite ends a transaction by itself when the disk is full; the driver does not notice, and such a
+    // connection can begin no other.
+    let options = options.before_acquire(|connection, _| {
+        let usable = !connection.is_in_transaction();
+        Box::pin(async move { Ok(usable) })
+    });
     options.test_before_acquire(false).after_connect(move |connection, _| {
         Box::pin(async move {
             for setting in settings {
@@ -221,7 +227,14 @@ fn pool(settings: &'static [&'static str], patience: Duration, connections: u32)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::AuditNote;
     use crate::columns::Columns;
+
+    fn note(length: usize) -> AuditNote {
+        let word = || "x".to_owned();
+        let (actor, action, subject) = (word(), word(), word());
+        AuditNote { at: 1, actor, action, subject, detail: "x".repeat(length) }
+    }
 
     async fn setting(connection: &mut AnyConnection, pragma: &'static str) -> i64 {
         let row = sqlx::query(pragma).fetch_one(connection).await.expect("SQLite answers");
@@ -244,6 +257,37 @@ mod tests {
         let mut snapshot = store.read().await.expect("there is a reader");
         let read_only = "SELECT query_only AS it FROM pragma_query_only";
         assert_eq!(setting(snapshot.connection(), read_only).await, 1);
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_there_is_a_connection_that_can_write() {
+        let folder = tempfile::tempdir().expect("a place for a database");
+        let url = sqlite_url(&folder.path().join("fleet.db"));
+        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        for _ in 0..3 {
+            let mut transaction = store.begin().await.expect("nobody else writes");
+            let connection = transaction.connection();
+            connection.execute("PRAGMA max_page_count = 1").await.expect("a limit can be set");
+            let failed = transaction.append_audit(&note(1 << 20)).await.expect_err("no room");
+            assert!(matches!(failed, StoreError::Full(_)), "{failed:?}");
+            drop(transaction);
+            let mut transaction = store.begin().await.expect("there is another connection");
+            transaction.append_audit(&note(1)).await.expect("there is room");
+            transaction.commit().await.expect("there is room");
+        }
+        let mut snapshot = store.read().await.expect("it can be read");
+        let kept = snapshot.audit(0, 10).await.expect("it can be read");
+        assert_eq!(kept.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn files_that_are_gone_are_an_outage_and_no_fault() {
+        let folder = tempfile::tempdir().expect("a place for a database");
+        let url = sqlite_url(&folder.path().join("fleet.db"));
+        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        drop(folder);
+        let failed = store.read().await.expect_err("there is no file to open");
+        assert!(matches!(failed, StoreError::Unreachable(_)), "{failed:?}");
     }
 
     #[tokio::test]

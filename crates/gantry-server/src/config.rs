@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap::Parser;
+use clap::{Parser, Subcommand, ValueEnum};
 use http_signature::Window;
 use serde::Deserialize;
 
@@ -17,18 +17,39 @@ use serde::Deserialize;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// The configuration file (TOML). Without one the defaults hold.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
     /// Where everything is kept; instead of `data_dir`.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data_dir: Option<PathBuf>,
     /// The address to listen on, such as 0.0.0.0:443; instead of `listen`.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", global = true)]
     pub(crate) listen: Option<SocketAddr>,
     /// The URL by which devices and operators reach the server; instead of `public_url`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", global = true)]
     pub(crate) public_url: Option<String>,
+}
+
+/// What to do in place of serving.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check configuration, files, certificate, database, clock and room, and say what to do.
+    ///
+    /// Changes nothing, and may be asked while the server runs. Exits with 0 unless a check fails.
+    Doctor {
+        /// How to say it.
+        #[arg(short, long, value_enum, default_value_t = OutputFormat::Text)]
+        output: OutputFormat,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Text,
+    Json,
 }
 
 /// The configuration file.
@@ -232,6 +253,16 @@ impl Config {
             .map_err(|cause| ConfigError::Invalid { file: file.to_owned(), cause: Box::new(cause) })
     }
 
+    /// The file of the database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data_dir.join("gantry.db")
+    }
+
+    /// The file with the token of the first administrator.
+    pub(crate) fn first_token(&self) -> PathBuf {
+        self.data_dir.join("administrator.token")
+    }
+
     /// The host that the server's certificate is for.
     pub(crate) fn host(&self) -> &str {
         let authority = self.public_url.trim_start_matches("https://");
@@ -264,7 +295,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
         fs::write(file.path(), text).expect("it can be written");
         let config = Some(file.path().to_owned());
-        Config::load(&Arguments { config, data_dir: None, listen: None, public_url: None })
+        let arguments =
+            Arguments { command: None, config, data_dir: None, listen: None, public_url: None };
+        Config::load(&arguments)
     }
 
     #[test]

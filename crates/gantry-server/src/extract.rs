@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// The variable segments of the path.
 pub(crate) struct Path<T>(pub(crate) T);
@@ -85,7 +85,10 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<axum::body::Bytes, 
         if room.is_none() && bytes.len() + frame.len() > SMALL_BODY {
             let kibibytes = u32::try_from(limit >> 10).unwrap_or(u32::MAX);
             let free = ROOM_FOR_LARGE_BODIES.try_acquire_many(kibibytes);
-            let none = |_| Problem::unavailable("too many large bodies arrive at this moment");
+            let none = |_| {
+                let detail = "too many large bodies arrive at this moment";
+                Problem::unavailable(Reason::Overload, detail)
+            };
             room = Some(free.map_err(none)?);
         }
         if thrown_away == 0 && bytes.len() + frame.len() <= limit {
@@ -133,8 +136,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(Problem::malformed("the body has to be a JSON object"));
         }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            Problem::malformed(format!("the body is not what is expected: {error}"))
-        })
+        let read = serde_json::from_slice(&bytes).map(Self);
+        read.map_err(|error| Problem::unreadable_json(&error))
     }
 }

@@ -5,6 +5,7 @@ mod applications;
 mod capabilities;
 mod clients;
 mod contacts;
+mod counters;
 mod deployments;
 mod desired_state;
 mod onboarding;
@@ -24,20 +25,22 @@ use fleet_domain::client::OnboardingPolicy;
 use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_publish::PublishError;
 use fleet_store::{
-    Added, AuditNote, OpenError, Store, StoreError, StoreOptions, Transaction, sqlite_url,
+    Added, AuditNote, FleetCounts, Inspection, OpenError, Store, StoreError, StoreOptions,
+    Transaction, sqlite_url,
 };
 use tokio::sync::Notify;
 
 pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use capabilities::{KeptReport, RecordCapabilitiesError};
 pub(crate) use clients::{ClientView, DecideError};
+pub(crate) use counters::Counters;
 pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
 pub(crate) use desired_state::RevisionView;
 pub(crate) use onboarding::{Onboarding, RegisterError};
 pub(crate) use operators::{AddOperatorError, RemoveOperatorError};
 pub(crate) use order::{NewContent, NewOrder, OrderError};
 pub(crate) use parameters::GivenValue;
-pub(crate) use repository::{Fetched, GitError, PackStream};
+pub(crate) use repository::{Fetched, GitError, Head, PackStream};
 pub(crate) use repository_token::{Reader, RepositoryAccess};
 pub(crate) use rollback::{NewRollback, Rollback, RollbackError};
 pub(crate) use signers::RotateError;
@@ -65,6 +68,7 @@ struct Inner {
     token_key: TokenKey,
     announced: Notify,
     contacts: UnwrittenContacts,
+    counters: Counters,
 }
 
 /// How a fleet is run.
@@ -93,6 +97,44 @@ pub(crate) enum FleetError {
     Document(#[from] margo_contract::yaml::UnwritableYaml),
 }
 
+/// What keeps the store from its work, and passes when somebody helps or by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// Others hold the database.
+    Busy,
+    /// The disk is full.
+    Full,
+    /// The database cannot be read or written.
+    Away,
+}
+
+impl Outage {
+    /// What whoever runs the server should do.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            Self::Busy => {
+                "no other program may write the database of a running server; if none does, the disk is \
+                 too slow"
+            }
+            Self::Full => {
+                "make room on the disk of the data directory; the server goes on by itself"
+            }
+            Self::Away => "look at the disk and at the permissions of the data directory",
+        }
+    }
+}
+
+impl FleetError {
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        match self {
+            Self::Store(StoreError::Busy(_)) => Some(Outage::Busy),
+            Self::Store(StoreError::Full(_)) => Some(Outage::Full),
+            Self::Store(StoreError::Unreachable(_)) => Some(Outage::Away),
+            _ => None,
+        }
+    }
+}
+
 /// Why a fleet cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenFleetError {
@@ -119,6 +161,7 @@ impl Fleet {
             token_key,
             announced: Notify::new(),
             contacts: UnwrittenContacts::default(),
+            counters: Counters::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -127,6 +170,21 @@ impl Fleet {
     pub(crate) async fn check(&self) -> Result<(), FleetError> {
         self.inner.store.read().await?.count_operators().await?;
         Ok(())
+    }
+
+    /// What is in this database file. Changes nothing.
+    pub(crate) async fn inspect(database: &Path) -> Result<Inspection, OpenFleetError> {
+        Ok(fleet_store::inspect(&sqlite_url(database)).await?)
+    }
+
+    /// How much of everything there is.
+    pub(crate) async fn counts(&self) -> Result<FleetCounts, FleetError> {
+        Ok(self.inner.store.read().await?.counts().await?)
+    }
+
+    /// What was done since the fleet was opened.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
     }
 
     /// Ends all use of the database.

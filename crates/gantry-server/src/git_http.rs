@@ -17,14 +17,15 @@ use fleet_publish::COMMITTER_EMAIL;
 use futures_util::{Stream, stream};
 use git_serve::request::{Refusal, Request, RequestError};
 use git_serve::version::Version;
-use git_serve::{advertisement, pkt_line};
+use git_serve::{ObjectId, advertisement, pkt_line};
 use serde::Deserialize;
 
 use crate::announcement::announced;
 use crate::clock;
 use crate::extract::{Bytes, LARGEST_BODY, Path, Query};
-use crate::fleet::{Fetched, GitError, PackStream, Reader};
-use crate::problem::{self, Problem};
+use crate::fleet::{Fetched, FleetError, GitError, Head, PackStream, Reader};
+use crate::metrics::Way;
+use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
 
 const BASIC: &str = "Basic realm=\"gantry\", charset=\"UTF-8\"";
@@ -66,12 +67,22 @@ pub(crate) async fn get_info_refs(
     let body = match version(&headers) {
         Version::V2 => advertisement::capabilities(AGENT),
         older @ (Version::V0 | Version::V1) => {
-            let head = server.fleet.git_head(reader.client).await;
+            let head = poll(&server, &reader).await;
             let head = head.map_err(|error| Problem::internal(&error))?;
             advertisement::references(older, AGENT, head)
         }
     };
     Ok(git_answer("application/x-git-upload-pack-advertisement", body))
+}
+
+/// The newest commit, for whoever asks for references. To a client that is a poll.
+async fn poll(server: &Server, reader: &RepositoryReader) -> Result<Option<ObjectId>, FleetError> {
+    let Head { commit, is_new } = server.fleet.git_head(reader.client).await?;
+    match &reader.reader {
+        Reader::Client => server.metrics.polls.count(Way::Git, is_new),
+        Reader::Operator(_) => {}
+    }
+    Ok(commit)
 }
 
 /// `GET /git/allowed_signers`: the file by which any Git checks the commits of every repository here.
@@ -93,8 +104,8 @@ pub(crate) async fn post_upload_pack(
     let answer = match Request::parse(version(&headers), &body) {
         Ok(Request::Nothing) => Ok(Fetched::Whole(Vec::new())),
         Ok(Request::ListReferences(request)) => {
-            let references = server.fleet.git_references(reader.client, &request).await;
-            references.map(Fetched::Whole).map_err(GitError::from)
+            let head = poll(&server, &reader).await;
+            head.map(|head| Fetched::Whole(request.answer(head))).map_err(GitError::from)
         }
         Ok(Request::Fetch(fetch)) => {
             server.fleet.git_fetch(reader.client, reader.reader, &fetch).await
@@ -113,7 +124,7 @@ pub(crate) async fn post_upload_pack(
 
 /// `POST /git/{clientId}.git/git-receive-pack`
 pub(crate) async fn post_receive_pack(_reader: RepositoryReader) -> Problem {
-    Problem::forbidden(READ_ONLY).in_plain_text()
+    Problem::forbidden(Reason::ReadOnly, READ_ONLY).in_plain_text()
 }
 
 /// Clients of every make show their user an error of the protocol, and few the text of another status.
@@ -124,7 +135,7 @@ fn refuse_to_receive() -> Response {
 
 /// For a Git that reads the files of a repository over HTTP; it shows the reason when it is text.
 fn refuse_files() -> Problem {
-    Problem::forbidden(SMART_ONLY).in_plain_text()
+    Problem::forbidden(Reason::ReadOnly, SMART_ONLY).in_plain_text()
 }
 
 fn error_packet(refusal: &Refusal) -> Vec<u8> {

@@ -23,7 +23,7 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::clock;
 use crate::extract::{self, LARGEST_BODY};
 use crate::fleet::FleetError;
-use crate::problem::{Problem, WAITING_RETRY_SECONDS};
+use crate::problem::{Problem, Reason, WAITING_RETRY_SECONDS};
 use crate::server::Server;
 
 pub(crate) use keys::ClientKeys;
@@ -92,10 +92,13 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
         None => None,
     };
     let key = claimed.as_ref().map_or(server.replays.nobodys_key(), |it| &it.key);
-    let verified = check_signature(server, &parts, &body, key)?;
-
-    let Claimed { id, standing, key } =
-        claimed.ok_or_else(|| Problem::invalid_signature(SignatureError::Wrong.to_string()))?;
+    let verified = check_signature(server, &parts, &body, key);
+    let Some(Claimed { id, standing, key }) = claimed else {
+        // For the caller it is a signature like any other that does not hold.
+        let refused = verified.err().unwrap_or_else(|| wrong_signature(&SignatureError::Wrong));
+        return Err(refused.because(Reason::UnknownClient));
+    };
+    let verified = verified?;
     tracing::Span::current().record("client", tracing::field::display(id));
     check_standing(standing)?;
     let now = clock::now();
@@ -151,7 +154,8 @@ async fn check_operator(
         return Ok(VerifiedOperator { name: operator.name, role: operator.role });
     }
     let role = operator.role.name();
-    Err(Problem::forbidden(format!("the role {role} does not allow this; ask an administrator")))
+    let detail = format!("the role {role} does not allow this; ask an administrator");
+    Err(Problem::forbidden(Reason::Role, detail))
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
@@ -166,7 +170,10 @@ pub(crate) fn prove_possession(
     body: &Bytes,
 ) -> Result<PresentedCertificate, Problem> {
     check_digest(&parts.headers, body)?;
-    let invalid = |detail: String| Problem::malformed(detail).known_as("Invalid certificate");
+    let invalid = |detail: String| {
+        let problem = Problem::malformed(detail).known_as("Invalid certificate");
+        problem.because(Reason::Certificate)
+    };
     let request = OnboardingRequest::parse(body).map_err(|error| invalid(error.to_string()))?;
     let invalid_certificate = |error: CertificateError| invalid(format!("certificate: {error}"));
     let certificate = Certificate::read(request.certificate_der).map_err(invalid_certificate)?;
@@ -192,18 +199,21 @@ fn check_expiry(end: i64, now: i64) -> Result<(), Problem> {
     }
     let since = clock::rfc3339(end);
     let detail = format!("the certificate was valid until {since}; onboard with another one");
-    Err(Problem::forbidden(detail).known_as("Certificate expired"))
+    let problem = Problem::forbidden(Reason::CertificateExpired, detail);
+    Err(problem.known_as("Certificate expired"))
 }
 
 /// 403 for a client that is not let in, and will not be by asking again.
 pub(crate) fn refused() -> Problem {
-    Problem::forbidden("this client is not accepted here").known_as("Client rejected")
+    let problem = Problem::forbidden(Reason::NotAccepted, "this client is not accepted here");
+    problem.known_as("Client rejected")
 }
 
 /// 403 for a client that an operator has yet to decide about.
 pub(crate) fn waiting() -> Problem {
     let detail = "an operator has to approve this client first; ask again after Retry-After";
-    Problem::forbidden(detail).known_as("Client waiting").with_retry_after(WAITING_RETRY_SECONDS)
+    let problem = Problem::forbidden(Reason::Waiting, detail).known_as("Client waiting");
+    problem.with_retry_after(WAITING_RETRY_SECONDS)
 }
 
 fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
@@ -212,7 +222,7 @@ fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
         return Ok(());
     }
     http_signature::check_content_digest(&lines, body)
-        .map_err(|error| Problem::malformed(error.to_string()))
+        .map_err(|error| Problem::malformed(error.to_string()).because(Reason::Digest))
 }
 
 fn check_signature(
@@ -230,7 +240,24 @@ fn check_signature(
     };
     let now = u64::try_from(clock::now()).unwrap_or_default();
     http_signature::verify(&received, key, now, server.replays.window())
-        .map_err(|error| Problem::invalid_signature(error.to_string()))
+        .map_err(|error| wrong_signature(&error))
+}
+
+fn wrong_signature(error: &SignatureError) -> Problem {
+    let reason = match error {
+        SignatureError::Missing(_) | SignatureError::NotCovered(_) => Reason::Unsigned,
+        SignatureError::TooOld | SignatureError::TooNew => Reason::SignatureTime,
+        SignatureError::Wrong | SignatureError::AlgorithmMismatch => Reason::Signature,
+        SignatureError::Malformed(_)
+        | SignatureError::TooLong(_)
+        | SignatureError::Several
+        | SignatureError::LabelMismatch
+        | SignatureError::UnsupportedComponent(_)
+        | SignatureError::UnresolvedComponent(_)
+        | SignatureError::Parameter(_)
+        | SignatureError::UnknownAlgorithm => Reason::Malformed,
+    };
+    Problem::invalid_signature(reason, error.to_string())
 }
 
 fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
@@ -241,11 +268,9 @@ impl<S: Sync> FromRequestParts<S> for VerifiedClient {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| Problem::invalid_signature("the request was not verified"))
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            Problem::invalid_signature(Reason::Unsigned, "the request was not verified")
+        })
     }
 }
 

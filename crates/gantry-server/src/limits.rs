@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fleet_domain::ids::ClientId;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// So many signatures of strangers are verified a minute, and so many at once: a small part of what a
 /// processor can do, and more than a fleet that comes back after an outage needs.
@@ -58,9 +58,9 @@ impl RequestLimits {
     /// Counts a request whose sender has proved nothing, before its signature is verified.
     pub(crate) fn count_stranger(&self, now: i64) -> Result<(), Problem> {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        strangers
-            .take(STRANGERS, now)
-            .map_err(|_| Problem::unavailable("too many clients ask to be let in at this moment"))
+        let detail = "too many clients ask to be let in at this moment";
+        let taken = strangers.take(STRANGERS, now);
+        taken.map_err(|_| Problem::unavailable(Reason::Overload, detail))
     }
 }
 

@@ -3,6 +3,7 @@
 mod patience;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::{Service, ServiceExt as _};
 
+use crate::metrics::Connections;
 use patience::Patient;
 
 const MOST_CONNECTIONS: usize = 10_000;
@@ -29,6 +31,10 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 const LARGEST_HEADERS: usize = 64 << 10;
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where a request comes from, for the log. Nothing is decided by it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// What answers requests. It always has an answer, if only of an error.
 pub(crate) trait Serve:
@@ -49,6 +55,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     service: impl Serve,
+    counters: Connections,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let acceptor = TlsAcceptor::from(tls);
@@ -67,8 +74,8 @@ pub(crate) async fn serve(
             accepted = async { (room.await, listener.accept().await) } => accepted,
         };
         let permit = permit.context("counting connections")?;
-        let stream = match stream {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match stream {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Such as too many open files: it passes, and a tight loop would not help it.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -77,12 +84,18 @@ pub(crate) async fn serve(
             }
         };
         let (acceptor, service, http) = (acceptor.clone(), service.clone(), http.clone());
-        let watcher = graceful.watcher();
+        let (watcher, counters) = (graceful.watcher(), counters.clone());
         tokio::spawn(async move {
-            let _permit = permit;
-            let Some(stream) = handshake(&acceptor, stream).await else { return };
+            let _held = (permit, counters.accept());
+            let Some(stream) = handshake(&acceptor, stream).await else {
+                return counters.handshake_failed();
+            };
             let service = TowerToHyperService::new(service.map_request(
-                |request: hyper::Request<hyper::body::Incoming>| request.map(Body::new),
+                move |request: hyper::Request<hyper::body::Incoming>| {
+                    let mut request = request.map(Body::new);
+                    request.extensions_mut().insert(Peer(peer));
+                    request
+                },
             ));
             let connection = http.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = watcher.watch(connection).await {

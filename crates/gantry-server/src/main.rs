@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod data_dir;
 mod device_api;
+mod doctor;
 mod extract;
 mod fleet;
 mod git_http;
@@ -14,6 +15,7 @@ mod identity;
 mod jobs;
 mod limits;
 mod listener;
+mod metrics;
 mod operator_api;
 mod package;
 mod problem;
@@ -32,10 +34,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Arguments, Config, LogFormat, OnboardingPolicy};
+use crate::config::{Arguments, Command, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::identity::{ClientKeys, ReplayGuard};
 use crate::limits::RequestLimits;
+use crate::metrics::Metrics;
 use crate::server::{Server, ServerParts};
 use crate::tls::ServerCertificate;
 
@@ -45,13 +48,14 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match start(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("gantry-server: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let done = match arguments.command {
+        Some(Command::Doctor { output }) => doctor::run(&arguments, output),
+        None => start(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("gantry-server: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 fn start(arguments: &Arguments) -> Result<()> {
@@ -67,7 +71,7 @@ fn start(arguments: &Arguments) -> Result<()> {
 async fn run(config: Config) -> Result<()> {
     let _lock = data_dir::open(&config.data_dir)?;
     let fleet = Fleet::open(
-        &config.data_dir.join("gantry.db"),
+        &config.database(),
         FleetOptions {
             onboarding: match config.onboarding.policy {
                 OnboardingPolicy::AllowListed => Policy::AllowListed,
@@ -99,6 +103,8 @@ async fn run(config: Config) -> Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "listening"
     );
+    let metrics = Metrics::new(&fleet, clock::now());
+    let connections = metrics.connections.clone();
     let server = Server::from(ServerParts {
         fleet: fleet.clone(),
         origin: config.public_url.as_str().into(),
@@ -106,12 +112,14 @@ async fn run(config: Config) -> Result<()> {
         keys: ClientKeys::default(),
         replays: ReplayGuard::new(config.signatures.window())?,
         limits: RequestLimits::new(config.limits.requests_per_minute),
+        metrics,
         git_enabled: config.git.enabled,
     });
     let jobs = tokio::spawn(jobs::run(fleet.clone()));
     let house = tokio::spawn(jobs::keep_house(fleet.clone(), HOUSEKEEPING_INTERVAL));
     let renewal = tokio::spawn(keep_certificate_fresh(certificate));
-    listener::serve(listener, tls, routes::service(server), asked_to_stop()?).await?;
+    let service = routes::service(server);
+    listener::serve(listener, tls, service, connections, asked_to_stop()?).await?;
     renewal.abort();
     for task in [jobs, house] {
         task.abort();
@@ -128,7 +136,7 @@ async fn run(config: Config) -> Result<()> {
 
 /// On the first start nobody could sign in, so the server makes the first administrator's token.
 async fn greet_first_administrator(config: &Config, fleet: &Fleet) -> Result<()> {
-    let file = config.data_dir.join("administrator.token");
+    let file = config.first_token();
     let token = fleet.first_administrator().await.context("looking for operators")?;
     let Some(token) = token else { return Ok(()) };
     data_dir::write_secret(&file, format!("{}\n", token.secret()).as_bytes())?;

@@ -3,41 +3,52 @@
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, Route, get, post};
 use axum::{Json, Router};
-use serde_json::json;
-use tower::ServiceBuilder;
+use fleet_domain::permission::Permission;
+use serde_json::{Value, json};
+use tower::layer::layer_fn;
+use tower::{Layer as _, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::device_api::{
     capabilities, deployment_status, desired_state, onboarding, repository, security_events,
 };
-use crate::identity::verify_client;
-use crate::listener::Serve;
-use crate::problem::{self, Problem};
+use crate::identity::{verify_client, verify_operator};
+use crate::listener::{Peer, Serve};
+use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
-use crate::{git_http, operator_api};
+use crate::{git_http, metrics, operator_api};
 
 /// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
+
+/// How long the database may take to say that it is there.
+const LONGEST_CHECK: Duration = Duration::from_secs(3);
 
 /// All of them, and what is done with every request. That stands around the router and not in it, where
 /// each route would carry a copy of its own.
 pub(crate) fn service(server: Server) -> impl Serve {
     let (for_operators, document) = operator_api::router(&server);
-    let router =
-        Router::new().merge(for_clients(&server)).merge(for_anybody(document)).merge(for_operators);
+    let router = Router::new()
+        .merge(for_clients(&server))
+        .merge(for_anybody(document))
+        .merge(for_operators)
+        .merge(for_monitoring(&server));
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
+    let requests = server.metrics.requests.clone();
+    let router = router.route_layer(layer_fn(move |route: Route| {
+        from_fn_with_state(requests.endpoint(), metrics::count).layer(route)
+    }));
     ServiceBuilder::new()
-        .layer(from_fn(problem::render))
+        .layer(from_fn_with_state(server.metrics.refusals.clone(), problem::render))
         .layer(from_fn(bound_and_log))
         .layer(CatchPanicLayer::custom(|_| {
             let detail = "the server made a mistake; its log says where";
-            Problem::unavailable(detail).into_response()
+            Problem::unavailable(Reason::Panic, detail).into_response()
         }))
         .service(router.with_state(server))
 }
@@ -94,7 +105,14 @@ fn for_anybody(operator_api: utoipa::openapi::OpenApi) -> Router<Server> {
         .route("/operator/v1/openapi.json", get(describe))
         .route("/api/v1/onboarding/certificate", get(onboarding::get_certificate))
         .route("/api/v1/onboarding", post(onboarding::post_onboarding))
-        .route("/healthz", get(health))
+        .route("/healthz", get(get_health))
+        .route("/readyz", get(get_readiness))
+}
+
+/// Whoever watches the server, with the token of an operator who may see the fleet.
+fn for_monitoring(server: &Server) -> Router<Server> {
+    let may_see = from_fn_with_state((server.clone(), Permission::ViewFleet), verify_operator);
+    Router::new().route("/metrics", get(metrics::get_metrics).route_layer(may_see))
 }
 
 /// Whoever has a token for a client's repository.
@@ -106,13 +124,19 @@ fn for_git() -> Router<Server> {
         .route("/git/{repository}/git-receive-pack", post(git_http::post_receive_pack))
 }
 
-/// `GET /healthz`: whether the server can do its work.
-async fn health(State(server): State<Server>) -> Result<Response, Problem> {
-    match server.fleet.check().await {
-        Ok(()) => Ok((StatusCode::OK, Json(json!({"status": "ok"}))).into_response()),
-        Err(error) => {
-            tracing::error!(error = problem::chain(&error), "the health check failed");
-            Err(Problem::unavailable("the database does not answer"))
+/// `GET /healthz`: the process can answer. It does not ask the database: to start the server again would not
+/// bring that back.
+async fn get_health() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// `GET /readyz`: whether the server can do its work. One that stops takes no connection, which says it too.
+async fn get_readiness(State(server): State<Server>) -> Result<Json<Value>, Problem> {
+    match tokio::time::timeout(LONGEST_CHECK, server.fleet.check()).await {
+        Ok(Ok(())) => Ok(Json(json!({"status": "ready"}))),
+        Ok(Err(error)) => Err(Problem::internal(&error)),
+        Err(_) => {
+            Err(Problem::unavailable(Reason::DatabaseBusy, "the database takes too long to answer"))
         }
     }
 }
@@ -125,17 +149,25 @@ async fn bound_and_log(request: Request, next: Next) -> Response {
         client = tracing::field::Empty,
         operator = tracing::field::Empty
     );
+    let peer = request.extensions().get::<Peer>().map(|it| tracing::field::display(it.0));
     let answer = tokio::time::timeout(LONGEST_REQUEST, next.run(request).instrument(span.clone()));
-    let response = answer
-        .await
-        .unwrap_or_else(|_| Problem::unavailable("the request took too long").into_response());
+    let response = answer.await.unwrap_or_else(|_| {
+        let detail = "the request took too long";
+        Problem::unavailable(Reason::Timeout, detail).into_response()
+    });
     let status = response.status().as_u16();
-    // In quotes: a reason may repeat what the caller has sent.
-    let reason = response.extensions().get::<Problem>().and_then(Problem::reason);
-    span.in_scope(|| match status {
-        500.. => tracing::warn!(%method, path, status, ?reason, "answered"),
-        401 | 403 | 429 => tracing::info!(%method, path, status, ?reason, "refused"),
-        _ => tracing::debug!(%method, path, status, "answered"),
+    span.in_scope(|| match response.extensions().get::<Problem>() {
+        Some(problem) => {
+            let reason = problem.reason().name();
+            // In quotes: it may repeat what the caller has sent.
+            let why = problem.logged();
+            if status >= 500 {
+                tracing::warn!(%method, path, status, peer, reason, ?why, "failed");
+            } else {
+                tracing::info!(%method, path, status, peer, reason, ?why, "refused");
+            }
+        }
+        None => tracing::debug!(%method, path, status, "answered"),
     });
     response
 }
@@ -146,6 +178,7 @@ mod tests {
     use std::io;
 
     use axum::body::Body;
+    use axum::http::StatusCode;
     use futures_util::stream;
     use tower::{ServiceExt as _, service_fn};
 

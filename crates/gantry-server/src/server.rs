@@ -8,6 +8,7 @@ use axum::extract::FromRef;
 use crate::fleet::Fleet;
 use crate::identity::{ClientKeys, ReplayGuard};
 use crate::limits::RequestLimits;
+use crate::metrics::Metrics;
 use crate::tls::ServerCertificate;
 
 /// The running server. Every request has several clones of it, so one is a single counter.
@@ -23,6 +24,7 @@ pub(crate) struct ServerParts {
     pub(crate) keys: ClientKeys,
     pub(crate) replays: ReplayGuard,
     pub(crate) limits: RequestLimits,
+    pub(crate) metrics: Metrics,
     pub(crate) git_enabled: bool,
 }
 

@@ -1,7 +1,7 @@
 //! TLS 1.3 with a certificate that can change while the server runs: a configured one, read again on
 //! SIGHUP, or one of our own, signed by the embedded CA and renewed in time.
 
-mod ca;
+pub(crate) mod ca;
 
 use std::fs;
 use std::path::Path;
@@ -51,6 +51,11 @@ impl ServerCertificate {
         Ok(Arc::new(Self { source, current, root_pem }))
     }
 
+    /// The certificate and its key as they are now.
+    pub(crate) fn current(&self) -> Arc<CertifiedKey> {
+        self.current.load_full()
+    }
+
     pub(crate) fn root_pem(&self) -> &str {
         &self.root_pem
     }
@@ -80,7 +85,7 @@ impl ServerCertificate {
 
 impl ResolvesServerCert for ServerCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        Some(self.current())
     }
 }
 

@@ -9,6 +9,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 
 use crate::client::{self, TestClient};
+use crate::disk::SmallDisk;
 use crate::http::Http;
 use crate::operator::Operator;
 use crate::programs::{self, Running};
@@ -16,6 +17,8 @@ use crate::wait;
 
 /// A running fleet manager, its files, and ways to talk to it.
 pub struct TestFleet {
+    /// Of the data directory, if that is not on the disk of all tests. Goes before the folder that it is in.
+    disk: Option<SmallDisk>,
     dir: TempDir,
     /// The port that everybody calls.
     port: u16,
@@ -34,9 +37,19 @@ impl TestFleet {
 
     /// As [`TestFleet::start`], with more lines of configuration.
     pub fn start_with(configuration: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        Self::start_in(None, temporary_folder(), configuration)
+    }
+
+    /// As [`TestFleet::start`], with the data directory on a disk of its own of this size, such as `16m`.
+    pub fn start_on_small_disk(size: &str) -> Self {
+        let dir = temporary_folder();
+        let disk = SmallDisk::mount(dir.path().join("data"), size);
+        Self::start_in(Some(disk), dir, "")
+    }
+
+    fn start_in(disk: Option<SmallDisk>, dir: TempDir, configuration: &str) -> Self {
         let port = free_port();
-        let mut fleet = Self { dir, port, listen: port, server: None, preloaded: None };
+        let mut fleet = Self { disk, dir, port, listen: port, server: None, preloaded: None };
         fleet.configure(configuration);
         fleet.start_server();
         fleet
@@ -67,7 +80,7 @@ impl TestFleet {
             if !self.ca().is_file() {
                 return None;
             }
-            self.http().try_send("GET", "/healthz", &[], None).ok().filter(|it| it.status == 200)
+            self.http().try_send("GET", "/readyz", &[], None).ok().filter(|it| it.status == 200)
         });
         self.server = Some(server);
     }
@@ -115,6 +128,11 @@ impl TestFleet {
     /// All that the server has printed.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// The disk of the data directory.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("the fleet was started on a small disk")
     }
 
     /// The folder of this test; the data directory is `data` in it.
@@ -205,6 +223,10 @@ impl TestFleet {
             .env("GANTRY_CONFIG", self.dir.path().join("operator.toml"));
         command
     }
+}
+
+fn temporary_folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be made")
 }
 
 /// A port of the loopback interface that nobody uses now.

@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod client;
 pub mod device;
+pub mod disk;
 pub mod fleet;
 pub mod http;
 pub mod keys;

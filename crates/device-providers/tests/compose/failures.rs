@@ -1,12 +1,11 @@
 //! Each kind of failure has its code, and says what happened.
 
-use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use device_providers::compose::{Commands, Rules};
 use device_providers::{Observed, Provider as _, code};
+use testkit::disk::SmallDisk;
 
 use super::stage::{Stage, WEB, provider, run, service, services};
 
@@ -97,29 +96,11 @@ fn why_a_package_cannot_be_started_is_told_apart() {
     }
 }
 
-/// A file system of a given size; dropping it takes it away.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf, size: &str) -> Self {
-        fs::create_dir(&at).expect("a free name");
-        let options = format!("size={size}");
-        run(&["mount"], &["-t", "tmpfs", "-o", &options, "tmpfs", &at.to_string_lossy()]);
-        Self(at)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        run(&["umount"], &["--lazy", &self.0.to_string_lossy()]);
-    }
-}
-
 #[test]
 fn a_full_disk_is_told_and_leaves_the_former_version_running() {
     let mut stage = Stage::new("full", WEB);
     let disk = SmallDisk::mount(stage.folder.path().join("small"), "512k");
-    stage.workload.directory = disk.0.join("component");
+    stage.workload.directory = disk.path().join("component");
     stage.install();
     let before = stage.container();
     // No text that gzip makes small.

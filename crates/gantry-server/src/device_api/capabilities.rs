@@ -10,7 +10,7 @@ use crate::clock;
 use crate::extract::{JsonBytes, Path};
 use crate::fleet::{Fleet, RecordCapabilitiesError};
 use crate::identity::VerifiedClient;
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// The largest description of a device, in bytes: many of them are kept.
 const LARGEST_DOCUMENT: usize = 64 << 10;
@@ -49,7 +49,8 @@ pub(crate) async fn delete_capabilities(
         return Ok(StatusCode::NO_CONTENT);
     }
     let detail = format!("this client has no device `{device}`");
-    Err(Problem::new(ProblemType::DeviceNotFound, StatusCode::NOT_FOUND, detail))
+    let status = StatusCode::NOT_FOUND;
+    Err(Problem::new(ProblemType::DeviceNotFound, status, Reason::NotFound, detail))
 }
 
 async fn record(
@@ -75,6 +76,7 @@ async fn record(
         Err(error @ RecordCapabilitiesError::UnknownGateway(_)) => Err(Problem::new(
             ProblemType::GatewayNotFound,
             StatusCode::NOT_FOUND,
+            Reason::NotFound,
             error.to_string(),
         )),
         Err(error @ RecordCapabilitiesError::TooMany) => Err(Problem::conflict(error.to_string())),

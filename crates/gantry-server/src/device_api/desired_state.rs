@@ -14,7 +14,9 @@ use crate::clock;
 use crate::extract::Path;
 use crate::fleet::Fleet;
 use crate::identity::VerifiedClient;
-use crate::problem::Problem;
+use crate::metrics::Way;
+use crate::problem::{Problem, Reason};
+use crate::server::Server;
 
 // margo(§16.4).
 const MANIFEST_CACHING: &str = "private, no-cache";
@@ -22,7 +24,7 @@ const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
 /// `GET /api/v1/clients/{clientId}/deployments`
 pub(crate) async fn get_manifest(
-    State(fleet): State<Fleet>,
+    State(server): State<Server>,
     client: VerifiedClient,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -30,12 +32,16 @@ pub(crate) async fn get_manifest(
         return Err(Problem::new(
             ProblemType::ServerCannotGenerateResponse,
             StatusCode::NOT_ACCEPTABLE,
+            Reason::NotAcceptable,
             format!("the manifest comes as {} only", state_manifest::MEDIA_TYPE),
         ));
     }
+    let fleet = &server.fleet;
     let newest = fleet.manifest_digest(client.id(), clock::now()).await;
     let etag = quoted(newest.map_err(|error| Problem::internal(&error))?);
-    if has(&headers, &etag) {
+    let is_new = !has(&headers, &etag);
+    server.metrics.polls.count(Way::Http, is_new);
+    if !is_new {
         return Ok(not_modified(&etag, MANIFEST_CACHING));
     }
     let manifest = fleet.manifest(client.id()).await;
@@ -97,7 +103,7 @@ pub(crate) async fn get_package(
     immutable(bytes, &digest, "application/gzip", ProblemType::Blank, detail, &headers)
 }
 
-fn immutable<E: std::error::Error>(
+fn immutable<E: std::error::Error + 'static>(
     bytes: Result<Option<Vec<u8>>, E>,
     digest: &str,
     content_type: &'static str,
@@ -107,7 +113,7 @@ fn immutable<E: std::error::Error>(
 ) -> Result<Response, Problem> {
     let bytes = bytes
         .map_err(|error| Problem::internal(&error))?
-        .ok_or_else(|| Problem::new(missing, StatusCode::NOT_FOUND, detail))?;
+        .ok_or_else(|| Problem::new(missing, StatusCode::NOT_FOUND, Reason::NotFound, detail))?;
     let etag = quoted(digest);
     Ok(Tagged { bytes, etag, content_type, cache_control: IMMUTABLE }.answer(headers))
 }

@@ -59,14 +59,21 @@ impl Fleet {
         client: ClientId,
         revision: RevisionNumber,
     ) -> Result<(), FleetError> {
-        let state = self.client_state(client).await?;
-        if state.and_then(|it| it.given).is_some_and(|given| given >= revision) {
+        if self.given_to(client).await?.is_some_and(|given| given >= revision) {
             return Ok(());
         }
         let mut transaction = self.inner.store.begin().await?;
         transaction.note_fetched(client, revision).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// The newest revision that a client was given.
+    pub(super) async fn given_to(
+        &self,
+        client: ClientId,
+    ) -> Result<Option<RevisionNumber>, FleetError> {
+        Ok(self.client_state(client).await?.and_then(|it| it.given))
     }
 
     /// Remembers that a client refused a desired state. The audit log takes one such entry of a client in

@@ -43,6 +43,7 @@ impl Fleet {
             match self.do_job(&job, now).await {
                 Ok(()) => done += 1,
                 Err(error) => {
+                    self.inner.counters.job_failures.inc();
                     let doublings = job.attempts.min(16);
                     let pause = (FIRST_RETRY_SECONDS << doublings).min(LONGEST_RETRY_SECONDS);
                     tracing::error!(
@@ -63,12 +64,13 @@ impl Fleet {
 
     async fn do_job(&self, job: &Job, now: i64) -> Result<(), FleetError> {
         let mut transaction = self.inner.store.begin().await?;
-        match (job.kind.as_str(), job.subject.parse::<ClientId>()) {
+        let published = match (job.kind.as_str(), job.subject.parse::<ClientId>()) {
             (PUBLISH, Ok(client)) => publish(&mut transaction, client, now).await?,
             (_, _) => return Err(FleetError::Corrupt("job")),
-        }
+        };
         transaction.finish_job(job).await?;
         transaction.commit().await?;
+        self.count_publication(published);
         Ok(())
     }
 
@@ -83,8 +85,9 @@ impl Fleet {
             Some(newest) => newest,
             None => {
                 let mut transaction = self.inner.store.begin().await?;
-                publish(&mut transaction, client, now).await?;
+                let published = publish(&mut transaction, client, now).await?;
                 transaction.commit().await?;
+                self.count_publication(published);
                 let newest = self.newest_revision(client).await?;
                 newest.ok_or(FleetError::Corrupt("first revision"))?
             }
@@ -107,6 +110,10 @@ impl Fleet {
         let newest = newest.ok_or(FleetError::Corrupt("newest revision"))?;
         self.note_given(client, newest.number).await?;
         Ok(PublishedManifest { bytes: newest.manifest, digest: newest.manifest_digest })
+    }
+
+    fn count_publication(&self, published: bool) {
+        self.inner.counters.publications.inc_by(u64::from(published));
     }
 
     pub(crate) async fn document(
@@ -172,12 +179,12 @@ impl Fleet {
     }
 }
 
-/// Publishes a client's desired state if it has changed.
+/// Publishes a client's desired state if it has changed; whether it has.
 async fn publish(
     transaction: &mut Transaction,
     client: ClientId,
     now: i64,
-) -> Result<(), FleetError> {
+) -> Result<bool, FleetError> {
     let previous = previous(transaction, client).await?;
     let desired = transaction.desired_state(client).await?;
     let orders = transaction.pending_orders(client).await?;
@@ -190,7 +197,7 @@ async fn publish(
             transaction.settle_orders(client, previous.number).await?;
             settle_unchanged(transaction, client, previous.number, now).await?;
         }
-        return Ok(());
+        return Ok(false);
     };
     let commit = git_object(&revision.commit, GitObjectKind::Commit)?;
     let id = commit.id.clone();
@@ -220,7 +227,7 @@ async fn publish(
     transaction.publish(client, &new).await?;
     forget_untold(transaction, client, now).await?;
     tracing::info!(%client, revision = %new.revision.number, "published");
-    Ok(())
+    Ok(true)
 }
 
 /// Withdrawn deployments that the client was never told of need no word from it: they are gone.

@@ -8,13 +8,20 @@ use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
 use fleet_store::{GitObject, PackCursor, PackRange};
 use git_serve::fetch::{Answer, Fetch};
 use git_serve::pack::{Framing, PackWriter};
-use git_serve::references::ListReferences;
 use git_serve::request::Refusal;
 
 use super::{Fleet, FleetError, Reader};
 
 /// How much of a pack is in memory at a time.
 const PIECE: usize = 256 << 10;
+
+/// Where a client's repository is.
+pub(crate) struct Head {
+    /// The newest commit; none of an empty repository.
+    pub(crate) commit: Option<git_serve::ObjectId>,
+    /// Whether the client has not been given it yet.
+    pub(crate) is_new: bool,
+}
 
 /// What a fetch gets.
 pub(crate) enum Fetched {
@@ -51,21 +58,14 @@ impl From<fleet_store::StoreError> for GitError {
 }
 
 impl Fleet {
-    /// The newest commit of a client's repository; none of an empty one.
-    pub(crate) async fn git_head(
-        &self,
-        client: ClientId,
-    ) -> Result<Option<git_serve::ObjectId>, FleetError> {
-        Ok(self.newest(client).await?.map(|(_, commit)| commit))
-    }
-
-    /// The references of a client's repository.
-    pub(crate) async fn git_references(
-        &self,
-        client: ClientId,
-        request: &ListReferences,
-    ) -> Result<Vec<u8>, FleetError> {
-        Ok(request.answer(self.git_head(client).await?))
+    /// The newest commit of a client's repository.
+    pub(crate) async fn git_head(&self, client: ClientId) -> Result<Head, FleetError> {
+        let Some((revision, commit)) = self.newest(client).await? else {
+            return Ok(Head { commit: None, is_new: false });
+        };
+        let given = self.given_to(client).await?;
+        let is_new = given.is_none_or(|given| given.get() < revision);
+        Ok(Head { commit: Some(commit), is_new })
     }
 
     /// What a fetch from a client's repository gets.

@@ -13,7 +13,7 @@ use fleet_domain::ids::ClientId;
 use http_signature::{Verified, VerifyingKey, Window};
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, Reason};
 
 /// When a client may come back that has sent more than can be remembered.
 const NO_ROOM_RETRY_SECONDS: u64 = 30;
@@ -110,7 +110,9 @@ impl ReplayGuard {
         match lock(&self.strangers).hear((), verified.replay_key, now, self.until(now)) {
             Heard::New => Ok(()),
             Heard::Again => Err(replayed()),
-            Heard::NoRoom => Err(Problem::unavailable("too many clients onboard at a time")),
+            Heard::NoRoom => {
+                Err(Problem::unavailable(Reason::Overload, "too many clients onboard at a time"))
+            }
         }
     }
 
@@ -124,6 +126,7 @@ impl ReplayGuard {
 /// 401 for a request that was taken before.
 pub(crate) fn replayed() -> Problem {
     Problem::invalid_signature(
+        Reason::Replay,
         "the same signed request was sent again; sign it anew, with a nonce where the signature would \
          be the same",
     )

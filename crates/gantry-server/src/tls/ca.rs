@@ -1,7 +1,7 @@
 //! The embedded CA: a root that devices pin, and short certificates for this server alone.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
@@ -24,10 +24,15 @@ pub(super) struct EmbeddedCa {
     issuer: Issuer<'static, KeyPair>,
 }
 
+/// Where the certificate and the key of the CA are.
+pub(crate) fn files(folder: &Path) -> (PathBuf, PathBuf) {
+    (folder.join("ca.pem"), folder.join("ca.key"))
+}
+
 impl EmbeddedCa {
     /// Takes the CA from `ca.pem` and `ca.key`, or makes one there.
     pub(super) fn open_or_make(folder: &Path, now: i64) -> Result<Self> {
-        let (certificate_file, key_file) = (folder.join("ca.pem"), folder.join("ca.key"));
+        let (certificate_file, key_file) = files(folder);
         // The key comes first: with a key and no certificate yet, the certificate is made again.
         let key = match data_dir::read_text(&key_file)? {
             Some(pem) => KeyPair::from_pem(&pem)

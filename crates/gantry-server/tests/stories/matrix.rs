@@ -59,6 +59,7 @@ const CALLERS: [Caller; 10] = [
 const ANSWERS: &[(&str, &str, [u16; 10])] = &[
     //                                                          nobody waiting rejected revoked other home this viewer operator admin
     ("GET",    "/healthz",                                             [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/readyz",                                              [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/operator/v1/openapi.json",                            [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/api/v1/onboarding/certificate",                       [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("POST",   "/api/v1/onboarding",                                   [401, 403, 403, 403, 201, 201, 201, 401, 401, 401]),
@@ -85,6 +86,7 @@ const ANSWERS: &[(&str, &str, [u16; 10])] = &[
     ("POST",   "/git/{repository}/git-receive-pack",                   [401, 401, 401, 401, 404, 403, 403, 403, 403, 403]),
 
     // Operators, by role.
+    ("GET",    "/metrics",                                             [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("GET",    "/operator/v1/whoami",                                  [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("GET",    "/operator/v1/clients",                                 [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("GET",    "/operator/v1/trust",                                   [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),

@@ -177,6 +177,8 @@ fn the_health_of_the_server_is_nobodys_secret() {
     let fleet = TestFleet::start();
     let answer = fleet.http().send("GET", "/healthz", &[], None).expect(200);
     assert_eq!(answer.json(), json!({"status": "ok"}));
+    let answer = fleet.http().send("GET", "/readyz", &[], None).expect(200);
+    assert_eq!(answer.json(), json!({"status": "ready"}));
     fleet.http().send("POST", "/healthz", &[], None).expect_problem(405, "about:blank", "");
 }
 

@@ -173,7 +173,7 @@ async fn clients_that_stop_reading_keep_nobody_from_the_store() {
     let newest = revision(REVISIONS + 1, Some(history.newest));
     transaction.publish(history.client, &newest).await.expect("the revision is new");
     transaction.commit().await.expect("there is room on the disk");
-    let head = history.fleet.git_head(history.client).await.expect("the store can be read");
+    let head = history.fleet.git_head(history.client).await.expect("the store can be read").commit;
     assert_eq!(head.map(|it| it.to_string()), Some(newest.revision.commit.to_string()));
 
     let mut last = Vec::new();

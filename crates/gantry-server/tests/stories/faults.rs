@@ -1,0 +1,289 @@
+//! What the server stands on fails: the database is held by somebody else, the disk is full, connections are
+//! cut. It says so with a time to come back, keeps nothing half, and goes on by itself.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+use testkit::client::{SignedRequest, TestClient};
+use testkit::fleet::TestFleet;
+use testkit::http::Answer;
+use testkit::wait;
+use tokio::runtime::Runtime;
+
+use crate::support::{
+    add_web, fleet_with_deployment, greet, manifest, package_files, seen, tar_gz,
+};
+
+/// Another program that holds the database, until it lets go.
+struct Holder {
+    runtime: Runtime,
+    connection: SqliteConnection,
+}
+
+impl Holder {
+    fn take(database: &Path) -> Self {
+        let runtime = Runtime::new().expect("a runtime can be made");
+        let connection = runtime.block_on(async {
+            let options = SqliteConnectOptions::new().filename(database);
+            let mut connection = options.connect().await.expect("the database is there");
+            connection.execute("BEGIN EXCLUSIVE").await.expect("nobody writes for long");
+            connection
+        });
+        Self { runtime, connection }
+    }
+
+    fn let_go(self) {
+        self.runtime.block_on(self.connection.close()).expect("a connection can be closed");
+    }
+}
+
+/// 503, with when to come back (contract §11.3).
+#[track_caller]
+fn refused_for_now(answer: Answer, says: &str) {
+    let answer = answer.expect_problem(503, "about:blank", says);
+    let seconds = answer.header("retry-after").and_then(|it| it.parse::<u64>().ok());
+    assert!(seconds.is_some_and(|it| it >= 1), "{seconds:?}");
+    let problem = answer.json();
+    assert_eq!(
+        (&problem["retryable"], &problem["backoffStrategy"]),
+        (&json!(true), &json!("exponential"))
+    );
+}
+
+// margo(§11.3).
+#[test]
+fn while_another_program_holds_the_database_reads_go_on_and_writes_are_refused_for_now() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let before = manifest(&press);
+    let holder = Holder::take(&fleet.dir().join("data/gantry.db"));
+
+    let update = json!({"parameters": {"greeting": "Moin"}});
+    let path = format!("/deployments/{deployment}");
+    // Both at a time: each waits for its turn.
+    std::thread::scope(|scope| {
+        let report =
+            scope.spawn(|| press.report(&deployment, "installed", &[("web", "installed")]));
+        let order = scope.spawn(|| fleet.operator().send("PATCH", &path, Some(&update)));
+        assert_eq!(manifest(&press), before, "what is only read is answered meanwhile");
+        fleet.http().send("GET", "/healthz", &[], None).expect(200);
+        fleet.http().send("GET", "/readyz", &[], None).expect(200);
+        for answer in [report, order] {
+            let answer = answer.join().expect("asking does not panic");
+            refused_for_now(answer, "the database is busy");
+        }
+    });
+    let log = fleet.log();
+    assert!(log.contains("no other program may write the database"), "{log}");
+    assert!(log.contains("reason=\"database_busy\""), "{log}");
+    holder.let_go();
+
+    assert_eq!(seen(&fleet, &deployment), "ordered", "nothing of it was kept");
+    press.report(&deployment, "installed", &[("web", "installed")]).expect(201);
+    fleet.operator().send("PATCH", &path, Some(&update)).expect(200);
+    fleet.operator().revision_reached(press.id(), 3);
+    assert_ne!(manifest(&press), before);
+}
+
+#[test]
+fn what_was_ordered_before_the_database_was_held_is_published_when_it_is_let_go() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let (operator, path) = (fleet.operator(), format!("/deployments/{deployment}"));
+    let ordered = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        // Orders without a pause, so that one is acknowledged right before the database is held.
+        let ordering = scope.spawn(|| {
+            loop {
+                let greeting = format!("Hello {}", ordered.load(Ordering::Relaxed) + 1);
+                let update = json!({"parameters": {"greeting": greeting}});
+                let answer = operator.send("PATCH", &path, Some(&update));
+                if answer.status != 200 {
+                    return answer;
+                }
+                ordered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        wait::until("the first order", || (ordered.load(Ordering::Relaxed) > 3).then_some(()));
+        let holder = Holder::take(&fleet.dir().join("data/gantry.db"));
+        refused_for_now(ordering.join().expect("asking does not panic"), "the database is busy");
+        holder.let_go();
+    });
+    let greeting = format!("Hello {}", ordered.into_inner());
+    assert_eq!(operator.get(&path)["parameters"]["greeting"], greeting.as_str());
+    wait::until("the last order to be published", || {
+        let listed = manifest(&press);
+        let url = listed["deployments"][0]["url"].as_str().expect("a URL is text");
+        press.get(url, &[]).expect(200).text().contains(&greeting).then_some(())
+    });
+}
+
+/// A package of this version that no program makes smaller.
+fn large_package(version: &str) -> Vec<u8> {
+    let mut files: BTreeMap<String, String> = package_files(version);
+    let noise: String = (0..400_000_u64).map(|it| format!("{:x}", it.wrapping_pow(5))).collect();
+    files.insert("compose/web/noise".to_owned(), noise);
+    tar_gz(&files)
+}
+
+fn versions(fleet: &TestFleet) -> Vec<String> {
+    let listed = fleet.operator().get("/applications/com-example-web");
+    let items = listed["items"].as_array().expect("a list").iter();
+    items.map(|it| it["version"].as_str().expect("it is text").to_owned()).collect()
+}
+
+/// Describes the device again and again, until the server has no room left for it. Gives what it took last.
+fn describe_until_refused(press: &TestClient) -> (Value, Answer) {
+    let mut taken = press.capabilities();
+    for turn in 0..2_000 {
+        let mut capabilities = press.capabilities();
+        capabilities["properties"]["serialNumber"] = json!(format!("{turn:040000}"));
+        let answer = press.put(&press.path("/capabilities"), &capabilities);
+        if answer.status != 201 {
+            return (taken, answer);
+        }
+        taken = capabilities;
+    }
+    panic!("the disk is never full");
+}
+
+#[test]
+fn a_full_disk_is_told_keeps_what_is_there_and_is_left_behind_by_itself() {
+    let mut fleet = TestFleet::start_on_small_disk("24m");
+    let press = fleet.accepted_client("press-7");
+    add_web(&fleet);
+    let deployment = fleet.operator().deploy("com-example-web", press.id(), &json!({}));
+    fleet.operator().published(&deployment);
+    let before = manifest(&press);
+
+    fleet.disk().fill();
+    let package = large_package("1.0.1");
+    refused_for_now(fleet.operator().add_application(&package), "no room left");
+    let (taken, answer) = describe_until_refused(&press);
+    refused_for_now(answer, "no room left");
+    // What is there can be read, and it is whole.
+    assert_eq!(versions(&fleet), ["1.0.0"]);
+    assert_eq!(manifest(&press), before);
+    let client = format!("/clients/{}", press.id());
+    assert_eq!(fleet.operator().get(&client)["devices"][0]["capabilities"], taken);
+    fleet.http().send("GET", "/readyz", &[], None).expect(200);
+    let log = fleet.log();
+    assert!(log.contains("make room on the disk of the data directory"), "{log}");
+    assert!(log.contains("reason=\"disk_full\""), "{log}");
+
+    fleet.disk().make_room();
+    press.report_capabilities().expect(201);
+    fleet.operator().add_application(&package).expect(201);
+    greet(&fleet, &deployment, "Moin", "there is room");
+    fleet.operator().revision_reached(press.id(), 3);
+
+    fleet.kill();
+    fleet.start_server();
+    let mut known = versions(&fleet);
+    known.sort();
+    assert_eq!(known, ["1.0.0", "1.0.1"]);
+    assert_eq!(manifest(&press)["manifestVersion"], 3);
+}
+
+/// The bytes of a request, as they go over the line.
+fn raw(request: &SignedRequest) -> Vec<u8> {
+    let mut bytes =
+        format!("{} {} HTTP/1.1\r\nhost: localhost\r\n", request.method, request.path).into_bytes();
+    for (name, value) in &request.headers {
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let body = request.body.as_deref().unwrap_or_default();
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Sends the beginning of a request and is gone.
+fn send_cut(fleet: &TestFleet, request: &[u8], sent: usize) {
+    let mut stream = fleet.http().connect();
+    stream.write_all(&request[..sent]).expect("the server listens");
+    stream.flush().expect("the server listens");
+}
+
+#[test]
+fn a_request_that_is_cut_off_changes_nothing_and_can_be_sent_again_as_it_is() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let status = json!({
+        "apiVersion": "deployment.margo.org/v1alpha1",
+        "kind": "DeploymentStatusManifest",
+        "deploymentId": deployment,
+        "status": {"state": "installed"},
+        "components": [{"name": "web", "state": "installed"}],
+    });
+    let path = press.path(&format!("/deployments/{deployment}/status"));
+    let json = ("content-type", "application/json");
+    let request = press.signed("POST", &path, Some(status.to_string().into_bytes()), &[json]);
+    let bytes = raw(&request);
+    let body = request.body.as_ref().map_or(0, Vec::len);
+    for missing in [1, body / 2, body, body + 40, bytes.len() - 10] {
+        send_cut(&fleet, &bytes, bytes.len() - missing);
+    }
+    let package = tar_gz(&package_files("1.0.1"));
+    let upload = SignedRequest {
+        method: "POST".to_owned(),
+        path: "/operator/v1/applications".to_owned(),
+        headers: vec![
+            ("authorization".to_owned(), format!("Bearer {}", fleet.operator().token())),
+            ("content-type".to_owned(), "application/gzip".to_owned()),
+        ],
+        body: Some(package.clone()),
+    };
+    let bytes = raw(&upload);
+    send_cut(&fleet, &bytes, bytes.len() - package.len() / 2);
+
+    assert_eq!(seen(&fleet, &deployment), "ordered");
+    assert_eq!(versions(&fleet), ["1.0.0"]);
+    // The signature was not used up.
+    press.send(&request).expect(201);
+    fleet.operator().add_application(&package).expect(201);
+    nobody_is_left(&fleet);
+}
+
+/// Waits until the server knows that those who were cut off are gone.
+fn nobody_is_left(fleet: &TestFleet) {
+    let bearer = format!("Bearer {}", fleet.operator().token());
+    wait::until("the server to let go of connections", || {
+        let answer = fleet.http().send("GET", "/metrics", &[("authorization", &bearer)], None);
+        let text = answer.text();
+        let open = text.lines().find_map(|it| it.strip_prefix("gantry_connections "));
+        let open: u32 = open.and_then(|it| it.parse().ok()).expect("connections are counted");
+        // The one that asks, and what the client keeps open.
+        (open <= 2).then_some(())
+    });
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_given_again() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    fleet.operator().add_application(&large_package("1.0.0")).expect(201);
+    let deployment = fleet.operator().deploy("com-example-web", press.id(), &json!({}));
+    fleet.operator().published(&deployment);
+    let listed = manifest(&press);
+    let document = listed["deployments"][0]["url"].as_str().expect("a URL is text");
+    let yaml = press.get(document, &[]).expect(200).text();
+    let digest = yaml.split("/packages/").nth(1).expect("the document names its package");
+    let digest: String = digest.chars().take("sha256:".len() + 64).collect();
+    let path = press.path(&format!("/packages/{digest}"));
+    for _ in 0..3 {
+        let mut stream = fleet.http().connect();
+        // Signed anew each time: the same request twice would be a replay.
+        let nonce = format!("bytes={}-", stream.sock.local_addr().expect("a port").port());
+        let request = press.signed("GET", &path, None, &[("range", &nonce)]);
+        stream.write_all(&raw(&request)).expect("the server listens");
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).expect("the answer begins");
+        assert_eq!(&first, b"HTTP/1.1 206");
+    }
+    let whole = press.get(&path, &[]).expect(200).body;
+    assert_eq!(crate::support::sha256(&whole), digest);
+    nobody_is_left(&fleet);
+}
