@@ -132,7 +132,10 @@ impl DerefMut for Lease {
 
 async fn serve(pool: AnyPool, mut askers: mpsc::Receiver<Asker>, together: Together) {
     while let Some(first) = askers.recv().await {
-        write_together(&pool, first, &mut askers, together).await;
+        let mut next = Some(first);
+        while let Some(first) = next {
+            next = write_together(&pool, first, &mut askers, together).await;
+        }
     }
 }
 
@@ -148,37 +151,40 @@ mod statements {
     pub(super) const END_WITHOUT: &str = "ROLLBACK TO SAVEPOINT change; COMMIT";
 }
 
-/// One transaction, for who asks first and for those who wait then.
+/// One transaction, for who asks first and for those who wait then. Gives back who could not be served
+/// because of those before him.
 async fn write_together(
     pool: &AnyPool,
     first: Asker,
     askers: &mut mpsc::Receiver<Asker>,
     together: Together,
-) {
-    let mut connection = match pool.acquire().await {
+) -> Option<Asker> {
+    let mut connection = match begin(pool).await {
         Ok(connection) => connection,
-        Err(error) => return drop(first.send(Err(error.into()))),
+        Err(error) => {
+            drop(first.send(Err(error.into())));
+            return None;
+        }
     };
     let began = Instant::now();
-    let mut waiting = Vec::new();
-    let (mut asker, mut prepare) = (first, statements::BEGIN);
+    let (mut waiting, mut left) = (Vec::new(), None);
+    let mut asker = first;
     let ended = loop {
-        // It fails where the database has taken back the whole transaction because of a full disk, for
-        // one. Then those before are not kept either.
-        if let Err(error) = connection.execute(prepare).await {
-            let error = Arc::new(error);
-            drop(asker.send(Err(Arc::clone(&error).into())));
-            break Err(error);
-        }
-        let Some(returned) = lend(connection, asker).await else { return };
+        let returned = lend(connection, asker).await?;
         connection = returned.connection;
         let kept = returned.done.is_some();
         waiting.extend(returned.done);
         let is_time = waiting.len() >= together.most || began.elapsed() >= together.longest;
         match if is_time { None } else { askers.try_recv().ok() } {
             Some(next) => {
+                let prepare = if kept { statements::NEXT } else { statements::NEXT_INSTEAD };
+                // It fails where the database has taken back the whole transaction because of a full
+                // disk, for one. Then those before are not kept either.
+                if let Err(error) = connection.execute(prepare).await {
+                    left = Some(next);
+                    break Err(Arc::new(error));
+                }
                 asker = next;
-                prepare = if kept { statements::NEXT } else { statements::NEXT_INSTEAD };
             }
             None => {
                 let end = if kept { statements::END } else { statements::END_WITHOUT };
@@ -194,6 +200,16 @@ async fn write_together(
     for one in waiting {
         drop(one.send(ended.clone()));
     }
+    left
+}
+
+async fn begin(pool: &AnyPool) -> Result<PoolConnection<Any>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    if let Err(error) = connection.execute(statements::BEGIN).await {
+        connection.close_on_drop();
+        return Err(error);
+    }
+    Ok(connection)
 }
 
 /// Lends the connection for one change. None where it did not come back.
@@ -328,30 +344,29 @@ mod tests {
     async fn when_the_database_takes_a_transaction_back_nobody_is_told_that_he_is_done() {
         let numbers = Numbers::new(PATIENT).await;
         let first = numbers.lease().await;
-        let writer = numbers.writer.clone();
-        let mut second = tokio::spawn(async move {
-            let mut lease = writer.begin().await?;
-            insert(&mut lease, 1).await?;
-            lease.commit().await
-        });
-        let writer = numbers.writer.clone();
-        let third = tokio::spawn(async move {
-            let mut lease = writer.begin().await?;
-            insert(&mut lease, 2).await?;
-            // As SQLite does by itself on a full disk, for one.
-            lease.execute("ROLLBACK").await?;
-            lease.commit().await
-        });
-        while LINE - numbers.writer.line.capacity() < 2 {
+        let change = |number, is_taken_back| {
+            let writer = numbers.writer.clone();
+            tokio::spawn(async move {
+                let mut lease = writer.begin().await?;
+                insert(&mut lease, number).await?;
+                if is_taken_back {
+                    // As SQLite does by itself on a full disk, for one.
+                    lease.execute("ROLLBACK").await?;
+                }
+                lease.commit().await
+            })
+        };
+        let before = change(1, false);
+        let itself = change(2, true);
+        let after = change(3, false);
+        while LINE - numbers.writer.line.capacity() < 3 {
             tokio::task::yield_now().await;
         }
         drop(first);
-        assert!((&mut second).await.expect("it does not panic").is_err());
-        assert!(third.await.expect("it does not panic").is_err());
-        assert_eq!(numbers.written().await, [0_i64; 0]);
-        let mut lease = numbers.lease().await;
-        insert(&mut lease, 3).await.expect("the writer goes on");
-        lease.commit().await.expect("there is room on the disk");
+        for lost in [before, itself] {
+            lost.await.expect("it does not panic").expect_err("it is not kept");
+        }
+        after.await.expect("it does not panic").expect("it has nothing to do with the others");
         assert_eq!(numbers.written().await, [3]);
     }
 
