@@ -231,7 +231,7 @@ impl Transaction {
         .await?;
         match row {
             Some(row) => Columns::of("clients", &row).integer("last_order"),
-            None => Err(StoreError::UnknownReference("there is no such client".into())),
+            None => Err(StoreError::UnknownReference(StoreError::cause("there is no such client"))),
         }
     }
 }

@@ -82,7 +82,7 @@ impl<'r> Columns<'r> {
         column: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> StoreError {
-        StoreError::Corrupt { table: self.table, column, cause: cause.into() }
+        StoreError::Corrupt { table: self.table, column, cause: StoreError::cause(cause) }
     }
 }
 
@@ -94,4 +94,18 @@ pub(crate) fn revision_column(number: RevisionNumber) -> i64 {
 /// A count, a limit or a sequence number as a column takes it. What is beyond all rows stays there.
 pub(crate) fn count_column(count: impl Into<u64>) -> i64 {
     i64::try_from(count.into()).unwrap_or(i64::MAX)
+}
+
+/// The values of so many rows as a statement takes them: `($1, $2), ($3, $4)`.
+pub(crate) fn rows(count: usize, columns: usize) -> String {
+    let mut text = String::new();
+    for row in 0..count {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..columns {
+            let comma = if column == 0 { "" } else { ", " };
+            text.push_str(&format!("{comma}${}", row * columns + column + 1));
+        }
+        text.push(')');
+    }
+    text
 }

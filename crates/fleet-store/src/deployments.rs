@@ -1,5 +1,7 @@
 //! Deployments: what was ordered, and how far it has got.
 
+use sqlx::AssertSqlSafe;
+
 use fleet_domain::deployment::{Deployment, DeploymentRecord, Life};
 use fleet_domain::desired_state::{DesiredState, Document};
 use fleet_domain::ids::{
@@ -7,7 +9,7 @@ use fleet_domain::ids::{
     OperatorName,
 };
 
-use crate::columns::{Columns, count_column, revision_column};
+use crate::columns::{Columns, count_column, revision_column, rows};
 use crate::encoding::{from_json, optional_report, report_json, to_json};
 use crate::{Snapshot, StoreError, Transaction};
 
@@ -51,6 +53,24 @@ impl Snapshot {
             .fetch_optional(self.connection())
             .await?;
         row.map(|row| entry(&Columns::of("deployments", &row))).transpose()
+    }
+
+    /// Those of some deployments that there are.
+    pub async fn deployments_with_ids(
+        &mut self,
+        ids: &[DeploymentId],
+    ) -> Result<Vec<DeploymentEntry>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        // One row of as many values.
+        let statement = format!("SELECT * FROM deployments WHERE id IN {}", rows(1, ids.len()));
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for id in ids {
+            query = query.bind(id.to_string());
+        }
+        let rows = query.fetch_all(self.connection()).await?;
+        rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
     /// The deployments of all clients, the newest order first.
@@ -157,7 +177,9 @@ impl Snapshot {
             Some(row) => {
                 Ok(AddDeployment::NameTaken(Columns::of("deployments", &row).parsed("id")?))
             }
-            None => Err(StoreError::Duplicate("there is a deployment of this id".into())),
+            None => {
+                Err(StoreError::Duplicate(StoreError::cause("there is a deployment of this id")))
+            }
         }
     }
 }
@@ -203,6 +225,39 @@ impl Transaction {
         }
     }
 
+    /// Remembers what has become of several deployments, no one twice. Their content stays as it is.
+    pub async fn save_progress(&mut self, entries: &[DeploymentEntry]) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let statement = format!(
+            "UPDATE deployments SET components = said.column2, former_components = said.column3, \
+             published = said.column4, wanted = said.column5, life = said.column6, \
+             report = said.column7, heard_at = said.column8 FROM (VALUES {}) AS said \
+             WHERE deployments.id = said.column1",
+            rows(entries.len(), 8)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for entry in entries {
+            let record = entry.deployment.record();
+            query = query
+                .bind(record.id.to_string())
+                .bind(to_json(&record.components))
+                .bind(to_json(&record.former_components))
+                .bind(record.published.map(revision_column))
+                .bind(i64::from(entry.deployment.is_wanted()))
+                .bind(life_name(&record.life))
+                .bind(life_report(&record.life))
+                .bind(entry.heard_at);
+        }
+        let result = query.execute(self.connection()).await?;
+        let saved = usize::try_from(result.rows_affected()).unwrap_or(usize::MAX);
+        if saved == entries.len() {
+            return Ok(());
+        }
+        Err(StoreError::UnknownReference(StoreError::cause("there is no such deployment")))
+    }
+
     /// Remembers what has become of a deployment, and its new content if it was ordered anew. Whose it
     /// is, on which device and under which name stays as it was added.
     pub async fn save_deployment(&mut self, entry: &DeploymentEntry) -> Result<(), StoreError> {
@@ -230,7 +285,9 @@ impl Transaction {
         .execute(self.connection())
         .await?;
         match result.rows_affected() {
-            0 => Err(StoreError::UnknownReference("there is no such deployment".into())),
+            0 => {
+                Err(StoreError::UnknownReference(StoreError::cause("there is no such deployment")))
+            }
             _ => Ok(()),
         }
     }

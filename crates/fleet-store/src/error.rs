@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use sqlx::error::ErrorKind;
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// Several may be told of the same trouble.
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why the store could not do what it was asked. Nothing of the transaction is kept.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Others kept the database busy for longer than the store waits. Worth another try.
     #[error("the database is busy")]
@@ -51,22 +52,32 @@ impl From<Arc<sqlx::Error>> for StoreError {
         // SQLITE_PERM, _READONLY, _IOERR and _CANTOPEN.
         let primary = code.map(|code| code & 0xff);
         match (database.map(sqlx::error::DatabaseError::kind), primary) {
-            (Some(ErrorKind::UniqueViolation), _) => Self::Duplicate(error.into()),
-            (Some(ErrorKind::ForeignKeyViolation), _) => Self::UnknownReference(error.into()),
-            (_, Some(5 | 6)) => Self::Busy(error.into()),
-            (_, Some(13)) => Self::Full(error.into()),
-            (_, Some(3 | 8 | 10 | 14)) => Self::Unreachable(error.into()),
+            (Some(ErrorKind::UniqueViolation), _) => Self::Duplicate(error),
+            (Some(ErrorKind::ForeignKeyViolation), _) => Self::UnknownReference(error),
+            (_, Some(5 | 6)) => Self::Busy(error),
+            (_, Some(13)) => Self::Full(error),
+            (_, Some(3 | 8 | 10 | 14)) => Self::Unreachable(error),
             _ => Self::without_code(error),
         }
     }
 }
 
 impl StoreError {
+    /// What whoever still asks is told of a store that is closed.
+    pub fn closed() -> Self {
+        Self::Unreachable(Self::cause("the store is closed"))
+    }
+
+    /// The cause of an error from what there is to say of it.
+    pub(crate) fn cause(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Cause {
+        cause.into().into()
+    }
+
     fn without_code(error: Arc<sqlx::Error>) -> Self {
         match *error {
-            sqlx::Error::PoolTimedOut => Self::Busy(error.into()),
-            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => Self::Unreachable(error.into()),
-            _ => Self::Failed(error.into()),
+            sqlx::Error::PoolTimedOut => Self::Busy(error),
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => Self::Unreachable(error),
+            _ => Self::Failed(error),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What happened to a deployment, in order. Only the newest events are kept: a device that reports
 //! once a second must not fill the disk.
 
+use sqlx::AssertSqlSafe;
+
 use fleet_domain::deployment::Report;
 use fleet_domain::ids::{DeploymentId, OperatorName, RevisionNumber};
 
-use crate::columns::{Columns, count_column, revision_column};
+use crate::columns::{Columns, count_column, revision_column, rows};
 use crate::encoding::{optional_report, report_json};
 use crate::{Snapshot, StoreError, Transaction};
 
@@ -84,41 +86,72 @@ impl Transaction {
         at: i64,
         event: &Event,
     ) -> Result<u64, StoreError> {
-        let (what, operator, revision, report) = match event {
-            Event::Ordered { by } => ("ordered", Some(by), None, None),
-            Event::Updated { by } => ("updated", Some(by), None, None),
-            Event::Withdrawn { by } => ("withdrawn", Some(by), None, None),
-            Event::Published { revision } => ("published", None, Some(*revision), None),
-            Event::Reported(report) => ("reported", None, None, Some(report)),
-            Event::Forgotten => ("forgotten", None, None, None),
-        };
+        let sequences = self.append_events(at, &[(deployment, event)]).await?;
+        let sequence = sequences.first().copied();
+        sequence.ok_or_else(|| {
+            StoreError::Failed(StoreError::cause("the database does not say that it is there"))
+        })
+    }
+
+    /// Adds events of several deployments, one of each. Returns their sequence numbers, in no order.
+    pub async fn append_events(
+        &mut self,
+        at: i64,
+        events: &[(DeploymentId, &Event)],
+    ) -> Result<Vec<u64>, StoreError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
         // The newest event is always kept, so no number comes twice.
-        let row = sqlx::query(
+        let statement = format!(
             "INSERT INTO deployment_events \
              (deployment_id, sequence, at, what, operator, revision, report) \
-             SELECT $1, COALESCE(MAX(sequence), 0) + 1, $2, $3, $4, $5, $6 \
-             FROM deployment_events WHERE deployment_id = $1 RETURNING sequence",
-        )
-        .bind(deployment.to_string())
-        .bind(at)
-        .bind(what)
-        .bind(operator.map(OperatorName::as_str))
-        .bind(revision.map(revision_column))
-        .bind(report.map(report_json))
-        .fetch_one(self.connection())
-        .await?;
-        let sequence = Columns::of("deployment_events", &row).count("sequence")?;
-        let too_old = sequence.saturating_sub(u64::from(KEPT_EVENTS));
-        if too_old > 0 {
-            let delete =
-                "DELETE FROM deployment_events WHERE deployment_id = $1 AND sequence <= $2";
-            sqlx::query(delete)
+             SELECT new.column1, COALESCE((SELECT MAX(sequence) FROM deployment_events \
+             WHERE deployment_id = new.column1), 0) + 1, new.column2, new.column3, new.column4, \
+             new.column5, new.column6 FROM (VALUES {}) AS new RETURNING deployment_id, sequence",
+            rows(events.len(), 6)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for (deployment, event) in events {
+            let (what, operator, revision, report) = match event {
+                Event::Ordered { by } => ("ordered", Some(by), None, None),
+                Event::Updated { by } => ("updated", Some(by), None, None),
+                Event::Withdrawn { by } => ("withdrawn", Some(by), None, None),
+                Event::Published { revision } => ("published", None, Some(*revision), None),
+                Event::Reported(report) => ("reported", None, None, Some(report)),
+                Event::Forgotten => ("forgotten", None, None, None),
+            };
+            query = query
                 .bind(deployment.to_string())
-                .bind(count_column(too_old))
-                .execute(self.connection())
-                .await?;
+                .bind(at)
+                .bind(what)
+                .bind(operator.map(OperatorName::as_str))
+                .bind(revision.map(revision_column))
+                .bind(report.map(report_json));
         }
-        Ok(sequence)
+        let rows = query.fetch_all(self.connection()).await?;
+        let mut sequences = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let row = Columns::of("deployment_events", row);
+            let (deployment, sequence) = (row.text("deployment_id")?, row.count("sequence")?);
+            self.forget_events(&deployment, sequence.saturating_sub(u64::from(KEPT_EVENTS)))
+                .await?;
+            sequences.push(sequence);
+        }
+        Ok(sequences)
+    }
+
+    /// Forgets the events up to this one.
+    async fn forget_events(&mut self, deployment: &str, last: u64) -> Result<(), StoreError> {
+        if last == 0 {
+            return Ok(());
+        }
+        sqlx::query("DELETE FROM deployment_events WHERE deployment_id = $1 AND sequence <= $2")
+            .bind(deployment)
+            .bind(count_column(last))
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 }
 

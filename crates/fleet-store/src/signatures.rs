@@ -1,6 +1,11 @@
 //! Signatures of requests that have changed something, so that none of them does twice: not after a
 //! restart, and not at another server of the same store.
 
+use std::collections::HashSet;
+
+use sqlx::AssertSqlSafe;
+
+use crate::columns::{Columns, rows};
 use crate::{Added, StoreError, Transaction};
 
 impl Transaction {
@@ -19,6 +24,33 @@ impl Transaction {
         .execute(self.connection())
         .await?;
         Ok(if outcome.rows_affected() == 1 { Added::New } else { Added::AlreadyThere })
+    }
+
+    /// As [`remember_signature`](Self::remember_signature), of several: the names of those that are new.
+    pub async fn remember_signatures(
+        &mut self,
+        signatures: &[([u8; 32], i64)],
+    ) -> Result<HashSet<[u8; 32]>, StoreError> {
+        if signatures.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let statement = format!(
+            "INSERT INTO heard_signatures (name, until) VALUES {} ON CONFLICT (name) DO NOTHING \
+             RETURNING name",
+            rows(signatures.len(), 2)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for (name, until) in signatures {
+            query = query.bind(name.as_slice()).bind(*until);
+        }
+        let new = query.fetch_all(self.connection()).await?;
+        new.iter()
+            .map(|row| {
+                let row = Columns::of("heard_signatures", row);
+                let name = row.bytes("name")?;
+                name.try_into().map_err(|_| row.corrupt("name", "it is not 32 bytes long"))
+            })
+            .collect()
     }
 
     /// Forgets the names of signatures that hold no more at `now`.

@@ -74,18 +74,14 @@ impl Writer {
     pub(crate) async fn begin(&self) -> Result<Lease, StoreError> {
         let turn = async {
             let (asker, lease) = oneshot::channel();
-            self.line.send(asker).await.map_err(|_| closed())?;
-            lease.await.map_err(|_| closed())?
+            self.line.send(asker).await.map_err(|_| StoreError::closed())?;
+            lease.await.map_err(|_| StoreError::closed())?
         };
         match tokio::time::timeout(self.patience, turn).await {
             Ok(lease) => lease,
-            Err(elapsed) => Err(StoreError::Busy(elapsed.into())),
+            Err(elapsed) => Err(StoreError::Busy(StoreError::cause(elapsed))),
         }
     }
-}
-
-fn closed() -> StoreError {
-    StoreError::Failed("the store is closed".into())
 }
 
 impl Lease {
@@ -96,7 +92,7 @@ impl Lease {
         match ended.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(closed()),
+            Err(_) => Err(StoreError::closed()),
         }
     }
 

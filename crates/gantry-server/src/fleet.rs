@@ -8,6 +8,7 @@ mod contacts;
 mod counters;
 mod deployments;
 mod desired_state;
+mod hearing;
 mod onboarding;
 mod operators;
 mod order;
@@ -28,14 +29,15 @@ use fleet_store::{
     Added, AuditNote, FleetCounts, Inspection, OpenError, Store, StoreError, StoreOptions,
     Transaction, sqlite_url,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use capabilities::{KeptReport, RecordCapabilitiesError};
 pub(crate) use clients::{ClientView, DecideError};
 pub(crate) use counters::Counters;
-pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
+pub(crate) use deployments::{DeploymentView, WithdrawError};
 pub(crate) use desired_state::RevisionView;
+pub(crate) use hearing::RecordReportError;
 pub(crate) use onboarding::{Onboarding, RegisterError};
 pub(crate) use operators::{AddOperatorError, RemoveOperatorError};
 pub(crate) use order::{NewContent, NewOrder, OrderError};
@@ -67,6 +69,7 @@ struct Inner {
     options: FleetOptions,
     token_key: TokenKey,
     announced: Notify,
+    said: mpsc::Sender<hearing::Said>,
     contacts: UnwrittenContacts,
     counters: Counters,
 }
@@ -85,6 +88,7 @@ pub(crate) struct FleetOptions {
 pub(crate) enum FleetError {
     #[error("the same signed request was taken before")]
     Replayed,
+
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("making a revision failed")]
@@ -155,14 +159,18 @@ impl Fleet {
         let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await?;
         let token_key = TokenKey::load(&store).await?;
         signers::prepare(&store).await?;
+        let (said, line) = mpsc::channel(hearing::LINE);
         let inner = Inner {
             store,
             options,
             token_key,
             announced: Notify::new(),
+            said,
             contacts: UnwrittenContacts::default(),
             counters: Counters::default(),
         };
+        let store = inner.store.clone();
+        tokio::spawn(async move { hearing::hear_all(&store, line).await });
         Ok(Self { inner: Arc::new(inner) })
     }
 

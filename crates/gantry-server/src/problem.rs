@@ -333,6 +333,8 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use fleet_store::StoreError;
 
     use super::*;
@@ -359,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_store_that_cannot_be_used_for_now_is_told_from_one_that_is_broken() {
-        let cause = || std::io::Error::other("the disk says so").into();
+        let cause = || Arc::new(std::io::Error::other("the disk says so"));
         for (error, status, reason) in [
             (StoreError::Busy(cause()), 503, Reason::DatabaseBusy),
             (StoreError::Full(cause()), 503, Reason::DiskFull),

@@ -1,10 +1,9 @@
-//! Deployments after their order: what devices say of them, how they end, and what operators see.
+//! Deployments after their order: how they end, and what operators see.
 
 use std::collections::BTreeMap;
 
-use fleet_domain::deployment::{Heard, Report, ReportRefused};
 use fleet_domain::desired_state::{Order, Ordered};
-use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber};
+use fleet_domain::ids::{ClientId, DeploymentId, OperatorName};
 use fleet_store::{
     DeploymentEntry, DeploymentEvent, Event, KEPT_EVENTS, Snapshot, StoreError, Transaction,
 };
@@ -13,7 +12,6 @@ use serde_json::Value;
 use super::order::ordered;
 use super::parameters::kept;
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
-use crate::identity::VerifiedClient;
 
 /// A deployment with all that operators see of it.
 pub(crate) struct DeploymentView {
@@ -21,17 +19,6 @@ pub(crate) struct DeploymentView {
     pub(crate) parameters: BTreeMap<String, Value>,
     /// The number of the event of the newest order.
     pub(crate) ordered_event: u64,
-}
-
-/// Why a report was not taken.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordReportError {
-    #[error("the client has no such deployment")]
-    UnknownDeployment,
-    #[error(transparent)]
-    Refused(#[from] ReportRefused),
-    #[error("the report could not be remembered")]
-    Fleet(#[from] FleetError),
 }
 
 /// Why a deployment was not withdrawn.
@@ -43,12 +30,6 @@ pub(crate) enum WithdrawError {
     Fleet(#[from] FleetError),
 }
 
-impl From<StoreError> for RecordReportError {
-    fn from(error: StoreError) -> Self {
-        Self::Fleet(error.into())
-    }
-}
-
 impl From<StoreError> for WithdrawError {
     fn from(error: StoreError) -> Self {
         Self::Fleet(error.into())
@@ -56,42 +37,6 @@ impl From<StoreError> for WithdrawError {
 }
 
 impl Fleet {
-    /// Hears what a device says of a deployment of its client.
-    pub(crate) async fn record_report(
-        &self,
-        client: &VerifiedClient,
-        id: DeploymentId,
-        report: Report,
-        adopted: Option<RevisionNumber>,
-        now: i64,
-    ) -> Result<Heard, RecordReportError> {
-        // The client can have taken up nothing that it was given later than this.
-        let newest = self.newest_revision(client.id()).await?;
-        let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
-        let mut transaction = self.begin_signed(client).await?;
-        let client = client.id();
-        let entry = transaction.deployment(id).await?;
-        let mut entry =
-            entry.filter(|it| it.client == client).ok_or(RecordReportError::UnknownDeployment)?;
-        let before = entry.deployment.clone();
-        let heard = entry.deployment.hear(report.clone(), adopted, newest)?;
-        // margo(S-5): a deployment that was gone and came back has been heard of before.
-        let heard = if entry.heard_at.is_some() { Heard::Again } else { heard };
-        entry.heard_at = Some(now);
-        transaction.save_deployment(&entry).await?;
-        let event = Event::Reported(report);
-        let is_news = entry.deployment != before || {
-            // A device that never got its answer says the same again.
-            let newest = transaction.newest_deployment_event(id).await?;
-            newest.is_none_or(|newest| newest.event != event)
-        };
-        if is_news {
-            transaction.append_event(id, now, &event).await?;
-        }
-        self.commit(transaction).await?;
-        Ok(heard)
-    }
-
     /// An operator no longer wants a deployment. Saying so twice is once.
     pub(crate) async fn withdraw(
         &self,
