@@ -53,7 +53,7 @@ struct Inner {
 
 #[derive(Debug)]
 enum Entry {
-    Known(ClientState),
+    Known(Arc<ClientState>),
     /// The newest of those who read the state now.
     Reading(u64),
     /// Whether a change has been committed was not heard, so it may still be on its way. The next
@@ -63,7 +63,7 @@ enum Entry {
 
 /// What is known at first.
 enum Glance {
-    Known(ClientState),
+    Known(Arc<ClientState>),
     /// It has to be read, and may be kept under this number, if there is one.
     Unknown(Option<u64>),
 }
@@ -73,7 +73,7 @@ impl Known {
         let mut inner = self.lock();
         let is_full = inner.entries.len() >= MOST_KNOWN;
         match inner.entries.get(&client) {
-            Some(Entry::Known(state)) => return Glance::Known(state.clone()),
+            Some(Entry::Known(state)) => return Glance::Known(Arc::clone(state)),
             Some(Entry::Doubtful) => return Glance::Unknown(None),
             None if is_full => return Glance::Unknown(None),
             Some(Entry::Reading(_)) | None => {}
@@ -84,7 +84,7 @@ impl Known {
         Glance::Unknown(Some(reading))
     }
 
-    fn remember(&self, client: ClientId, reading: u64, state: Option<ClientState>) {
+    fn remember(&self, client: ClientId, reading: u64, state: Option<Arc<ClientState>>) {
         let mut inner = self.lock();
         if !matches!(inner.entries.get(&client), Some(Entry::Reading(it)) if *it == reading) {
             return;
@@ -152,12 +152,15 @@ impl Drop for Changes {
 impl Store {
     /// The state of a client: from memory, where it was asked for before and has not
     /// changed since.
-    pub async fn client_state(&self, client: ClientId) -> Result<Option<ClientState>, StoreError> {
+    pub async fn client_state(
+        &self,
+        client: ClientId,
+    ) -> Result<Option<Arc<ClientState>>, StoreError> {
         let reading = match self.known().glance(client) {
             Glance::Known(state) => return Ok(Some(state)),
             Glance::Unknown(reading) => reading,
         };
-        let state = self.read().await?.client_state(client).await?;
+        let state = self.read().await?.client_state(client).await?.map(Arc::new);
         if let Some(reading) = reading {
             self.known().remember(client, reading, state.clone());
         }
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn a_state_is_known_until_a_change_is_committed() {
         let known = Arc::new(Known::default());
-        known.remember(client(), begin_to_read(&known), Some(APPROVED));
+        known.remember(client(), begin_to_read(&known), Some(Arc::new(APPROVED)));
         assert!(is_known(&known));
         drop(change(&known));
         assert!(is_known(&known), "a change that is given up changes nothing");
@@ -254,21 +257,21 @@ mod tests {
         changes.commit_begins();
         changes.commit_is_done();
         drop(changes);
-        known.remember(client(), reading, Some(APPROVED));
+        known.remember(client(), reading, Some(Arc::new(APPROVED)));
         assert!(!is_known(&known));
         let later = begin_to_read(&known);
-        known.remember(client(), reading, Some(APPROVED));
+        known.remember(client(), reading, Some(Arc::new(APPROVED)));
         assert!(!is_known(&known), "a late answer does not count as a newer one");
         let latest = begin_to_read(&known);
         assert!(later < latest);
-        known.remember(client(), latest, Some(REVOKED));
-        assert!(matches!(known.glance(client()), Glance::Known(REVOKED)));
+        known.remember(client(), latest, Some(Arc::new(REVOKED)));
+        assert!(matches!(known.glance(client()), Glance::Known(it) if *it == REVOKED));
     }
 
     #[test]
     fn after_a_commit_that_nobody_waited_for_nothing_is_kept_until_the_next_one() {
         let known = Arc::new(Known::default());
-        known.remember(client(), begin_to_read(&known), Some(APPROVED));
+        known.remember(client(), begin_to_read(&known), Some(Arc::new(APPROVED)));
         let mut changes = change(&known);
         changes.commit_begins();
         drop(changes);
@@ -277,7 +280,7 @@ mod tests {
         changes.commit_begins();
         changes.commit_is_done();
         drop(changes);
-        known.remember(client(), begin_to_read(&known), Some(REVOKED));
+        known.remember(client(), begin_to_read(&known), Some(Arc::new(REVOKED)));
         assert!(is_known(&known));
     }
 

@@ -128,7 +128,8 @@ async fn what_a_revision_added_is_in_memory_once_it_is_committed_just_as_it_is_r
 async fn a_poll_sees_each_change_from_its_commit_on() {
     let fleet = TestStore::new().await;
     let press = with_four_revisions(&fleet).await;
-    let state = async || done(fleet.store.client_state(press).await);
+    let state =
+        async || done(fleet.store.client_state(press).await).map(|it| ClientState::clone(&it));
     let newest = |number, commit| {
         let manifest_digest = new_revision(number, DesiredState::default(), &[commit]).revision;
         let manifest_digest = manifest_digest.manifest_digest;
@@ -173,7 +174,10 @@ async fn a_client_without_revisions_has_a_state_and_one_that_is_not_there_has_no
     let mut transaction = fleet.begin().await;
     done(transaction.add_client(&press, 100).await);
     done(transaction.commit().await);
-    assert_eq!(done(fleet.store.client_state(press.id).await), Some(state_of(&press, None)));
+    assert_eq!(
+        done(fleet.store.client_state(press.id).await).as_deref(),
+        Some(&state_of(&press, None))
+    );
 
     let mut transaction = fleet.begin().await;
     done(transaction.forget_waiting(Some(press.id)).await);

@@ -1,5 +1,7 @@
 //! Clients: they ask to be let in, operators decide, devices are reported.
 
+use std::sync::Arc;
+
 use fleet_domain::client::{Client, Outcome, Verdict, VerdictRefused};
 use fleet_domain::contact::Contact;
 use fleet_domain::desired_state::{Order, Ordered};
@@ -43,7 +45,7 @@ impl Fleet {
     pub(crate) async fn client_state(
         &self,
         id: ClientId,
-    ) -> Result<Option<ClientState>, FleetError> {
+    ) -> Result<Option<Arc<ClientState>>, FleetError> {
         Ok(self.inner.store.client_state(id).await?)
     }
 

@@ -8,8 +8,8 @@ use fleet_domain::desired_state::Document;
 use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber, Sha256};
 use fleet_publish::Previous;
 use fleet_store::{
-    Event, GitObject, GitObjectKind, Job, NewRevision, NewestRevision, RevisedDeployment, Revision,
-    Snapshot, Transaction,
+    Event, GitObject, GitObjectKind, Job, NewRevision, RevisedDeployment, Revision, Snapshot,
+    Transaction,
 };
 use git_serve::object::PackedObject;
 
@@ -81,27 +81,18 @@ impl Fleet {
         client: ClientId,
         now: i64,
     ) -> Result<Sha256, FleetError> {
-        let newest = match self.newest_revision(client).await? {
-            Some(newest) => newest,
-            None => {
-                let mut transaction = self.inner.store.begin().await?;
-                let published = publish(&mut transaction, client, now).await?;
-                transaction.commit().await?;
-                self.count_publication(published);
-                let newest = self.newest_revision(client).await?;
-                newest.ok_or(FleetError::Corrupt("first revision"))?
-            }
-        };
+        let mut state = self.client_state(client).await?;
+        if state.as_ref().is_none_or(|it| it.newest.is_none()) {
+            let mut transaction = self.inner.store.begin().await?;
+            let published = publish(&mut transaction, client, now).await?;
+            transaction.commit().await?;
+            self.count_publication(published);
+            state = self.client_state(client).await?;
+        }
+        let newest = state.as_ref().and_then(|it| it.newest.as_ref());
+        let newest = newest.ok_or(FleetError::Corrupt("first revision"))?;
         self.note_given(client, newest.number).await?;
         Ok(newest.manifest_digest)
-    }
-
-    /// The newest revision of a client, from memory where it was asked for before.
-    pub(super) async fn newest_revision(
-        &self,
-        client: ClientId,
-    ) -> Result<Option<NewestRevision>, FleetError> {
-        Ok(self.inner.store.client_state(client).await?.and_then(|it| it.newest))
     }
 
     /// The newest manifest, after [`manifest_digest`](Self::manifest_digest) has seen that there is one.

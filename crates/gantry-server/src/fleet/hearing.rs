@@ -60,7 +60,8 @@ impl Fleet {
         adopted: Option<RevisionNumber>,
         now: i64,
     ) -> Answer {
-        let newest = self.newest_revision(client.id()).await?;
+        let state = self.client_state(client.id()).await?;
+        let newest = state.as_ref().and_then(|it| it.newest.as_ref());
         let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
         let (answer, heard) = oneshot::channel();
         let said = Said {

@@ -141,7 +141,7 @@ impl Fleet {
         client: ClientId,
     ) -> Result<Option<(u64, git_serve::ObjectId)>, FleetError> {
         let state = self.inner.store.client_state(client).await?;
-        let newest = state.and_then(|it| it.newest);
+        let newest = state.as_ref().and_then(|it| it.newest.as_ref());
         newest.map(|it| Ok((it.number.get(), git_id(&it.commit)?))).transpose()
     }
 }
