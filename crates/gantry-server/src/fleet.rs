@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use capabilities::{KeptReport, RecordCapabilitiesError};
 pub(crate) use clients::{ClientView, DecideError};
-pub(crate) use deployments::{DeploymentView, RecordReportError, WithdrawError};
+pub(crate) use deployments::{DeploymentView, RecordReportError, Reportable, WithdrawError};
 pub(crate) use desired_state::RevisionView;
 pub(crate) use onboarding::{Onboarding, RegisterError};
 pub(crate) use operators::{AddOperatorError, RemoveOperatorError};

@@ -91,12 +91,16 @@ pub(crate) fn components(node: &Node<'_>, kind: ProfileType) -> Vec<Component> {
 /// The name of a component (contract P-1).
 pub(crate) fn read_name(node: &Node<'_>) -> Option<String> {
     let name = node.need_text("name")?;
-    let fits = name.len() <= 200
-        && name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-');
-    if !fits {
+    if !is_name(&name) {
         node.fault_of("name", "has to be lower-case letters, digits and dashes, 200 at most");
     }
     Some(name)
+}
+
+/// Whether a text can name a component.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= 200
+        && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
 }
 
 fn component(node: &Node<'_>, kind: ProfileType) -> Option<Component> {

@@ -1,10 +1,10 @@
 //! Deployments after their order: what devices say of them, how they end, and what operators see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fleet_domain::deployment::{Heard, Report, ReportRefused};
+use fleet_domain::deployment::{DeploymentRecord, Heard, Report, ReportRefused};
 use fleet_domain::desired_state::{Order, Ordered};
-use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber};
+use fleet_domain::ids::{ClientId, ComponentName, DeploymentId, OperatorName, RevisionNumber};
 use fleet_store::{
     DeploymentEntry, DeploymentEvent, Event, KEPT_EVENTS, Snapshot, StoreError, Transaction,
 };
@@ -21,6 +21,15 @@ pub(crate) struct DeploymentView {
     pub(crate) parameters: BTreeMap<String, Value>,
     /// The number of the event of the newest order.
     pub(crate) ordered_event: u64,
+}
+
+/// What a report about a deployment has to fit.
+pub(crate) struct Reportable {
+    pub(crate) components: BTreeSet<ComponentName>,
+    /// Those of the content before, of which the device may still speak; mostly none.
+    pub(crate) former_components: BTreeSet<ComponentName>,
+    /// The newest revision that the device can know of.
+    pub(crate) newest: RevisionNumber,
 }
 
 /// Why a report was not taken.
@@ -86,6 +95,23 @@ impl Fleet {
         }
         self.commit(transaction).await?;
         Ok(heard)
+    }
+
+    /// What a report of the client about a deployment has to fit; none where it has no such one.
+    pub(crate) async fn reportable(
+        &self,
+        client: &VerifiedClient,
+        id: DeploymentId,
+    ) -> Result<Option<Reportable>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let Some(entry) = snapshot.deployment(id).await?.filter(|it| it.client == client.id())
+        else {
+            return Ok(None);
+        };
+        let newest = snapshot.newest_revision(client.id()).await?;
+        let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
+        let DeploymentRecord { components, former_components, .. } = entry.deployment.record();
+        Ok(Some(Reportable { components, former_components, newest }))
     }
 
     /// An operator no longer wants a deployment. Saying so twice is once.

@@ -234,24 +234,54 @@ fn each_refusal_has_its_status_its_type_and_the_older_members() {
     assert_eq!(seen(&fleet, &deployment), "ordered", "nothing of all this was taken");
 }
 
-// margo(§5.4, §7.1): 422 with all faults.
+// margo(DS-1, DS-2, DS-4, S-1, S-2, S-3, V-6, PD-3)
 #[test]
 fn every_fault_of_a_status_is_named_at_once() {
-    let (_fleet, press, deployment) = fleet_with_deployment();
-    let status = json!({"deploymentId": DEPLOYMENT, "status": {"state": "asleep"}, "components":
-        [{"name": "Web", "state": "pending"}, {"state": "pending"}, {"name": "web"}]});
-    let answer = press.post(&press.path(&format!("/deployments/{deployment}/status")), &status);
-    let problem = answer.expect_problem(422, "#semantic-error", "").json();
-    let errors = problem["errors"].as_array().expect("a list of faults").iter();
-    let fields: Vec<&str> = errors.filter_map(|it| it["field"].as_str()).collect();
-    let expected = [
-        "deploymentId",
-        "status.state",
-        "components[0].name",
-        "components[1].name",
-        "components[2].state",
-    ];
-    assert_eq!(fields, expected);
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let report = |id: &str, adopted: u64, state: &str, components: Value| {
+        let status = json!({"deploymentId": id, "adoptedManifestVersion": adopted,
+            "status": {"state": state}, "components": components});
+        let answer = press.post(&press.path(&format!("/deployments/{deployment}/status")), &status);
+        let problem = answer.expect_problem(422, "#semantic-error", "").json();
+        let errors = problem["errors"].as_array().expect("a list of faults").iter();
+        let field = |it: &Value| it["field"].as_str().expect("a field is text").to_owned();
+        errors.map(field).collect::<Vec<_>>()
+    };
+    let components =
+        json!([{"name": "Web", "state": "pending"}, {"state": "pending"}, {"name": "web"}]);
+    assert_eq!(
+        report(DEPLOYMENT, 2, "asleep", components),
+        [
+            "deploymentId",
+            "status.state",
+            "components[0].name",
+            "components[1].name",
+            "components[2].state",
+        ]
+    );
+    // What can be judged in view of the deployment alone stands beside the rest.
+    let components =
+        json!([{"name": "db", "state": "removing"}, {"name": "db", "state": "failed"}]);
+    assert_eq!(
+        report(&deployment, 99, "installed", components.clone()),
+        [
+            "components[0].name",
+            "components[1].name",
+            "components",
+            "status.state",
+            "adoptedManifestVersion",
+        ]
+    );
+    assert_eq!(
+        report(DEPLOYMENT, 1, "failed", components),
+        ["deploymentId", "components[0].name", "components[1].name", "components"]
+    );
+    let other = json!([{"name": "db", "state": "installed"}]);
+    assert_eq!(report(&deployment, 1, "installed", other), ["components[0].name", "components"]);
+    assert_eq!(report(&deployment, 1, "installed", json!([])), ["components"]);
+    let milder = json!([{"name": "web", "state": "pending"}]);
+    assert_eq!(report(&deployment, 1, "installed", milder), ["status.state"]);
+    assert_eq!(seen(&fleet, &deployment), "ordered");
 }
 
 /// An answer without what differs by the request alone.
