@@ -146,7 +146,7 @@ impl Snapshot {
     }
 
     /// The bytes of a document that some revision of the client named.
-    // margo(D-11, D-15).
+    // margo(D-11, D-15)
     pub async fn document(
         &mut self,
         client: ClientId,
@@ -166,7 +166,7 @@ impl Snapshot {
     }
 
     /// The bytes of a bundle that some revision of the client named.
-    // margo(D-21).
+    // margo(D-21)
     pub async fn bundle(
         &mut self,
         client: ClientId,

@@ -131,6 +131,13 @@ impl Accepted {
         self.unchanged_since.get(&id).copied().filter(|_| is_next && is_same)
     }
 
+    /// A document that is in force and need not be fetched again.
+    pub(crate) fn held_document(&self, digest: &Digest, state: &StateDir) -> Option<Vec<u8>> {
+        let is_in_force = self.deployments.values().any(|it| it == digest);
+        // What cannot be read is fetched.
+        is_in_force.then(|| kept_document(digest, state).ok().flatten()).flatten()
+    }
+
     /// The document of a deployment.
     pub(crate) fn document(
         &self,
@@ -138,8 +145,7 @@ impl Accepted {
         state: &StateDir,
     ) -> Result<ApplicationDeployment, Refusal> {
         let digest = self.deployments.get(id).ok_or(Refusal::Document(*id))?;
-        let bytes = state.load_bytes(&document_file(digest))?;
-        let bytes = bytes.filter(|it| Digest::of(it) == *digest).ok_or(Refusal::Document(*id))?;
+        let bytes = kept_document(digest, state)?.ok_or(Refusal::Document(*id))?;
         ApplicationDeployment::parse(&bytes).map_err(|error| Refusal::Deployment { id: *id, error })
     }
 }
@@ -168,6 +174,11 @@ fn check_document(id: Uuid, bytes: &[u8], device: &str) -> Result<(), Refusal> {
         Some(other) if other != device => Err(Refusal::OtherDevice { id, device: other }),
         _ => Ok(()),
     }
+}
+
+fn kept_document(digest: &Digest, state: &StateDir) -> Result<Option<Vec<u8>>, StateError> {
+    let bytes = state.load_bytes(&document_file(digest))?;
+    Ok(bytes.filter(|it| Digest::of(it) == *digest))
 }
 
 fn document_file(digest: &Digest) -> String {

@@ -60,6 +60,6 @@ pub(crate) fn ask(link: &FleetManager, certificate: &Certificate) -> Result<Onbo
     if !fits {
         return Err(LinkError::Nonsense("the client id is not URL-safe".to_owned()));
     }
-    let server = link.origin().to_owned();
+    let server = link.url().to_owned();
     Ok(Onboarded { client_id, server, reported_capabilities: None })
 }

@@ -78,7 +78,7 @@ pub(crate) enum OnboardingPolicy {
 }
 
 /// How far from now a client may have signed a request.
-// margo(§16.2): configurable.
+// margo(SP-24): configurable.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SignaturesConfig {

@@ -144,7 +144,7 @@ impl Fleet {
 
     /// Begins what a client's signed request changes. The request is remembered with the change, so that
     /// it changes nothing twice: not after a restart, and not at another server of the same store.
-    // margo(§16.4).
+    // margo(SP-39, SP-62)
     async fn begin_signed(
         &self,
         client: &VerifiedClient,

@@ -56,7 +56,7 @@ impl Problem {
     }
 
     /// 401 for a request of a client whose signature does not hold; ends the session.
-    // margo(§16.2, §16.4).
+    // margo(SP-26, SP-41, SP-59)
     pub(crate) fn invalid_signature(detail: impl Into<String>) -> Self {
         let mut problem = Self::new(ProblemType::Blank, StatusCode::UNAUTHORIZED, detail)
             .known_as("Invalid signature");
@@ -87,6 +87,7 @@ impl Problem {
     }
 
     /// 413.
+    // margo(E-4)
     pub(crate) fn too_large(limit: usize) -> Self {
         let detail = format!("the body has more than {limit} bytes");
         let mut problem = Self::new(ProblemType::Blank, StatusCode::PAYLOAD_TOO_LARGE, detail);
@@ -110,6 +111,7 @@ impl Problem {
     }
 
     /// 422 with every fault.
+    // margo(PD-3, DC-5)
     pub(crate) fn semantic(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
         let mut problem =
             Self::new(ProblemType::SemanticError, StatusCode::UNPROCESSABLE_ENTITY, detail);
@@ -144,7 +146,7 @@ impl Problem {
     }
 
     /// What the member `error` says, for clients of the signed profile that know these words.
-    // margo(§16.1, §16.2).
+    // margo(SP-2, SP-41)
     pub(crate) fn known_as(mut self, error: &str) -> Self {
         self.body.error = Some(error.to_owned());
         self
@@ -156,7 +158,7 @@ impl Problem {
         self
     }
 
-    // margo(§11.3).
+    // margo(RT-1, PD-2)
     fn retryable_after(mut self, seconds: u64) -> Self {
         self.body.retryable = true;
         "exponential".clone_into(&mut self.body.backoff_strategy);
@@ -164,7 +166,8 @@ impl Problem {
         self
     }
 
-    /// Tells a waiting client when to come back (contract §16.4).
+    /// Tells a waiting client when to come back.
+    // margo(SP-61)
     pub(crate) fn with_retry_after(mut self, seconds: u64) -> Self {
         self.body.retry_after_seconds = Some(seconds);
         self
@@ -205,6 +208,7 @@ impl IntoResponse for Problem {
 }
 
 /// Writes problems down, and makes problems of errors that no handler of ours has answered.
+// margo(PD-1, X-07, E-3)
 pub(crate) async fn render(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
@@ -270,7 +274,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 mod tests {
     use super::*;
 
-    // margo(§11.3): these tell when to come back, and the others do not.
+    // margo(RT-1, PD-2): these tell when to come back, and the others do not.
     #[test]
     fn what_passes_by_itself_says_when_to_try_again() {
         let error = std::io::Error::other("no room");

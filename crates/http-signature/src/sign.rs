@@ -63,7 +63,7 @@ impl SigningKey {
         matches!(self.0, Pair::Ed25519(_) | Pair::Rsa(_))
     }
 
-    // margo(§16.2): a client picks one of the algorithms that go with its key. Of those with RSA only
+    // margo(SP-22, SP-23): a client picks one of the algorithms that go with its key. Of those with RSA only
     // `rsa-v1_5-sha256` is both in the contract's list and registered by RFC 9421.
     pub(crate) fn sign_raw(&self, bytes: &[u8]) -> Result<Vec<u8>, SigningError> {
         let random = SystemRandom::new();
@@ -86,7 +86,8 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
-/// Signs a request at `created` (seconds since 1970) with the label `sig1` (contract §16.2).
+/// Signs a request at `created` (seconds since 1970) with the label `sig1`.
+// margo(SP-19, SP-20, SP-21, SP-29, SP-30)
 pub fn sign(
     key: &SigningKey,
     message: &Message<'_>,
@@ -108,7 +109,7 @@ pub fn sign(
     }
     let names: Vec<String> = lines.iter().map(|line| format!("\"{}\"", line.name)).collect();
     let mut parameters = format!("({});created={created};keyid=\"{keyid}\"", names.join(" "));
-    // margo(§16.4): the same request twice in a second would be a replay.
+    // margo(SP-62): the same request twice in a second would be a replay.
     if key.is_deterministic() {
         parameters.push_str(&format!(";nonce=\"{}\"", nonce()?));
     }
@@ -149,7 +150,7 @@ mod tests {
         assert_eq!(format!("{key:?}"), "SigningKey");
     }
 
-    // margo(§16.2): whatever key the client has.
+    // margo(SP-22, SP-23): whatever key the client has.
     #[test]
     fn every_kind_of_key_signs_what_its_algorithm_verifies() {
         use ring::signature::{

@@ -57,6 +57,7 @@ impl ArchiveError {
 
 impl ComposeArchive {
     /// Unpacks and checks an archive in memory.
+    // margo(R-30, R-33, R-37)
     pub fn read(bytes: &[u8]) -> Result<Self, ArchiveError> {
         let mut archive =
             tar_stream::bounded(GzDecoder::new(bytes), LARGEST_UNPACKED, MOST_ENTRIES);
@@ -110,7 +111,7 @@ impl ComposeArchive {
         if files.values().map(|it| it.len() as u64).sum::<u64>() > LARGEST_UNPACKED {
             return Err(ArchiveError::TooLarge);
         }
-        // margo(R-31).
+        // margo(R-31)
         if !files.contains_key("compose.yaml") {
             return Err(ArchiveError::NoComposeFile);
         }
@@ -128,7 +129,7 @@ impl ComposeArchive {
     }
 }
 
-/// The segments of a path that stays where it is put (contract R-33).
+/// The segments of a path that stays where it is put, margo(R-33).
 pub fn safe_segments(path: &str) -> Result<Vec<&str>, ArchiveError> {
     if path.starts_with('/') {
         return Err(ArchiveError::Escapes(path.to_owned()));
@@ -167,6 +168,7 @@ mod tests {
 
     const COMPOSE: (tar::EntryType, &str, &[u8]) = (Regular, "web/compose.yaml", b"services: {}");
 
+    // margo(R-30, R-31)
     #[test]
     fn an_archive_has_one_folder_with_a_compose_file() {
         let bytes = packed(&[COMPOSE, (Regular, "./web/conf/web.env", b"A=1")]);
@@ -178,6 +180,7 @@ mod tests {
         assert_eq!(again, archive.pack("other").expect("writing to memory"));
     }
 
+    // margo(R-33, R-37)
     #[test]
     fn what_leads_out_of_the_archive_is_refused() {
         for path in ["/etc/passwd", "web/../../x", "../web/compose.yaml", "web/.."] {
@@ -193,6 +196,7 @@ mod tests {
         }
     }
 
+    // margo(R-30, R-31)
     #[test]
     fn an_archive_of_another_layout_is_refused() {
         let read = |entries: &[_]| ComposeArchive::read(&packed(entries));
@@ -210,6 +214,7 @@ mod tests {
         ));
     }
 
+    // margo(R-37)
     #[test]
     fn an_archive_that_swells_is_refused() {
         let zeros = vec![0; usize::try_from(LARGEST_UNPACKED).expect("64 bits") + 1];

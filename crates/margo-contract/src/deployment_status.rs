@@ -118,6 +118,7 @@ impl DeploymentStatus {
     }
 
     /// The document in the shape of the signed profile.
+    // margo(SP-46)
     pub fn to_json(&self) -> Value {
         let components: Vec<Value> = self
             .components
@@ -156,6 +157,7 @@ fn fault_of_another(root: &Node<'_>, deployment: Uuid) {
     }
 }
 
+// margo(SP-46, DS-2, DS-4)
 fn read(root: &Node<'_>, expected: Option<&[&str]>) -> Option<DeploymentStatus> {
     if let Some(kind) = root.get_text("kind").filter(|it| it != KIND && it != "DeploymentStatus") {
         root.fault_of("kind", format!("`{kind}` has to be {KIND}"));
@@ -243,6 +245,7 @@ mod tests {
     const NEWER: &[u8] = include_bytes!("../tests/fixtures/deployment-status.json");
     const SIGNED: &[u8] = include_bytes!("../tests/fixtures/signed-profile/deployment-status.json");
 
+    // margo(SP-46, SP-53, V-1)
     #[test]
     fn both_shapes_are_read() {
         let newer = DeploymentStatus::parse(NEWER).expect("a good status");
@@ -256,6 +259,7 @@ mod tests {
         assert_eq!(signed.status, Status { state: State::Installing, error: None });
     }
 
+    // margo(SP-46)
     #[test]
     fn what_is_written_is_read_the_same() {
         let mut status = DeploymentStatus::parse(NEWER).expect("a good status");
@@ -265,6 +269,7 @@ mod tests {
         assert_eq!(DeploymentStatus::parse(written.as_bytes()), Ok(status));
     }
 
+    // margo(DS-3, SP-50)
     #[test]
     fn an_empty_error_means_that_nothing_is_wrong() {
         let text = r#"{"deploymentId": "a3e2f5dc-912e-494f-8395-52cf3769bc06",
@@ -274,6 +279,7 @@ mod tests {
         assert_eq!(status.status, Status { state: State::Pending, error: None });
     }
 
+    // margo(S-2, X-03)
     #[test]
     fn the_gravest_component_speaks_for_the_deployment() {
         assert_eq!(State::overall([State::Installed, State::Removed]), Some(State::Removed));
@@ -310,6 +316,7 @@ mod tests {
         assert_eq!(fields, ["components[1].name", "components[3].name", "status.state"]);
     }
 
+    // margo(DS-2)
     #[test]
     fn each_broken_rule_names_its_field() {
         for (pointer, value, field) in [

@@ -54,7 +54,7 @@ impl DeviceConstraints {
         constraints
     }
 
-    /// The older `requiredResources` (contract §16.3).
+    /// The older `requiredResources`, margo(SP-42).
     pub(crate) fn read_required_resources(node: &Node<'_>) -> Self {
         let mut constraints = Self::default();
         constraints.read_capacity(node);
@@ -129,6 +129,7 @@ impl DeviceConstraints {
         // margo(EL-5): rules are alternatives, a missing selector counts as true.
         let eligible = self.rules.is_empty()
             || self.rules.iter().any(|rule| {
+                // margo(EL-6)
                 rule.properties.iter().all(|it| it.holds(device.properties.pointer(&it.key)))
                     && rule.labels.iter().all(|it| it.holds(device.labels.get(&it.key)))
             });
@@ -140,7 +141,7 @@ impl DeviceConstraints {
 }
 
 impl Expression {
-    // margo(EL-7, EL-8, EL-9).
+    // margo(EL-7, EL-8, EL-9, OP-1)
     fn holds(&self, found: Option<&Value>) -> bool {
         let objects = found.and_then(Value::as_array).filter(|it| it.iter().any(Value::is_object));
         match (&self.test, found) {
@@ -174,6 +175,7 @@ fn same_number(one: &Value, other: &Value) -> bool {
     matches!((one.as_f64(), other.as_f64()), (Some(one), Some(other)) if one == other)
 }
 
+// margo(X-24, EL-5)
 fn read_rule(node: &Node<'_>) -> Rule {
     let selector = |key| -> Vec<Expression> {
         let Some(selector) = node.get(key) else { return Vec::new() };
@@ -184,6 +186,7 @@ fn read_rule(node: &Node<'_>) -> Rule {
     Rule { properties: selector("propertySelector"), labels: selector("labelSelector") }
 }
 
+// margo(OP-1, X-24)
 fn read_expression(node: &Node<'_>, may_nest: bool) -> Option<Expression> {
     let key = node.need_text("key")?;
     let operator = node.need_text("operator")?;
@@ -244,6 +247,7 @@ mod tests {
         json!({"eligibilityRules": [{selector: {"matchExpressions": [expression]}}]})
     }
 
+    // margo(C-24, EL-1, OP-2)
     #[test]
     fn capacity_is_compared_entry_by_entry() {
         let capacity = |cores: f64, memory: &str| {
@@ -255,6 +259,7 @@ mod tests {
         assert_eq!(capacity(5.0, "8Gi").len(), 2);
     }
 
+    // margo(OP-1, EL-6, EL-7, EL-8, EL-9)
     #[test]
     fn each_operator_selects_as_the_specification_says() {
         let quay = "tidewater.example/quay";
@@ -313,6 +318,7 @@ mod tests {
         }
     }
 
+    // margo(OP-1)
     #[test]
     fn an_ill_formed_expression_is_a_fault() {
         for expression in [

@@ -1,4 +1,4 @@
-//! The file that hands parameters to Compose (contract PA-4).
+//! The file that hands parameters to Compose, margo(PA-4).
 //!
 //! Compose reads it with rules of its own, so each value is written in double quotes with all that
 //! is special there escaped. Values are data: none of them is looked at for `$`.

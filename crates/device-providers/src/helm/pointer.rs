@@ -1,4 +1,4 @@
-//! Where a parameter goes among a chart's values (contract PA-3): `servers[0].port`, in the notation of
+//! Where a parameter goes among a chart's values, margo(PA-3): `servers[0].port`, in the notation of
 //! `helm --set`. A backslash takes away what a character means: `a\.b` is one key.
 
 /// How deep a value may lie; Helm has the same limit.

@@ -25,8 +25,8 @@ impl Agent<'_> {
         self.report_capabilities(client.clone())?;
         let contact = &mut self.contact;
         let now = self.clock.now_ms();
-        let fetched = self.source.fetch(&contact.link, &client, self.accepted.as_ref(), now);
-        let fetched = match fetched {
+        let (link, state) = (&contact.link, &contact.state);
+        let fetched = match self.source.fetch(link, &client, self.accepted.as_ref(), state, now) {
             Ok(fetched) => fetched,
             Err(SourceError::Link(error)) => return Err(error),
             Err(error @ SourceError::Git(_)) => {

@@ -2,6 +2,7 @@
 //! year passes in seconds.
 
 mod bench;
+mod desired_states;
 mod offers;
 mod server;
 mod upkeep;

@@ -231,7 +231,7 @@ fn mistakes_about_packages_are_told_with_their_line_their_field_and_what_is_righ
     assert!(!told.iter().any(|it| it.contains("secret")), "{told:#?}");
 }
 
-// margo(§16.2): both ends have to build the same `@target-uri`.
+// margo(D-8, SP-36): both ends have to build the same `@target-uri`.
 #[test]
 fn the_url_of_the_server_has_one_spelling() {
     for url in ["https://Fleet.Example/", "https://fleet.example:443", "https://fleet.example:443/"]
@@ -240,5 +240,14 @@ fn the_url_of_the_server_has_one_spelling() {
         assert_ne!(text, EXAMPLE);
         let server = Config::parse(&text).expect("valid").server;
         assert_eq!(server.url, "https://fleet.example");
+    }
+    let text = EXAMPLE.replacen("https://fleet.example", "https://Fleet.Example:443/Margo/", 1);
+    let server = Config::parse(&text).expect("valid").server;
+    assert_eq!(server.url, "https://fleet.example/Margo");
+    for bad in
+        ["https://", "https:///margo", "https://fleet.example/?a", "https://me@fleet.example"]
+    {
+        let text = EXAMPLE.replacen("https://fleet.example", bad, 1);
+        assert!(Config::parse(&text).is_err(), "{bad}");
     }
 }

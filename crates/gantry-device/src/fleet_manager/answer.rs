@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use margo_contract::problem::Problem;
+use margo_contract::problem::{Problem, ProblemType};
 use serde::Deserialize;
 use ureq::BodyReader;
 use ureq::http::{HeaderMap, Response};
@@ -149,6 +149,7 @@ fn refusal(status: u16, headers: &HeaderMap, body: ureq::Body, server_ms: i64) -
     let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
     let says: Says = serde_json::from_slice(&bytes).unwrap_or_default();
     let retry_after = retry_after::pause(text(headers, "retry-after"), &problem, server_ms);
+    let kind = ProblemType::parse(&problem.type_uri);
     let detail = if is_web_page(&media_type(headers)) {
         WEB_PAGE.to_owned()
     } else {
@@ -156,6 +157,7 @@ fn refusal(status: u16, headers: &HeaderMap, body: ureq::Body, server_ms: i64) -
     };
     LinkError::Refused {
         status,
+        kind,
         detail: shown(&detail),
         retry_after,
         retryable: retry_after::is_retryable(status, says.retryable),

@@ -15,7 +15,8 @@ pub(crate) struct Tagged {
 
 impl Tagged {
     /// 304 without a body when the client has these bytes, 206 with those that it lacks, else 200
-    /// (contract §6.1, K-4; RFC 9110 section 14).
+    /// (RFC 9110 section 14).
+    // margo(SM-1, K-1, K-4)
     pub(crate) fn answer(mut self, request: &HeaderMap) -> Response {
         let has_it = request.get_all(header::IF_NONE_MATCH).iter().any(|line| {
             line.to_str().is_ok_and(|line| {
@@ -64,7 +65,7 @@ impl Tagged {
     }
 }
 
-/// Whether `Accept` takes this media type (contract §6.1). No `Accept` takes everything.
+/// Whether `Accept` takes this media type, margo(SM-2). No `Accept` takes everything.
 pub(crate) fn accepts(request: &HeaderMap, media_type: &str) -> bool {
     let mut lines = request.get_all(header::ACCEPT).iter().peekable();
     if lines.peek().is_none() {
@@ -133,6 +134,7 @@ mod tests {
         assert_eq!(range(&answer), Some(HeaderValue::from_static("bytes */9")));
     }
 
+    // margo(SM-2)
     #[test]
     fn the_most_specific_range_decides() {
         let accepts = |line: &str| {

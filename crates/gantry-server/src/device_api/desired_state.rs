@@ -14,11 +14,13 @@ use crate::fleet::Fleet;
 use crate::identity::VerifiedClient;
 use crate::problem::Problem;
 
-// margo(§16.4).
+// margo(SP-60, K-2, K-3, X-18)
 const MANIFEST_CACHING: &str = "private, no-cache";
+// margo(SP-60, K-3, X-18)
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
 /// `GET /api/v1/clients/{clientId}/deployments`
+// margo(SM-2, SM-3, SP-5, H-5)
 pub(crate) async fn get_manifest(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -43,7 +45,7 @@ pub(crate) async fn get_manifest(
 }
 
 /// `GET /api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}`
-// margo(D-10, D-11).
+// margo(D-10, D-11, D-13, SP-6)
 pub(crate) async fn get_document(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -60,7 +62,7 @@ pub(crate) async fn get_document(
 }
 
 /// `GET /api/v1/clients/{clientId}/bundles/{digest}`
-// margo(D-20, D-21, D-27).
+// margo(D-20, D-21, D-27, SP-7)
 pub(crate) async fn get_bundle(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -90,6 +92,7 @@ pub(crate) async fn get_package(
     immutable(bytes, &digest, "application/gzip", ProblemType::Blank, detail, &headers)
 }
 
+// margo(X-17, H-3, D-13)
 fn immutable<E: std::error::Error>(
     bytes: Result<Option<Vec<u8>>, E>,
     digest: &str,

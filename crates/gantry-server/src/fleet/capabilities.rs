@@ -45,6 +45,7 @@ impl From<StoreError> for RecordCapabilitiesError {
 
 impl Fleet {
     /// Remembers what a client says of a device, as it says it.
+    // margo(C-4, A-5, C-21)
     pub(crate) async fn record_capabilities(
         &self,
         client: &VerifiedClient,
@@ -54,7 +55,7 @@ impl Fleet {
     ) -> Result<(), RecordCapabilitiesError> {
         let mut transaction = self.begin_signed(client, now).await?;
         let client = client.id();
-        // margo(C-6).
+        // margo(C-6, C-7, GW-2)
         if let Some(gateway) = device.gateway()
             && transaction.device(client, &gateway).await?.is_none()
         {

@@ -72,7 +72,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// The newest manifest; the first one is made if its job has not run yet (contract D-5).
+    /// The newest manifest; the first one is made if its job has not run yet, margo(D-5).
     pub(crate) async fn manifest(
         &self,
         client: ClientId,
@@ -95,6 +95,7 @@ impl Fleet {
         Ok(PublishedManifest { bytes: revision.manifest, digest: revision.manifest_digest })
     }
 
+    // margo(A-4, D-15)
     pub(crate) async fn document(
         &self,
         client: ClientId,
@@ -104,6 +105,7 @@ impl Fleet {
         Ok(self.inner.store.read().await?.document(client, deployment, &digest).await?)
     }
 
+    // margo(A-4, D-15)
     pub(crate) async fn bundle(
         &self,
         client: ClientId,

@@ -172,7 +172,7 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { all: 5, one: 4, always: 1 };
 
-    // margo(§16.4).
+    // margo(SP-39, SP-62)
     #[test]
     fn a_signature_counts_once_inside_its_window() {
         let mut memory = Memory::new(BOUNDS);

@@ -44,7 +44,7 @@ fn ask_all(client: &TestClient, id: &str, check: impl Fn(&str, Answer)) {
     }
 }
 
-// margo(§16.2, §16.4): 401, both older members, and the end of the session.
+// margo(SP-18, SP-26, SP-41, SP-59)
 #[test]
 fn whoever_has_not_signed_is_refused_everywhere() {
     let fleet = TestFleet::start();
@@ -61,7 +61,7 @@ fn whoever_has_not_signed_is_refused_everywhere() {
     }
 }
 
-// margo(§16.1, §16.2, §16.4, A-7, T-13): 403, and Retry-After only while waiting.
+// margo(SP-28, SP-61, SP-3, SP-8, A-2, A-7, T-13)
 #[test]
 fn whoever_is_not_let_in_is_refused_everywhere() {
     let fleet = TestFleet::start();
@@ -88,7 +88,7 @@ fn whoever_is_not_let_in_is_refused_everywhere() {
     }
 }
 
-// margo(E-4, §16.2): 413, 415 and 400 before the body means anything.
+// margo(E-4, SP-27): 413, 415 and 400 before the body means anything.
 #[test]
 fn a_body_is_json_of_a_bounded_size_with_its_digest() {
     let fleet = TestFleet::start();
@@ -124,7 +124,7 @@ fn a_body_is_json_of_a_bounded_size_with_its_digest() {
     press.send(&press.signed("PUT", &path, body, &with_charset)).expect(201);
 }
 
-// margo(§11.1, §11.3, ER-1).
+// margo(PD-1, PD-2, RT-1, ER-1, X-06)
 #[test]
 fn a_problem_says_what_can_be_done_about_it() {
     let fleet = TestFleet::start();
@@ -167,8 +167,7 @@ struct Refusal {
     error: &'static str,
 }
 
-// margo(§11.2, §16.1, §16.2, §16.4): each refusal with its status, its registered type and the two older
-// members.
+// margo(ER-1, ER-2, ER-4, PD-1, X-05, X-07, SP-2, SP-3, SP-4, SP-5, SP-6, SP-7, SP-8, SP-41)
 #[test]
 fn each_refusal_has_its_status_its_type_and_the_older_members() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -291,7 +290,7 @@ fn essence(answer: &Answer) -> (u16, Value) {
     (answer.status, problem)
 }
 
-// margo(A-8): what is another client's answers exactly like what nobody has.
+// margo(A-4, A-8, SP-58): what is another client's answers exactly like what nobody has.
 #[test]
 fn what_is_not_ones_own_looks_like_what_does_not_exist() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -337,7 +336,7 @@ fn what_is_not_ones_own_looks_like_what_does_not_exist() {
     assert_eq!(ask(&waiting), ask(DEPLOYMENT));
 }
 
-// margo(§16.4): the connection is closed after a 401.
+// margo(SP-26, SP-59)
 #[test]
 fn a_bad_signature_ends_the_session() {
     let fleet = TestFleet::start();

@@ -80,7 +80,6 @@ configuration:
 /// A value, the words that name the broken rule, and words of what would be accepted.
 type Wrong = (&'static str, Value, &'static str, &'static str);
 
-// margo(CF-1, CF-3, CF-4, CF-5, CF-6, CF-7, §12.4).
 fn wrong_values() -> Vec<Wrong> {
     vec![
         ("code", json!("A"), "1 characters, too few", "2 to 5 characters"),

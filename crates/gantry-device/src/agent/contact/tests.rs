@@ -55,7 +55,7 @@ fn pauses_grow_until_all_of_a_contact_goes_well_and_what_is_final_waits_its_turn
     // margo(§11.3).
     let mut refused = |retry_after, retryable| {
         let detail = String::new();
-        let error = LinkError::Refused { status: 403, detail, retry_after, retryable };
+        let error = LinkError::Refused { status: 403, kind: None, detail, retry_after, retryable };
         contact.note_outcome(Err(&error));
         (contact.pace.retry_after, contact.pace.is_final)
     };
