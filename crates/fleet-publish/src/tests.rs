@@ -79,7 +79,7 @@ fn the_first_revision_is_number_one_and_may_be_empty() {
     assert_eq!(first.bundle, None);
 }
 
-// margo(D-2, D-3, SP-12)
+// margo(D-2, D-3)
 #[test]
 fn a_change_makes_the_next_revision_and_no_change_none() {
     let one = desired(&[(1, "a: 1\n")]);

@@ -45,7 +45,7 @@ pub(crate) struct Fetched {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Acceptance {
     Accepted(Accepted),
-    /// The same version with the same bytes: nothing is new (contract §6.6 step 3a).
+    /// The same version with the same bytes: nothing is new, margo(CW-4).
     Unchanged,
 }
 
@@ -76,7 +76,7 @@ impl Accepted {
     }
 
     /// Checks a fetched desired state and takes it for good.
-    // margo(§6.6 steps 3, 3a, 5, 6; W-1).
+    // margo(CW-3, CW-4, CW-6, CW-7, CW-11, W-1, X-38)
     pub(crate) fn take(
         fetched: &Fetched,
         in_force: Option<&Self>,
@@ -164,6 +164,7 @@ pub(crate) fn tidy(accepted: &Accepted, state: &StateDir) -> Result<(), StateErr
     state.keep_only(package::FOLDER, &packages)
 }
 
+// margo(CW-7, SP-11, SP-54)
 fn check_document(id: Uuid, bytes: &[u8], device: &str) -> Result<(), Refusal> {
     let document =
         ApplicationDeployment::parse(bytes).map_err(|error| Refusal::Deployment { id, error })?;
@@ -234,6 +235,7 @@ mod tests {
         Accepted::take(fetched, in_force, "press-7", state)
     }
 
+    // margo(CW-11, W-1, X-38)
     #[test]
     fn what_is_accepted_is_there_after_a_restart() {
         let (_folder, state) = state();
@@ -271,7 +273,7 @@ mod tests {
         assert!(in_force.document(&id, &state).is_ok());
     }
 
-    // margo(§6.6 steps 3 and 3a).
+    // margo(CW-3, CW-4)
     #[test]
     fn only_a_greater_version_is_taken_and_the_same_one_is_calm() {
         let (_folder, state) = state();
@@ -315,6 +317,7 @@ mod tests {
         }
     }
 
+    // margo(CW-6, CW-7, SP-54)
     #[test]
     fn a_document_that_is_not_what_the_manifest_says_refuses_the_whole() {
         let (_folder, state) = state();

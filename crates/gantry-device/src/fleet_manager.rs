@@ -204,6 +204,7 @@ impl FleetManager {
         self.caller.times.known_time().correct(self.caller.times.machine_now()).div_euclid(1000)
     }
 
+    // margo(SP-18, SP-19, SP-20, SP-22)
     fn signed(
         &self,
         ask: Ask,

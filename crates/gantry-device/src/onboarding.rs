@@ -40,12 +40,14 @@ impl Onboarded {
     }
 
     /// A path below this client's own resources.
+    // margo(SP-9)
     pub(crate) fn path(&self, below: &str) -> String {
         format!("/api/v1/clients/{}{below}", self.client_id)
     }
 }
 
 /// Asks to be let in once.
+// margo(SP-2, SP-14, SP-16)
 pub(crate) fn ask(link: &FleetManager, certificate: &Certificate) -> Result<Onboarded, LinkError> {
     let request =
         OnboardingRequest { certificate_der: certificate.der.clone(), intermediates: Vec::new() };

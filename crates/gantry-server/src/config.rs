@@ -65,6 +65,7 @@ pub(crate) struct OnboardingConfig {
 }
 
 /// What becomes of a certificate that nobody has seen before.
+// margo(A-2, A-3)
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OnboardingPolicy {
@@ -152,6 +153,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: "/var/lib/gantry-server".into(),
+            // margo(T-2)
             listen: SocketAddr::from(([0, 0, 0, 0], 443)),
             public_url: "https://localhost".to_owned(),
             tls: TlsConfig::default(),
@@ -267,6 +269,7 @@ mod tests {
         Config::load(&Arguments { config, data_dir: None, listen: None, public_url: None })
     }
 
+    // margo(T-2, SP-17, SP-40)
     #[test]
     fn the_defaults_are_the_ports_and_policies_of_production() {
         let config = load("").expect("an empty file is fine");

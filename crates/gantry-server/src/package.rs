@@ -105,6 +105,7 @@ fn archive_at(
     }
     let path = normal(location);
     if let Some(file) = files.get(&path) {
+        // margo(R-35)
         ComposeArchive::read(file).map_err(|error| error.to_string())?;
         return Ok(Some(file.clone()));
     }

@@ -103,6 +103,7 @@ pub fn verify(
     now: u64,
     window: &Window,
 ) -> Result<Verified, SignatureError> {
+    // margo(X-33)
     let line = received.field("Signature-Input")?;
     let input = Input::read(&line)?;
     let signature = signature_bytes(&received.field("Signature")?, input.label)?;

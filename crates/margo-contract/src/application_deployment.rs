@@ -211,7 +211,7 @@ mod tests {
         ApplicationDeployment::parse(text.as_bytes()).expect("a good deployment")
     }
 
-    // margo(DD-1, DD-2, DD-3, G-4, SP-11, SP-43, SP-48)
+    // margo(X-15, DD-1, DD-2, DD-3, G-4, SP-11, SP-43, SP-48)
     #[test]
     fn both_shapes_are_read() {
         let newer = parse(NEWER);
@@ -227,6 +227,18 @@ mod tests {
         assert_eq!(signed.application_id, "tidewater-gauge");
         assert_eq!(signed.kind, ProfileType::Compose);
         assert_eq!(parse(SIGNED_HELM).kind, ProfileType::Helm, "helm.v3 with wait: \"true\"");
+    }
+
+    // margo(X-21, P-6, CP-2)
+    #[test]
+    fn parameters_may_be_missing_and_one_component_may_stand_without_a_list() {
+        let scalar = SIGNED.replacen("components: [gauge-box]", "components: gauge-box", 1);
+        assert_ne!(scalar, SIGNED);
+        assert_eq!(parse(&scalar), parse(SIGNED));
+        let (without, _) = SIGNED.split_once("  parameters:").expect("it has parameters");
+        let parsed = parse(without);
+        assert!(parsed.parameters.is_empty());
+        assert_eq!(parsed.components[0].timeout, parse(SIGNED).components[0].timeout);
     }
 
     // margo(G-4, SP-43, DD-1)

@@ -324,6 +324,19 @@ mod tests {
         }
     }
 
+    // margo(SP-47, SP-48, SP-49)
+    #[test]
+    fn descriptions_of_2024_are_read() {
+        let text = "apiVersion: margo.org/v1-alpha1\nkind: application\nmetadata:\n  id: gauge\n  \
+                    name: Gauge\n  version: 1.0.0\n  catalog: {organization: [{name: Example}]}\n\
+                    deploymentProfiles:\n  - type: docker-compose\n    id: gauge-compose\n    \
+                    components: [{name: web, properties: {packageLocation: web}}]\n\
+                    parameters:\n  site: {targets: [{pointer: ENV.SITE, components: [web]}]}\n";
+        let read = ApplicationDescription::parse(text.as_bytes()).expect("a good description");
+        assert_eq!(read.profiles[0].kind, ProfileType::Compose);
+        assert_eq!(read.parameters["site"].targets[0].pointer, "SITE");
+    }
+
     // margo(SP-42)
     #[test]
     fn a_document_of_another_kind_is_refused() {

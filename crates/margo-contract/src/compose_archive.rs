@@ -180,6 +180,24 @@ mod tests {
         assert_eq!(again, archive.pack("other").expect("writing to memory"));
     }
 
+    // margo(R-34)
+    #[test]
+    fn permissions_and_set_id_bits_do_not_come_along() {
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        header.set_mode(0o7777);
+        archive.append_data(&mut header, "web/compose.yaml", &b"a: "[..]).expect("in memory");
+        let bytes = archive.into_inner().and_then(GzEncoder::finish).expect("in memory");
+        let again = ComposeArchive::read(&bytes).expect("a good archive").pack("web");
+        let again = again.expect("in memory");
+        let mut packed = tar::Archive::new(flate2::read::GzDecoder::new(again.as_slice()));
+        for entry in packed.entries().expect("readable") {
+            let mode = entry.expect("readable").header().mode().expect("it has one");
+            assert_eq!(mode, 0o644);
+        }
+    }
+
     // margo(R-33, R-37)
     #[test]
     fn what_leads_out_of_the_archive_is_refused() {

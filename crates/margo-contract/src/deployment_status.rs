@@ -269,10 +269,11 @@ mod tests {
         assert_eq!(DeploymentStatus::parse(written.as_bytes()), Ok(status));
     }
 
-    // margo(DS-3, SP-50)
+    // margo(DS-3, SP-47, SP-50)
     #[test]
     fn an_empty_error_means_that_nothing_is_wrong() {
-        let text = r#"{"deploymentId": "a3e2f5dc-912e-494f-8395-52cf3769bc06",
+        let text = r#"{"kind": "DeploymentStatus",
+            "deploymentId": "a3e2f5dc-912e-494f-8395-52cf3769bc06",
             "status": {"state": "Pending", "error": {"code": ""}},
             "components": [{"name": "db", "state": "pending", "error": {}}]}"#;
         let status = DeploymentStatus::parse(text.as_bytes()).expect("a good status");

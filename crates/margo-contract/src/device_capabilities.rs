@@ -409,6 +409,31 @@ mod tests {
         assert!(gateway.deployment_types.is_empty());
     }
 
+    // margo(SP-51, SP-52, X-10)
+    #[test]
+    fn roles_say_what_a_device_runs_and_architectures_are_alternatives() {
+        let mut document: Value = serde_json::from_slice(SIGNED).expect("JSON");
+        let mut parse = |role: &str, architectures: Value| {
+            document["properties"]["roles"] = json!([role]);
+            document["properties"]["resources"]["cpu"] =
+                json!({"cores": 4, "architectures": architectures});
+            DeviceCapabilities::parse(document.to_string().as_bytes()).expect(role)
+        };
+        for (role, kind) in [
+            ("Standalone Cluster", ProfileType::Helm),
+            ("Cluster Leader", ProfileType::Helm),
+            ("Standalone Device", ProfileType::Compose),
+        ] {
+            let read = parse(role, json!(["arm64", "x86_64"]));
+            assert_eq!(read.deployment_types, BTreeSet::from([kind]), "{role}");
+            assert_eq!(read.properties["supportedRuntimes"], json!(["oci"]));
+            assert_eq!(read.properties["otelCollector"], true);
+            let cpu = |it: &str| Cpu { cores: 4.0, architecture: it.to_owned() };
+            assert_eq!(read.cpus, [cpu("arm64"), cpu("amd64")]);
+        }
+        assert!(parse("Gateway", json!(["arm"])).deployment_types.is_empty());
+    }
+
     // margo(SP-45)
     #[test]
     fn what_is_written_is_read() {
@@ -461,6 +486,48 @@ mod tests {
         assert_eq!(parse(&document).expect("good labels").labels.len(), 4);
         document["labels"] = json!({});
         assert_eq!(parse(&document).expect_err("custom").faults()[0].field, "labels");
+    }
+
+    // margo(EX-4, X-12)
+    #[test]
+    fn what_nobody_asked_for_at_the_root_does_no_harm() {
+        let mut document: Value = serde_json::from_slice(NEWER).expect("JSON");
+        let plain = DeviceCapabilities::parse(document.to_string().as_bytes());
+        document["apiVersion"] = json!("device.margo.org/v1alpha1");
+        document["kind"] = json!("DeviceCapabilitiesManifest");
+        document["x-dockworks-extensions"] = json!({"crane": {"reach": 40}});
+        assert_eq!(DeviceCapabilities::parse(document.to_string().as_bytes()), plain);
+        assert!(plain.is_ok());
+    }
+
+    // margo(C-20)
+    #[test]
+    fn whoever_has_anything_of_a_host_is_a_host() {
+        let faults = |document: &Value| -> Vec<String> {
+            match DeviceCapabilities::parse(document.to_string().as_bytes()) {
+                Ok(_) => Vec::new(),
+                Err(error) => error.faults().iter().map(|it| it.field.clone()).collect(),
+            }
+        };
+        let mut gateway: Value = serde_json::from_slice(GATEWAY).expect("JSON");
+        assert_eq!(faults(&gateway), Vec::<String>::new());
+        gateway["properties"]["memory"] = json!("4Gi");
+        let missing = [
+            "properties.otelCollector",
+            "properties.supportedRuntimes",
+            "properties.supportedDeploymentTypes",
+        ];
+        assert_eq!(faults(&gateway), missing);
+
+        let mut host: Value = serde_json::from_slice(NEWER).expect("JSON");
+        let properties = host["properties"].as_object_mut().expect("an object");
+        for resource in ["cpus", "memory", "storage", "peripherals", "interfaces"] {
+            properties.remove(resource);
+        }
+        assert_eq!(faults(&host), Vec::<String>::new(), "a sample of the specification has none");
+        let mut signed: Value = serde_json::from_slice(SIGNED).expect("JSON");
+        signed["properties"].as_object_mut().expect("an object").remove("resources");
+        assert_eq!(faults(&signed), ["properties.resources"]);
     }
 
     // margo(C-20, DC-1, DC-2, DC-3, DC-4, SP-55)

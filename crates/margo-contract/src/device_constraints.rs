@@ -318,6 +318,48 @@ mod tests {
         }
     }
 
+    // margo(EL-5, EL-6)
+    #[test]
+    fn rules_are_alternatives_and_the_selectors_of_one_go_together() {
+        let vendor = |it: &str| json!({"matchExpressions": [{"key": "/vendor", "operator": "In", "values": [it]}]});
+        let quay = |it: &str| {
+            json!({"matchExpressions": [
+                {"key": "tidewater.example/quay", "operator": "In", "values": [it]}]})
+        };
+        let rules = |rules: Value| unmet(&json!({"eligibilityRules": rules})).is_empty();
+        let both = |one: &str, other: &str| json!({"propertySelector": vendor(one), "labelSelector": quay(other)});
+        assert!(rules(json!([both("Dockworks", "north")])));
+        assert!(!rules(json!([both("Dockworks", "south")])));
+        assert!(!rules(json!([both("Others", "north")])));
+        assert!(rules(json!([both("Others", "north"), {"labelSelector": quay("north")}])));
+        assert!(rules(json!([])), "no rules are no constraint");
+        assert!(rules(json!([{}])), "what a rule does not select by is true");
+        // The key of a label is no path.
+        let as_path = json!({"matchExpressions": [
+            {"key": "/tidewater.example~1quay", "operator": "Exists"}]});
+        assert!(!rules(json!([{"labelSelector": as_path}])));
+    }
+
+    // margo(X-24)
+    #[test]
+    fn a_misspelt_selector_is_a_fault_or_selects_nothing() {
+        let read = |rules: Value| {
+            let document = json!({"c": {"eligibilityRules": [rules]}});
+            document::read(&document, |root| root.get("c").map(|it| DeviceConstraints::read(&it)))
+        };
+        let label = |expressions: &str, values: &str, operator: &str| {
+            let mut expression = json!({"key": "a", "operator": operator});
+            expression[values] = json!(["b"]);
+            let mut selector = json!({});
+            selector[expressions] = json!([expression]);
+            read(json!({"labelSelector": selector}))
+        };
+        assert!(label("matchExpressions", "values", "In").is_ok());
+        assert!(label("matchExpression", "values", "In").is_err());
+        assert!(label("matchExpressions", "value", "In").is_err());
+        assert!(label("matchExpressions", "values", "ContainersAny").is_err());
+    }
+
     // margo(OP-1)
     #[test]
     fn an_ill_formed_expression_is_a_fault() {

@@ -65,6 +65,7 @@ mod tests {
         env_file(&BTreeMap::from([(name.to_owned(), value.into())]))
     }
 
+    // margo(PA-4)
     #[test]
     fn a_value_stays_on_one_line_with_all_that_is_special_escaped() {
         // margo(PA-4)

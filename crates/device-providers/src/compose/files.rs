@@ -158,6 +158,7 @@ mod tests {
         Ok(outside(&archive)?.into_iter().map(|it| format!("{} {}", it.key, it.path)).collect())
     }
 
+    // margo(R-32)
     #[test]
     fn files_of_the_package_are_found_however_they_are_named() {
         // margo(R-32)

@@ -18,6 +18,7 @@ struct Chart {
 }
 
 /// Makes sure that the package is a chart that Helm can read.
+// margo(CP-3)
 pub(super) fn check(helm: &Helm<'_>, workload: &Workload) -> Result<(), Failure> {
     let component = &workload.component;
     let bad = |why: &str| {

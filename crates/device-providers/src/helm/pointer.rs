@@ -69,6 +69,7 @@ fn index(rest: &mut Characters<'_>) -> Result<usize, String> {
 mod tests {
     use super::*;
 
+    // margo(PA-3)
     #[test]
     fn dots_brackets_and_backslashes_mean_what_they_mean_to_helm() {
         let key = |it: &str| Step::Key(it.to_owned());

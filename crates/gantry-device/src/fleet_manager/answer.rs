@@ -57,6 +57,7 @@ impl Arrived {
 
 impl Incoming {
     /// Takes an answer that can be what was asked for; `server_ms` is the server's time.
+    // margo(X-04, S-5)
     pub(super) fn of(ask: Ask, arrived: Arrived, server_ms: i64) -> Result<Self, LinkError> {
         let Arrived { answer, permit } = arrived;
         let (parts, body) = answer.into_parts();
@@ -138,6 +139,7 @@ fn redirect(headers: &HeaderMap) -> LinkError {
     ))
 }
 
+// margo(ER-3, PD-1, RT-2)
 fn refusal(status: u16, headers: &HeaderMap, body: ureq::Body, server_ms: i64) -> LinkError {
     #[derive(Default, Deserialize)]
     struct Says {

@@ -71,7 +71,7 @@ impl LinkError {
     }
 
     /// Whether the fleet manager may not know us any more, and not only something that we asked for.
-    // margo(ER-3)
+    // margo(D-12, ER-3)
     pub(crate) fn is_about_us(&self) -> bool {
         match self {
             Self::Refused { status: 401, .. } => true,

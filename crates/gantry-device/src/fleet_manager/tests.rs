@@ -141,6 +141,7 @@ fn no_kind_of_answer_is_read_beyond_its_bound() {
     assert!(told.contains("answers 500"), "{told}");
 }
 
+// margo(SP-17)
 #[test]
 fn a_server_without_tls_is_told_from_one_that_cannot_be_reached() {
     let stage = Stage::new();
@@ -159,6 +160,7 @@ fn a_server_without_tls_is_told_from_one_that_cannot_be_reached() {
     assert!(told.contains("does not speak TLS"), "{told}");
 }
 
+// margo(T-9, SP-13)
 #[test]
 fn certificates_of_strangers_of_other_names_and_of_the_past_are_refused() {
     let stage = Stage::new();
@@ -243,7 +245,7 @@ fn a_401_that_is_not_about_the_time_is_not_asked_again() {
     assert_eq!(stage.meddler.asked().len(), 3, "and one about the time once only");
 }
 
-// margo(§11.3), RFC 9110 section 10.2.3.
+// margo(RT-2): RFC 9110 section 10.2.3.
 #[test]
 fn a_refusal_says_how_long_to_stay_away_and_whether_to_come_back_early() {
     let stage = Stage::new();

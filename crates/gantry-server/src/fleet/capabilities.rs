@@ -76,7 +76,9 @@ impl Fleet {
         Ok(self.commit(transaction).await?)
     }
 
-    /// Forgets a device; whether there was one.
+    /// Forgets a device, and with a gateway what stands behind it; whether there was one. What is deployed
+    /// there is left to operators: a gateway that is only taken back for a while must not lose it.
+    // margo(C-8, C-9)
     pub(crate) async fn forget_device(
         &self,
         client: &VerifiedClient,
@@ -85,8 +87,12 @@ impl Fleet {
     ) -> Result<bool, FleetError> {
         let mut transaction = self.begin_signed(client, now).await?;
         let client = client.id();
-        let known = transaction.forget_device(client, device).await?;
-        if known {
+        let devices = transaction.devices(client).await?.into_iter().map(|it| it.id);
+        let taken_back: Vec<DeviceId> =
+            devices.filter(|it| it == device || it.gateway().as_ref() == Some(device)).collect();
+        let known = taken_back.contains(device);
+        for device in taken_back.iter().filter(|_| known) {
+            transaction.forget_device(client, device).await?;
             note(&mut transaction, client, device, None, &[], now).await?;
             tracing::info!(%client, %device, "a client takes a device back");
         }

@@ -383,7 +383,7 @@ fn the_version_that_was_added_last_is_the_newest() {
     assert_eq!(deployment["applicationVersion"], "1.10.1");
 }
 
-// margo(G-4, SP-42, SP-47, SP-48, SP-49)
+// margo(G-4, SP-42, SP-48)
 #[test]
 fn descriptions_of_both_generations_are_kept_and_shown() {
     let fleet = TestFleet::start();

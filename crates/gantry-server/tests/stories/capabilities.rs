@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use testkit::fleet::TestFleet;
 
+use crate::support::add_web;
+
 // margo(SP-3, SP-4, SP-9, SP-56, X-02, C-4): with and without device id.
 #[test]
 fn capabilities_are_accepted_with_every_method_and_path_of_the_profile() {
@@ -122,6 +124,51 @@ fn a_child_is_reported_after_its_gateway() {
         "#gateway-not-found",
         "`gw-quay`",
     );
+}
+
+// margo(C-21)
+#[test]
+fn a_device_that_hosts_nothing_is_kept_and_gets_no_workload() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    add_web(&fleet);
+    let gateway = include_str!("../../../margo-contract/tests/fixtures/gateway-capabilities.json");
+    let mut gateway: Value = serde_json::from_str(gateway).expect("a fixture is JSON");
+    gateway["properties"]["id"] = json!("press-7");
+    press.put(&press.path("/capabilities"), &gateway).expect(201);
+    let order = json!({"applicationId": "com-example-web", "clientId": press.id()});
+    let refused = fleet.operator().send("POST", "/deployments", Some(&order)).expect(422);
+    assert!(refused.text().contains("the device does not run compose"), "{}", refused.text());
+}
+
+// margo(C-9, GW-6)
+#[test]
+fn with_a_gateway_goes_what_stands_behind_it() {
+    let fleet = TestFleet::start();
+    let gateway = fleet.accepted_client("gw-quay");
+    let report = |id: &str| {
+        let mut document = gateway.capabilities();
+        document["properties"]["id"] = json!(id);
+        gateway.put(&gateway.path("/capabilities"), &document)
+    };
+    for id in ["gw-quay-2", "gw-quay/box-02", "gw-quay/shed/box-03", "gw-quay-2/box-04"] {
+        report(id).expect(201);
+    }
+    let take_back = |id: &str| {
+        let path = gateway.path(&format!("/capabilities/{id}"));
+        gateway.send(&gateway.signed("DELETE", &path, None, &[]))
+    };
+    let ids = || {
+        let client = fleet.operator().get(&format!("/clients/{}", gateway.id()));
+        let devices = client["devices"].as_array().expect("a list of devices").clone();
+        devices.iter().filter_map(|it| it["id"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    take_back("gw-quay").expect(204);
+    assert_eq!(ids(), ["gw-quay-2", "gw-quay-2/box-04"]);
+    report("gw-quay/box-02").expect_problem(404, "#gateway-not-found", "`gw-quay`");
+    take_back("gw-quay-2/box-04").expect(204);
+    assert_eq!(ids(), ["gw-quay-2"]);
+    take_back("gw-quay").expect(404);
 }
 
 // margo(G-4, GW-3, SP-45, X-12, C-21)

@@ -56,7 +56,7 @@ fn onboarding_without_a_signature_is_refused() {
     press.send(&request).expect(403);
 }
 
-// margo(SP-25, SP-58)
+// margo(A-1, SP-25, SP-58)
 #[test]
 fn a_signature_of_another_key_is_refused() {
     let fleet = TestFleet::start();

@@ -76,7 +76,7 @@ fn signed_by_hand(pair: &Pair, names: [&str; 2], parameters: &str) -> (String, S
     (format!("sig1={parameters}"), format!("sig1=:{signature}:"))
 }
 
-// margo(SP-19, SP-20, SP-21, SP-30)
+// margo(SP-19, SP-20, SP-30)
 #[test]
 fn what_was_signed_is_verified() {
     let pair = pair();

@@ -208,6 +208,11 @@ fn what_is_only_unusual_is_taken() {
 #[test]
 fn the_same_version_with_the_same_bytes_is_calm() {
     let bench = settled();
+    // A server that knows what the client has says so, and its ETag is not looked at.
+    bench.server.tag(Some("\"other\""));
+    bench.run_for(10 * MINUTE);
+    assert_eq!(said(&bench, 0), "", "it was a 304");
+    bench.server.tag(None);
     bench.server.is_forgetful.store(true, Ordering::Relaxed);
     let (before, asked) = (bench.files(), bench.requests().len());
     bench.run_for(30 * MINUTE);
@@ -217,7 +222,7 @@ fn the_same_version_with_the_same_bytes_is_calm() {
     assert_eq!(said(&bench, 0), "");
 }
 
-// margo(CW-5, CW-9, D-12, W-4)
+// margo(CW-5, CW-9, D-12, V-1, V-4, V-6, W-4, X-39)
 #[test]
 fn much_that_is_new_comes_as_a_bundle_and_little_as_single_documents() {
     let bench = settled();
@@ -242,4 +247,8 @@ fn much_that_is_new_comes_as_a_bundle_and_little_as_single_documents() {
     assert_eq!(fetched(9, &all_other), (1, 0));
     assert_eq!(fetched(10, &all_other[..2]), (0, 0), "what goes brings nothing");
     assert_eq!(bench.provider.removals.load(Ordering::Relaxed), 3);
+    let reports = bench.requests().into_iter().filter(|it| it.path.ends_with("/status"));
+    let removals = reports.filter(|it| it.body.contains("\"removed\""));
+    let adopted: Vec<String> = removals.map(|it| it.adopted).collect();
+    assert_eq!(adopted, ["9", "9", "9"], "the last version that they were taken up from");
 }

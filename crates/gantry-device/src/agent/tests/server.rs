@@ -28,6 +28,8 @@ pub(super) struct Moment {
     pub(super) body: String,
     /// What it said about the contacts to come.
     pub(super) contact: String,
+    /// The manifest version that a report is about.
+    pub(super) adopted: String,
 }
 
 impl Moment {
@@ -168,6 +170,7 @@ impl Server {
                 path: path.to_owned(),
                 body: String::from_utf8_lossy(&body).into_owned(),
                 contact: header("gantry-contact"),
+                adopted: header("gantry-adopted-manifest-version"),
             });
             if let Some(hook) = &*self.hook.lock().expect("not poisoned") {
                 hook(self, path);

@@ -131,7 +131,7 @@ fn other_algorithms_and_wrong_digests_are_refused() {
     ]);
 }
 
-// margo(CW-3, D-7, SP-12)
+// margo(CW-3, D-7)
 #[test]
 fn versions_that_do_not_rise_are_refused_and_told() {
     are_refused(&[
