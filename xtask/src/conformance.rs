@@ -7,6 +7,7 @@
 
 mod marks;
 mod rules;
+mod scan;
 mod source;
 mod table;
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::scan::{self, Line};
 use super::{rules, source};
 
 /// A comment that names a rule.
@@ -40,7 +41,7 @@ pub(super) fn of_tree(root: &Path) -> Result<(Vec<Mark>, Vec<String>)> {
 }
 
 fn of_file(name: &str, text: &str) -> (Vec<Mark>, Vec<String>) {
-    let lines = source::lines(text);
+    let lines = scan::lines(text);
     let (mut marks, mut faults) = (Vec::new(), Vec::new());
     for (at, line) in lines.iter().enumerate() {
         for named in line.comment.split("margo(").skip(1) {
@@ -66,7 +67,7 @@ fn ids(named: &str) -> Option<impl Iterator<Item = &str>> {
 }
 
 /// What a mark is about: an item of the product, or a test. Helpers of tests are neither.
-fn place(name: &str, lines: &[source::Line], at: usize) -> Result<(String, Role), &'static str> {
+fn place(name: &str, lines: &[Line], at: usize) -> Result<(String, Role), &'static str> {
     let place = source::place_of(lines, at);
     let whole_file = lines[at].comment.starts_with('!');
     let is_test_file =

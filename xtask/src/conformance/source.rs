@@ -1,16 +1,7 @@
-//! Reads Rust source as far as marks need it: which text is comment, and to which item a line
-//! belongs. It leans on `cargo fmt`: what is inside an item is indented further than the item.
+//! To which item of a source file a line belongs. It leans on `cargo fmt`: what is inside an item is
+//! indented further than the item.
 
-/// One line of a source file.
-#[derive(Debug)]
-pub(super) struct Line {
-    /// The code, with the contents of its texts blanked.
-    code: String,
-    /// What stands behind `//`, empty without a comment.
-    pub(super) comment: String,
-    /// Whether it begins inside a text, so that its place in the line means nothing.
-    in_text: bool,
-}
+use super::scan::Line;
 
 /// Where a line belongs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,41 +21,17 @@ struct Item {
     is_module: bool,
 }
 
-/// The lines of a file.
-pub(super) fn lines(text: &str) -> Vec<Line> {
-    let mut state = State::Code;
-    text.lines().map(|line| scan(line, &mut state)).collect()
-}
-
 /// The place of a line: the item that it stands right above, or else the one around it.
 pub(super) fn place_of(lines: &[Line], at: usize) -> Place {
     if lines[at].comment.starts_with('!') {
         return Place::default();
     }
     let below = item_below(lines, at);
+    let own = below.or_else(|| lines[at].item().map(|_| at));
+    let mut chain = enclosing(lines, own.unwrap_or(at));
+    chain.extend(own);
     let mut place = Place::default();
-    let mut chain = Vec::new();
-    let mut indent = match below {
-        Some(below) => {
-            chain.push(below);
-            lines[below].indent()
-        }
-        None => lines[at].indent(),
-    };
-    for above in (0..below.map_or(at + 1, |_| at)).rev().filter(|it| lines[*it].has_code()) {
-        let line = &lines[above];
-        if line.indent() >= indent && !(above == at && line.item().is_some()) {
-            continue;
-        }
-        // The end of a signature stands as far in as its beginning.
-        let goes_on = line.code.trim_start().starts_with([')', ']', '}', '{'])
-            || line.code.trim_start().starts_with("where");
-        indent = if goes_on { line.indent() + 1 } else { line.indent() };
-        if line.item().is_some() {
-            chain.push(above);
-        }
-    }
-    for at in chain.into_iter().rev() {
+    for at in chain {
         let Some(item) = lines[at].item() else { continue };
         let attributes = attributes(lines, at);
         let is_tests = item.is_module && attributes.contains("#[cfg(test)]");
@@ -76,6 +43,27 @@ pub(super) fn place_of(lines: &[Line], at: usize) -> Place {
         }
     }
     place
+}
+
+/// The items around a line, the outermost first: each begins above it and further out.
+fn enclosing(lines: &[Line], from: usize) -> Vec<usize> {
+    let mut indent = lines[from].indent();
+    let mut chain = Vec::new();
+    for above in (0..from).rev() {
+        let line = &lines[above];
+        if !line.has_code() || line.indent() >= indent {
+            continue;
+        }
+        // The end of a signature stands as far out as its beginning.
+        let code = line.code.trim_start();
+        let goes_on = code.starts_with([')', ']', '}', '{']) || code.starts_with("where");
+        indent = if goes_on { line.indent() + 1 } else { line.indent() };
+        if line.item().is_some() {
+            chain.push(above);
+        }
+    }
+    chain.reverse();
+    chain
 }
 
 /// Whether a file has a test at all.
@@ -114,14 +102,6 @@ fn attributes(lines: &[Line], item: usize) -> String {
 }
 
 impl Line {
-    fn has_code(&self) -> bool {
-        !self.in_text && !self.code.trim().is_empty()
-    }
-
-    fn indent(&self) -> usize {
-        self.code.len() - self.code.trim_start().len()
-    }
-
     /// The item that begins in this line.
     fn item(&self) -> Option<Item> {
         let mut words = self.code.trim_start();
@@ -172,92 +152,4 @@ fn implementor(words: &str) -> &str {
 fn identifier(text: &str) -> &str {
     let end = text.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(text.len());
     &text[..end]
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    Code,
-    Text,
-    RawText { hashes: usize },
-    Comment { depth: usize },
-}
-
-fn scan(line: &str, state: &mut State) -> Line {
-    let in_text = !matches!(state, State::Code);
-    let mut code = String::new();
-    let mut rest = line;
-    while let Some(next) = rest.chars().next() {
-        let mut used = next.len_utf8();
-        match *state {
-            State::Code => {
-                if let Some(comment) = rest.strip_prefix("//") {
-                    // The place of a comment is where it begins.
-                    let comment = comment.strip_prefix('/').unwrap_or(comment).to_owned();
-                    return Line { code, comment, in_text };
-                }
-                if let Some(hashes) = raw_text(rest, &code) {
-                    *state = State::RawText { hashes };
-                    used = hashes + 2;
-                } else if rest.starts_with("/*") {
-                    *state = State::Comment { depth: 1 };
-                    used = 2;
-                } else if next == '"' {
-                    *state = State::Text;
-                } else if next == '\'' {
-                    used = character(rest);
-                }
-                match *state {
-                    State::Code if used == next.len_utf8() => code.push(next),
-                    _ => code.push_str(&" ".repeat(used)),
-                }
-            }
-            State::Text => {
-                if next == '\\' {
-                    used += rest[used..].chars().next().map_or(0, char::len_utf8);
-                } else if next == '"' {
-                    *state = State::Code;
-                }
-                code.push(' ');
-            }
-            State::RawText { hashes } => {
-                if rest[used..].starts_with(&"#".repeat(hashes)) && next == '"' {
-                    *state = State::Code;
-                    used += hashes;
-                }
-                code.push(' ');
-            }
-            State::Comment { depth } => {
-                if rest.starts_with("*/") {
-                    used = 2;
-                    *state =
-                        if depth == 1 { State::Code } else { State::Comment { depth: depth - 1 } };
-                } else if rest.starts_with("/*") {
-                    used = 2;
-                    *state = State::Comment { depth: depth + 1 };
-                }
-            }
-        }
-        rest = &rest[used..];
-    }
-    Line { code, comment: String::new(), in_text }
-}
-
-/// The number of hashes of a raw text that begins here, behind this code.
-fn raw_text(rest: &str, before: &str) -> Option<usize> {
-    let behind_word = before.ends_with(|it: char| it.is_alphanumeric() && it != 'b');
-    let rest = rest.strip_prefix('r').filter(|_| !behind_word)?;
-    let hashes = rest.len() - rest.trim_start_matches('#').len();
-    rest[hashes..].starts_with('"').then_some(hashes)
-}
-
-/// How long a character is that begins here in quotes; a lifetime is one quote long.
-fn character(rest: &str) -> usize {
-    let mut characters = rest.char_indices().skip(1);
-    match (characters.next(), characters.next(), characters.next()) {
-        (Some((_, '\\')), Some((_, _)), Some((escaped, _))) => {
-            rest[escaped..].find('\'').map_or(1, |end| escaped + end + 1)
-        }
-        (Some(_), Some((end, '\'')), _) => end + 1,
-        _ => 1,
-    }
 }
