@@ -113,7 +113,7 @@ uuid_id!(
     "a client id"
 );
 uuid_id!(
-    /// One application on one device, from order to removal (contract §6.1).
+    /// One application on one device, from order to removal.
     DeploymentId,
     "a deployment id"
 );
@@ -128,7 +128,7 @@ text_id!(
             && segment.bytes().all(|it| it.is_ascii_alphanumeric() || b"._~-".contains(&it)))
 );
 text_id!(
-    /// The `id` of an application description (contract §12.1).
+    /// The `id` of an application description, margo(DE-1, X-22).
     ApplicationId,
     "an application id",
     "it has to be 1 to 200 lower-case letters, digits and dashes",
@@ -150,7 +150,7 @@ text_id!(
     |text| (1..=200).contains(&text.len()) && text.bytes().all(lower_digit_dash)
 );
 text_id!(
-    /// The name of a deployment among those of its client: a Kubernetes object name (contract §8).
+    /// The name of a deployment among those of its client: a Kubernetes object name, margo(DD-1).
     DeploymentName,
     "a deployment name",
     "it has to be 1 to 63 lower-case letters, digits and dashes, a letter or digit at both ends",
@@ -196,7 +196,7 @@ fn lower_hex(byte: u8) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct RevisionNumber(
-    // Invariant: 1 to i64::MAX, so that every database and JSON reader can hold it (D-7).
+    // Invariant: 1 to i64::MAX, so that every database and JSON reader can hold it, margo(D-7).
     u64,
 );
 

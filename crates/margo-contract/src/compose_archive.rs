@@ -1,5 +1,5 @@
 //! The archive of a Compose component: a gzip tar with one folder that holds `compose.yaml` and the
-//! files it names (contract §15.3). Both ends check it before they use it.
+//! files it names (contract §15.3). Both ends check it before they use it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

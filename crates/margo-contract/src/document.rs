@@ -212,7 +212,7 @@ impl<'a> Node<'a> {
         number
     }
 
-    /// The extension trees of this place (contract §14), as they are.
+    /// The extension trees of this place, as they are.
     // margo(EX-2, EX-3)
     pub(crate) fn extensions(&self) -> Map<String, Value> {
         let mut extensions = Map::new();
@@ -230,7 +230,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Whether a key is `x-<name>-extensions` (contract §14).
+/// Whether a key is `x-<name>-extensions`, margo(EX-2).
 fn is_extension(key: &str) -> bool {
     key.strip_prefix("x-").and_then(|it| it.strip_suffix("-extensions")).is_some_and(|name| {
         name.starts_with(|it: char| it.is_ascii_lowercase())

@@ -14,7 +14,8 @@ const HEAD: &str = "\
 Each rule of the Margo Management API that Gantry goes by, in our own words: where it is kept, and which test proves it.
 Paths begin below `crates/`. *MUST*, *SHOULD* and *MAY* are the specification's words; a *fact* binds nobody; *ours* is
 settled by Gantry where the specification is silent or contradicts itself. The rules of sections 2 to 15 are those of
-the newer generation (mutual TLS); Gantry builds the signed profile, section 16 says where it differs.
+the newer generation (mutual TLS); Gantry builds the signed profile, section 16 says where it differs. A source file that
+names a section of the contract means the one with that number here.
 ";
 
 /// The whole file.

@@ -7,7 +7,7 @@ use super::tools::Helm;
 use crate::words::last_words;
 use crate::{Failure, Workload, code};
 
-/// The only form of charts that Margo knows (contract §10, Helm limits).
+/// The only form of charts that Margo knows, margo(CP-3).
 const API_VERSION: &str = "v2";
 
 /// The parts of `Chart.yaml` that matter here.
