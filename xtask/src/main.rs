@@ -1,6 +1,8 @@
-//! Checks of the tree that the compiler cannot make: `cargo xtask layers` and `cargo xtask tidy`.
-//! Both print every fault that they find and exit with status 1 when there is one.
+//! Checks of the tree that the compiler cannot make: `cargo xtask layers`, `cargo xtask tidy` and
+//! `cargo xtask conformance`. Each prints every fault that it finds and exits with status 1 when
+//! there is one.
 
+mod conformance;
 mod layers;
 mod tidy;
 
@@ -31,7 +33,8 @@ fn run() -> Result<Vec<String>> {
     match env::args().nth(1).as_deref() {
         Some("layers") => layers::faults(root),
         Some("tidy") => tidy::faults(root),
-        _ => bail!("usage: cargo xtask layers|tidy"),
+        Some("conformance") => conformance::faults(root, env::args().nth(2).as_deref()),
+        _ => bail!("usage: cargo xtask layers|tidy|conformance [--check]"),
     }
 }
 
@@ -44,6 +47,20 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
         .with_context(|| format!("reading {}", folder.display()))?;
     paths.sort();
     Ok(paths)
+}
+
+/// The Rust files below a folder, without what was built.
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            if path.file_name().is_none_or(|name| name != "target") {
+                rust_files(&path, files)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "a command line tool speaks on standard error")]

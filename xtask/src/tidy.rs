@@ -2,7 +2,7 @@
 //! `mod.rs`, and no file is longer than somebody would read.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -15,7 +15,7 @@ pub(crate) fn faults(root: &Path) -> Result<Vec<String>> {
     for folder in ["crates", "examples", "xtask", "bench"] {
         let folder = root.join(folder);
         if folder.is_dir() {
-            collect(&folder, &mut files)?;
+            super::rust_files(&folder, &mut files)?;
         }
     }
     for file in files {
@@ -40,19 +40,6 @@ fn faults_of(file: &Path, text: &str) -> Vec<String> {
         faults.push(format!("has {lines} lines; {LONGEST_FILE} are the limit"));
     }
     faults
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for path in super::entries(folder)? {
-        if path.is_dir() {
-            if path.file_name().is_none_or(|name| name != "target") {
-                collect(&path, files)?;
-            }
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::ids::RevisionNumber;
 
 /// A client cannot say that it calls again later than this, in seconds: a year and a day.
 const LONGEST_SILENCE: i64 = 366 * 24 * 60 * 60;
-/// How far a client's clock may be behind, in seconds (contract §16.2 lets signatures be as old).
+/// How far a client's clock may be behind, in seconds (SP-24 lets signatures be as old).
 const CLOCK_TOLERANCE: i64 = 300;
 
 /// When a client was heard of, and what it said then. Times are seconds since 1970.

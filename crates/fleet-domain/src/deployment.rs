@@ -193,7 +193,7 @@ impl Deployment {
     }
 
     /// Takes note that former content is wanted again, of a withdrawn deployment too.
-    // margo(§7.5): after `removed` it is `pending`, when it is listed again.
+    // margo(DS-7): after `removed` it is `pending`, when it is listed again.
     pub fn return_to(
         &mut self,
         components: impl IntoIterator<Item = ComponentName>,
@@ -255,7 +255,7 @@ impl Deployment {
     }
 
     /// Takes note of what the device says. `adopted` is the newest manifest version whose content of
-    /// this deployment the device has taken up (contract V-1), where it tells; `newest` is the newest
+    /// this deployment the device has taken up, margo(S-6, S-8, DS-7, V-1), where it tells; `newest` is the newest
     /// one that it can know of.
     // margo(S-6, S-8): any order and any number of times, until the final `removed`.
     pub fn hear(
@@ -264,7 +264,7 @@ impl Deployment {
         adopted: Option<RevisionNumber>,
         newest: RevisionNumber,
     ) -> Result<Heard, ReportRefused> {
-        // margo(V-6).
+        // margo(V-6)
         if let Some(adopted) = adopted.filter(|adopted| *adopted > newest) {
             return Err(ReportRefused::UnpublishedRevision {
                 adopted: adopted.get(),

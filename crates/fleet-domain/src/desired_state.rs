@@ -13,7 +13,7 @@ pub struct DesiredState {
     pub documents: BTreeMap<DeploymentId, Document>,
 }
 
-/// The bytes that order one deployment. They are written once and never again (contract AD-5).
+/// The bytes that order one deployment. They are written once and never again, margo(AD-5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     pub digest: Sha256,

@@ -113,13 +113,13 @@ uuid_id!(
     "a client id"
 );
 uuid_id!(
-    /// One application on one device, from order to removal (contract §6.1).
+    /// One application on one device, from order to removal.
     DeploymentId,
     "a deployment id"
 );
 
 text_id!(
-    /// What a client calls a device; children stand below their gateway (contract §5.3, GW-1).
+    /// What a client calls a device; children stand below their gateway, margo(DC-2, GW-1).
     DeviceId,
     "a device id",
     "it has to be segments of letters, digits, `.`, `_`, `~` and `-`, with `/` between them, 255 characters at most",
@@ -128,7 +128,7 @@ text_id!(
             && segment.bytes().all(|it| it.is_ascii_alphanumeric() || b"._~-".contains(&it)))
 );
 text_id!(
-    /// The `id` of an application description (contract §12.1).
+    /// The `id` of an application description, margo(DE-1, X-22).
     ApplicationId,
     "an application id",
     "it has to be 1 to 200 lower-case letters, digits and dashes",
@@ -143,14 +143,14 @@ text_id!(
         && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"._+-".contains(&it))
 );
 text_id!(
-    /// A component of an application (contract P-1).
+    /// A component of an application, margo(P-1).
     ComponentName,
     "a component name",
     "it has to be 1 to 200 lower-case letters, digits and dashes",
     |text| (1..=200).contains(&text.len()) && text.bytes().all(lower_digit_dash)
 );
 text_id!(
-    /// The name of a deployment among those of its client: a Kubernetes object name (contract §8).
+    /// The name of a deployment among those of its client: a Kubernetes object name, margo(DD-1).
     DeploymentName,
     "a deployment name",
     "it has to be 1 to 63 lower-case letters, digits and dashes, a letter or digit at both ends",
@@ -176,8 +176,9 @@ text_id!(
 );
 
 impl DeviceId {
-    /// The gateway that the device stands behind: the first segment, whatever is between (contract
-    /// C-7). None for a device that stands behind none.
+    /// The gateway that the device stands behind: the first segment, whatever is between. None
+    /// for a device that stands behind none.
+    // margo(C-7, GW-6)
     pub fn gateway(&self) -> Option<Self> {
         self.0.split_once('/').map(|(gateway, _)| Self(gateway.to_owned()))
     }
@@ -191,11 +192,11 @@ fn lower_hex(byte: u8) -> bool {
     byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
-/// The number of a revision: the `manifestVersion` of one client (contract D-2). Never 0.
+/// The number of a revision: the `manifestVersion` of one client, margo(D-2). Never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct RevisionNumber(
-    // Invariant: 1 to i64::MAX, so that every database and JSON reader can hold it (D-7).
+    // Invariant: 1 to i64::MAX, so that every database and JSON reader can hold it, margo(D-7).
     u64,
 );
 
@@ -265,7 +266,7 @@ impl fmt::Display for Sha256 {
 impl FromStr for Sha256 {
     type Err = InvalidId;
 
-    // margo(H-1).
+    // margo(H-1)
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let invalid = || {
             InvalidId::new(text, "a digest", "it has to be `sha256:` and 64 lower-case hex digits")
@@ -287,6 +288,7 @@ impl FromStr for Sha256 {
 mod tests {
     use super::*;
 
+    // margo(DC-2, GW-1)
     #[test]
     fn a_device_id_is_segments_with_slashes_between_them() {
         for good in ["press-7", "gw-quay/box_02", "a/b/c", "x.y~z"] {
@@ -297,6 +299,7 @@ mod tests {
         }
     }
 
+    // margo(C-7, GW-6)
     #[test]
     fn a_child_names_its_gateway_first() {
         let gateway = |id: &str| id.parse::<DeviceId>().expect("a device id").gateway();
@@ -305,6 +308,7 @@ mod tests {
         assert_eq!(gateway("a/b/c"), "a".parse().ok());
     }
 
+    // margo(X-22)
     #[test]
     fn an_application_id_is_lower_case_and_bounded() {
         assert!("com-gantry-hello".parse::<ApplicationId>().is_ok());
@@ -314,6 +318,7 @@ mod tests {
         }
     }
 
+    // margo(H-1)
     #[test]
     fn a_digest_has_one_spelling() {
         let text = format!("sha256:{}", "0a".repeat(32));
@@ -335,6 +340,7 @@ mod tests {
         assert!(text.replace('-', "").parse::<ClientId>().is_err());
     }
 
+    // margo(D-2, D-7)
     #[test]
     fn revisions_start_at_one_and_end_where_databases_do() {
         assert_eq!(RevisionNumber::new(0), None);

@@ -37,7 +37,7 @@ pub struct Revision {
     pub number: RevisionNumber,
     pub manifest: Vec<u8>,
     pub manifest_digest: Sha256,
-    /// None for an empty desired state (contract D-23).
+    /// None for an empty desired state, margo(D-23).
     pub bundle: Option<Bundle>,
     pub commit: PackedObject,
     /// Every other object of the commit's tree, old ones among them.
@@ -74,7 +74,7 @@ pub enum PublishError {
 
 /// Builds the next revision of a client at `now` (seconds since 1970), or nothing when its desired
 /// state has not changed. `orders` say why it has.
-// margo(D-2, D-3, D-5): the first manifest is 1, even when it is empty; each change is one more.
+// margo(D-2, D-3, D-5, SP-12, G-0): the first manifest is 1, even when it is empty; each change is one more.
 pub fn publish(
     client: ClientId,
     previous: Option<&Previous>,
@@ -118,6 +118,7 @@ pub fn publish(
     }))
 }
 
+// margo(D-22, D-23, D-25)
 fn bundle_of(desired: &DesiredState) -> Result<Option<Bundle>, PublishError> {
     if desired.documents.is_empty() {
         return Ok(None);
@@ -128,6 +129,7 @@ fn bundle_of(desired: &DesiredState) -> Result<Option<Bundle>, PublishError> {
     Ok(Some(Bundle { digest: sha256(&bytes), bytes }))
 }
 
+// margo(D-1, SM-4, SM-5, SP-9)
 fn manifest(
     client: ClientId,
     number: RevisionNumber,

@@ -70,6 +70,7 @@ fn previous(revision: &Revision, desired: &DesiredState) -> Previous {
     }
 }
 
+// margo(D-2, D-5, D-23, SM-4)
 #[test]
 fn the_first_revision_is_number_one_and_may_be_empty() {
     let first = revision(None, &desired(&[]), &[]);
@@ -78,6 +79,7 @@ fn the_first_revision_is_number_one_and_may_be_empty() {
     assert_eq!(first.bundle, None);
 }
 
+// margo(D-2, D-3)
 #[test]
 fn a_change_makes_the_next_revision_and_no_change_none() {
     let one = desired(&[(1, "a: 1\n")]);
@@ -90,6 +92,7 @@ fn a_change_makes_the_next_revision_and_no_change_none() {
     assert_eq!(revision(Some(&before), &desired(&[]), &[]).number.get(), 2);
 }
 
+// margo(D-22, D-25, SM-5, G-0)
 #[test]
 fn manifest_bundle_and_tree_hold_the_same_documents() {
     let desired = desired(&[(1, "a: 1\n"), (2, "b: 2\n")]);
@@ -115,6 +118,7 @@ fn manifest_bundle_and_tree_hold_the_same_documents() {
     assert_eq!(revision.objects.len(), 5, "manifest, two documents, two folders");
 }
 
+// margo(D-6, D-24)
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let desired = desired(&[(1, "a: 1\n"), (2, "b: 2\n")]);

@@ -146,7 +146,7 @@ impl Snapshot {
     }
 
     /// The bytes of a document that some revision of the client named.
-    // margo(D-11, D-15).
+    // margo(D-11, D-15)
     pub async fn document(
         &mut self,
         client: ClientId,
@@ -166,7 +166,7 @@ impl Snapshot {
     }
 
     /// The bytes of a bundle that some revision of the client named.
-    // margo(D-21).
+    // margo(D-21)
     pub async fn bundle(
         &mut self,
         client: ClientId,
@@ -185,6 +185,7 @@ impl Transaction {
     /// Remembers a revision with its documents, bundle and Git objects, counts the pending orders of
     /// the client as carried out, and notes on each deployment whose content it is the first to
     /// carry that it is published.
+    // margo(D-4)
     pub async fn publish(&mut self, client: ClientId, new: &NewRevision) -> Result<(), StoreError> {
         self.add_revision(client, &new.revision).await?;
         for (deployment, document) in &new.desired.documents {

@@ -45,7 +45,7 @@ pub(crate) struct Fetched {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Acceptance {
     Accepted(Accepted),
-    /// The same version with the same bytes: nothing is new (contract §6.6 step 3a).
+    /// The same version with the same bytes: nothing is new, margo(CW-4).
     Unchanged,
 }
 
@@ -76,7 +76,7 @@ impl Accepted {
     }
 
     /// Checks a fetched desired state and takes it for good.
-    // margo(§6.6 steps 3, 3a, 5, 6; W-1).
+    // margo(CW-3, CW-4, CW-6, CW-7, CW-11, W-1, X-38)
     pub(crate) fn take(
         fetched: &Fetched,
         in_force: Option<&Self>,
@@ -131,6 +131,13 @@ impl Accepted {
         self.unchanged_since.get(&id).copied().filter(|_| is_next && is_same)
     }
 
+    /// A document that is in force and need not be fetched again.
+    pub(crate) fn held_document(&self, digest: &Digest, state: &StateDir) -> Option<Vec<u8>> {
+        let is_in_force = self.deployments.values().any(|it| it == digest);
+        // What cannot be read is fetched.
+        is_in_force.then(|| kept_document(digest, state).ok().flatten()).flatten()
+    }
+
     /// The document of a deployment.
     pub(crate) fn document(
         &self,
@@ -138,8 +145,7 @@ impl Accepted {
         state: &StateDir,
     ) -> Result<ApplicationDeployment, Refusal> {
         let digest = self.deployments.get(id).ok_or(Refusal::Document(*id))?;
-        let bytes = state.load_bytes(&document_file(digest))?;
-        let bytes = bytes.filter(|it| Digest::of(it) == *digest).ok_or(Refusal::Document(*id))?;
+        let bytes = kept_document(digest, state)?.ok_or(Refusal::Document(*id))?;
         ApplicationDeployment::parse(&bytes).map_err(|error| Refusal::Deployment { id: *id, error })
     }
 }
@@ -158,6 +164,7 @@ pub(crate) fn tidy(accepted: &Accepted, state: &StateDir) -> Result<(), StateErr
     state.keep_only(package::FOLDER, &packages)
 }
 
+// margo(CW-7, SP-11, SP-54)
 fn check_document(id: Uuid, bytes: &[u8], device: &str) -> Result<(), Refusal> {
     let document =
         ApplicationDeployment::parse(bytes).map_err(|error| Refusal::Deployment { id, error })?;
@@ -168,6 +175,11 @@ fn check_document(id: Uuid, bytes: &[u8], device: &str) -> Result<(), Refusal> {
         Some(other) if other != device => Err(Refusal::OtherDevice { id, device: other }),
         _ => Ok(()),
     }
+}
+
+fn kept_document(digest: &Digest, state: &StateDir) -> Result<Option<Vec<u8>>, StateError> {
+    let bytes = state.load_bytes(&document_file(digest))?;
+    Ok(bytes.filter(|it| Digest::of(it) == *digest))
 }
 
 fn document_file(digest: &Digest) -> String {
@@ -223,6 +235,7 @@ mod tests {
         Accepted::take(fetched, in_force, "press-7", state)
     }
 
+    // margo(CW-11, W-1, X-38)
     #[test]
     fn what_is_accepted_is_there_after_a_restart() {
         let (_folder, state) = state();
@@ -260,7 +273,7 @@ mod tests {
         assert!(in_force.document(&id, &state).is_ok());
     }
 
-    // margo(§6.6 steps 3 and 3a).
+    // margo(CW-3, CW-4)
     #[test]
     fn only_a_greater_version_is_taken_and_the_same_one_is_calm() {
         let (_folder, state) = state();
@@ -304,6 +317,7 @@ mod tests {
         }
     }
 
+    // margo(CW-6, CW-7, SP-54)
     #[test]
     fn a_document_that_is_not_what_the_manifest_says_refuses_the_whole() {
         let (_folder, state) = state();

@@ -121,7 +121,7 @@ impl<'a> Agent<'a> {
         )?;
         link.recall_time(&state);
         let contact = Contact {
-            onboarded: Onboarded::load(&state, link.origin())?,
+            onboarded: Onboarded::load(&state, link.url())?,
             link: link.behind(Arc::clone(&gate)),
             journal: Journal::load(&state)?,
             security_events: SecurityEvents::load(&state)?,
@@ -269,7 +269,7 @@ impl<'a> Agent<'a> {
         let now = self.clock.now_ms();
         let status = ClientStatus {
             as_of: Some(clock::rfc3339(now)),
-            server: contact.link.origin().to_owned(),
+            server: contact.link.url().to_owned(),
             client_id: contact.onboarded.as_ref().map(|it| it.client_id.clone()),
             certificate_fingerprint: self.fingerprint.clone(),
             standing: if contact.onboarded.is_some() { "onboarded" } else { "waiting" }.to_owned(),

@@ -47,6 +47,7 @@ pub(crate) struct CarryOut<'a> {
 
 impl CarryOut<'_> {
     /// Makes a deployment run as the accepted desired state says.
+    // margo(CW-10, S-4, AD-2, W-2, P-2, V-2)
     pub(crate) fn install(
         &self,
         id: Uuid,
@@ -100,6 +101,7 @@ impl CarryOut<'_> {
         running: &mut Running,
         surroundings: &mut dyn Surroundings,
     ) -> Result<Vec<PathBuf>, NotReady> {
+        // margo(CW-8, EL-3, EL-4)
         let unmet = document.constraints.unmet_by(self.capabilities);
         if !unmet.is_empty() {
             let message = format!("the device {}", unmet.join(", "));
@@ -280,6 +282,7 @@ fn begun(
     Deployment {
         name: document.name.clone(),
         digest,
+        // margo(V-1, V-2, V-3)
         adopted: accepted.manifest_version,
         components,
         leaving,

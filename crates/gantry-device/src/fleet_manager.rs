@@ -39,19 +39,20 @@ use self::times::Times;
 #[derive(Debug, Clone)]
 pub(crate) struct FleetManager {
     caller: Caller,
-    origin: String,
+    /// Its origin, and the path below which its API lies, if any.
+    url: String,
     key: Arc<SigningKey>,
 }
 
 impl FleetManager {
-    /// For the fleet manager at `origin`; `ca` is the PEM file of the only root that is trusted.
-    pub(crate) fn new(origin: &str, ca: &Path, key: SigningKey) -> Result<Self> {
-        Self::with(origin, ca, key, Arc::new(clock::now_ms), Patience::default())
+    /// For the fleet manager at `url`; `ca` is the PEM file of the only root that is trusted.
+    pub(crate) fn new(url: &str, ca: &Path, key: SigningKey) -> Result<Self> {
+        Self::with(url, ca, key, Arc::new(clock::now_ms), Patience::default())
     }
 
     /// As [`FleetManager::new`], by another clock and with other patience.
     pub(crate) fn with(
-        origin: &str,
+        url: &str,
         ca: &Path,
         key: SigningKey,
         machine: MachineClock,
@@ -59,7 +60,7 @@ impl FleetManager {
     ) -> Result<Self> {
         let times = Arc::new(Times::new(machine));
         let caller = Caller::new(ca, patience, times)?;
-        Ok(Self { caller, origin: origin.to_owned(), key: Arc::new(key) })
+        Ok(Self { caller, url: url.to_owned(), key: Arc::new(key) })
     }
 
     /// Lets each request pass a gate from now on.
@@ -85,8 +86,32 @@ impl FleetManager {
         self.key = Arc::new(key);
     }
 
+    /// Where it is, as its owner has written it.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its scheme, host and port.
     pub(crate) fn origin(&self) -> &str {
-        &self.origin
+        let authority = self.url.find("://").map_or(0, |it| it + 3);
+        let end = self.url[authority..].find('/').map_or(self.url.len(), |it| authority + it);
+        &self.url[..end]
+    }
+
+    /// The whole URL that a document of the fleet manager means, if it is of the same origin.
+    // margo(D-8)
+    pub(crate) fn resolve(&self, url: &str) -> Result<String, LinkError> {
+        if url.starts_with('/') && !url.starts_with("//") {
+            return Ok(format!("{}{url}", self.origin()));
+        }
+        let authority = url.strip_prefix("https://").unwrap_or_default();
+        let path = authority.find('/').map_or("", |it| &authority[it..]);
+        let origin = url.strip_suffix(path).unwrap_or(url).to_ascii_lowercase();
+        if origin.strip_suffix(":443").unwrap_or(&origin) != self.origin() || path.is_empty() {
+            let what = format!("`{}` is not on the fleet manager's own origin", shown(url));
+            return Err(LinkError::Nonsense(what));
+        }
+        Ok(format!("{}{path}", self.origin()))
     }
 
     /// For whoever speaks another protocol to the same server.
@@ -115,7 +140,8 @@ impl FleetManager {
         self.caller.times.known_time().save(state)
     }
 
-    /// Sends a signed request and gives a successful answer, or 304.
+    /// Sends a signed request and gives a successful answer, or 304. `path` is below the fleet manager's
+    /// URL, or a whole URL of [`FleetManager::resolve`].
     pub(crate) fn send(
         &self,
         ask: Ask,
@@ -178,6 +204,7 @@ impl FleetManager {
         self.caller.times.known_time().correct(self.caller.times.machine_now()).div_euclid(1000)
     }
 
+    // margo(SP-18, SP-19, SP-20, SP-22)
     fn signed(
         &self,
         ask: Ask,
@@ -186,7 +213,8 @@ impl FleetManager {
         headers: &[(&str, &str)],
         body: Option<&[u8]>,
     ) -> Result<Request<()>, LinkError> {
-        let target_uri = format!("{}{path}", self.origin);
+        let base = if path.starts_with('/') { self.url.as_str() } else { "" };
+        let target_uri = format!("{base}{path}");
         let now = self.caller.times.server_now();
         let created = u64::try_from(now / 1_000).unwrap_or_default();
         let message = Message { method: ask.method(), target_uri: &target_uri, body };

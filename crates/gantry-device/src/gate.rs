@@ -136,11 +136,13 @@ impl Gate {
     }
 
     /// Why it is not a time for it now; nothing when it is.
+    // margo(PO-2, PO-3)
     pub(crate) fn shut(&self, purpose: Purpose) -> Option<Shut> {
         self.lock().shut(purpose, self.clock.now_ms(), self.clock.monotonic_ms())
     }
 
     /// Lets one request through, which is named for the log, if it is a time to talk.
+    // margo(PO-2)
     pub(crate) fn permit(self: &Arc<Self>, request: &str) -> Result<Permit, Why> {
         let mut inner = self.lock();
         let shut = inner.shut(Purpose::Talk, self.clock.now_ms(), self.clock.monotonic_ms());

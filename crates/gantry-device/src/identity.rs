@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(state.load_bytes(KEY).expect("readable"), key);
     }
 
-    // margo(§16.2): whatever key the owner has put in place.
+    // margo(SP-22, SP-23): whatever key the owner has put in place.
     #[test]
     fn an_owner_may_put_a_pair_of_any_kind_in_place() {
         for key in testkit::keys::ALL {

@@ -16,6 +16,7 @@ const KNOWN: [&str; 4] = ["amd64", "arm64", "arm", "riscv64"];
 
 /// The device as it is reported: configured, completed with what the machine tells, and with what there is
 /// to run workloads with.
+// margo(C-3)
 pub(crate) fn hosting_device(config: &Config, offered: Offered) -> HostingDevice {
     let (device, set) = (&config.device, &config.capabilities);
     let amount = |text: &Option<String>| {
@@ -81,6 +82,22 @@ fn interfaces() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // margo(C-3)
+    #[test]
+    fn what_the_owner_sets_aside_is_reported_and_only_the_rest_is_the_machines() {
+        let example = include_str!("../gantry-device.example.toml");
+        let report = |more: &str| {
+            let text = example.replacen("[capabilities]\n", &format!("[capabilities]\n{more}"), 1);
+            let config = Config::parse(&text).expect("valid");
+            hosting_device(&config, Offered::default())
+        };
+        let set = report("cores = 1.5\nmemory = \"512Mi\"\nstorage = \"2Gi\"\n");
+        assert_eq!((set.cores, set.memory, set.storage), (1.5, 512 << 20, 2 << 30));
+        let told = report("memory = \"512Mi\"\n");
+        assert_eq!((told.cores, told.memory), (cores(), 512 << 20));
+        assert_eq!(report("").memory, memory());
+    }
 
     #[test]
     fn the_machine_tells_its_memory_and_storage() {

@@ -67,6 +67,7 @@ use crate::identity::{Certificate, Identity};
 use crate::onboarding::Onboarded;
 use crate::state_dir::StateDir;
 
+// margo(PO-7)
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match perform(&arguments) {

@@ -40,12 +40,14 @@ impl Onboarded {
     }
 
     /// A path below this client's own resources.
+    // margo(SP-9)
     pub(crate) fn path(&self, below: &str) -> String {
         format!("/api/v1/clients/{}{below}", self.client_id)
     }
 }
 
 /// Asks to be let in once.
+// margo(SP-2, SP-14, SP-16)
 pub(crate) fn ask(link: &FleetManager, certificate: &Certificate) -> Result<Onboarded, LinkError> {
     let request =
         OnboardingRequest { certificate_der: certificate.der.clone(), intermediates: Vec::new() };
@@ -60,6 +62,6 @@ pub(crate) fn ask(link: &FleetManager, certificate: &Certificate) -> Result<Onbo
     if !fits {
         return Err(LinkError::Nonsense("the client id is not URL-safe".to_owned()));
     }
-    let server = link.origin().to_owned();
+    let server = link.url().to_owned();
     Ok(Onboarded { client_id, server, reported_capabilities: None })
 }

@@ -152,7 +152,7 @@ impl Packages<'_> {
     ) -> Result<PathBuf, PackageError> {
         let digest = promised_digest(location);
         let download = self.download(files, location.to_owned(), digest);
-        let own = location.strip_prefix(self.link.origin()).filter(|it| it.starts_with('/'));
+        let own = location.strip_prefix(self.link.url()).filter(|it| it.starts_with('/'));
         if let Some(path) = own {
             if signed.is_some() {
                 // Nothing lies beside what the fleet manager keeps.

@@ -21,6 +21,7 @@ pub(crate) enum Step {
 }
 
 /// The steps at `now` (milliseconds since 1970), removals first: they free what others may need.
+// margo(CW-9, D-12, W-2, W-4)
 pub(crate) fn plan(desired: &BTreeMap<Uuid, Digest>, running: &Running, now_ms: i64) -> Vec<Step> {
     let removals = running
         .iter()
@@ -52,7 +53,7 @@ pub(crate) fn next_retry(running: &Running, now_ms: i64) -> Option<i64> {
 
 /// Deployments that are as the newest order wants them, without anything to do for it: they were ordered
 /// otherwise and back while this client could not hear of it. The order is waiting for a word from it.
-// margo(V-5).
+// margo(V-5)
 pub(crate) fn unheard_orders(accepted: &Accepted, running: &Running) -> Vec<Uuid> {
     let is_unheard = |(id, digest): &(&Uuid, &Digest)| {
         let since = accepted.unchanged_since.get(id).copied().unwrap_or_default();
@@ -100,6 +101,7 @@ mod tests {
         Uuid::from_u128(number)
     }
 
+    // margo(CW-9)
     #[test]
     fn removals_come_first_and_what_is_right_is_only_looked_at() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
@@ -116,6 +118,7 @@ mod tests {
         assert_eq!(to_watch(&desired, &running), [id(1)]);
     }
 
+    // margo(W-1, W-2)
     #[test]
     fn interrupted_work_is_taken_up_and_failed_work_in_its_time() {
         let a = Digest::of(b"a");
@@ -168,6 +171,7 @@ mod tests {
         assert_eq!(planned(&failed, &again), [Step::Install(id(1))], "it is wanted again");
     }
 
+    // margo(V-5)
     #[test]
     fn an_order_that_changed_nothing_here_is_told_as_carried_out() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
@@ -191,6 +195,7 @@ mod tests {
     }
 
     proptest! {
+        // margo(CW-9)
         #[test]
         fn carrying_out_the_plan_makes_the_desired_state_true(
             desired in prop::collection::btree_map(0_u128..8, 0_u8..3, 0..8),

@@ -11,7 +11,8 @@ use crate::state_dir::{StateDir, StateError};
 
 /// No more reports than this are sent in one turn of the loop, which has other things to do as well.
 const MOST_AT_ONCE: usize = 100;
-/// Ours; servers of another make ignore it (contract §7.4, §16.3).
+/// Ours; servers of another make ignore it.
+// margo(V-1, V-4)
 const ADOPTED: &str = "gantry-adopted-manifest-version";
 
 /// Why reporting stopped.
@@ -24,7 +25,7 @@ pub(crate) enum ReportError {
 }
 
 /// A transition of a deployment, ready for the journal.
-// margo(S-1, S-2, §7.3).
+// margo(S-1, S-2, DS-5, X-32)
 pub(crate) fn entry(id: Uuid, deployment: &Deployment) -> Entry {
     let error_of = |source: &str, error: &crate::running::Error| StatusError {
         code: error.code.clone(),
@@ -59,6 +60,7 @@ pub(crate) fn entry(id: Uuid, deployment: &Deployment) -> Entry {
 
 /// Delivers the oldest entries of the journal, in order; the rest is for the next time, so that a year
 /// is not told in one breath. An entry is struck out once the fleet manager took it, or refused it for good.
+// margo(S-8, CW-10, S-5, X-04, PO-1)
 pub(crate) fn deliver(
     journal: &mut Journal,
     link: &FleetManager,
@@ -111,10 +113,13 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use margo_contract::component::ProfileType;
+    use margo_contract::digest::Digest;
     use testkit::meddler::{Meddler, Part, say};
 
     use super::*;
     use crate::fleet_manager::scripted::Scripted;
+    use crate::running::{Component, Error, Progress};
 
     struct Stage {
         _folder: tempfile::TempDir,
@@ -158,6 +163,72 @@ mod tests {
         }
     }
 
+    // margo(S-1, S-2, DS-3, DS-5, SP-46, X-32)
+    #[test]
+    fn a_report_has_each_component_and_each_error_says_whose_it_is() {
+        let component = |name: &str, state, error: Option<&str>| Component {
+            name: name.to_owned(),
+            kind: ProfileType::Compose,
+            project: name.to_owned(),
+            namespace: "default".to_owned(),
+            state,
+            error: error.map(|code| Error { code: code.to_owned(), message: "no".to_owned() }),
+        };
+        let deployment = Deployment {
+            name: "pump-monitor".to_owned(),
+            digest: Digest::of(b""),
+            adopted: 7,
+            components: vec![
+                component("db", Progress::Installed, None),
+                component("api", Progress::Failed, Some("service-exited")),
+                component("web", Progress::Pending, None),
+            ],
+            leaving: Vec::new(),
+            attempts: 1,
+            retry_at: 0,
+            withdrawn: false,
+            upkeep: None,
+        };
+        let entry = entry(Uuid::nil(), &deployment);
+        assert_eq!((entry.adopted, entry.state.as_str()), (7, "failed"));
+        let document: serde_json::Value = serde_json::from_str(&entry.document).expect("JSON");
+        let error = |source: &str| serde_json::json!({"code": "service-exited", "source": source, "message": "no"});
+        assert_eq!(
+            document,
+            serde_json::json!({
+                "apiVersion": "deployment.margo.org/v1alpha1",
+                "kind": "DeploymentStatusManifest",
+                "deploymentId": Uuid::nil(),
+                "status": {"state": "failed", "error": error("pump-monitor")},
+                "components": [
+                    {"name": "db", "state": "installed"},
+                    {"name": "api", "state": "failed", "error": error("api")},
+                    {"name": "web", "state": "pending"},
+                ],
+            })
+        );
+    }
+
+    // margo(S-5, V-4, X-04)
+    #[test]
+    fn any_success_strikes_a_report_out_and_every_report_tells_its_version() {
+        for status in [200, 201, 202, 204] {
+            let mut stage = Stage::with(2);
+            stage.meddler.play(move |_| Part::Say(say(status, &[], b"")));
+            stage.deliver().expect("they are taken");
+            assert_eq!(stage.journal.len(), 0, "{status}");
+            for asked in stage.meddler.asked() {
+                assert_eq!(asked.header(ADOPTED), Some("1"));
+                assert!(
+                    asked
+                        .path
+                        .ends_with("/deployments/00000000-0000-0000-0000-000000000000/status")
+                );
+            }
+        }
+    }
+
+    // margo(S-8, CW-10)
     #[test]
     fn reports_go_out_in_order_and_not_all_in_one_breath() {
         let mut stage = Stage::with(MOST_AT_ONCE + 7);
@@ -171,7 +242,7 @@ mod tests {
         assert_eq!(stage.meddler.asked().len(), MOST_AT_ONCE + 7);
     }
 
-    // margo(§11.3).
+    // margo(RT-2)
     #[test]
     fn a_server_that_has_had_enough_is_obeyed_in_the_middle() {
         let mut stage = Stage::with(5);
@@ -189,6 +260,7 @@ mod tests {
         assert_eq!(stage.heard(), [0, 1, 2, 2, 3, 4]);
     }
 
+    // margo(S-8)
     #[test]
     fn only_the_fleet_managers_own_word_strikes_a_report_out() {
         let mut stage = Stage::with(2);
@@ -210,6 +282,7 @@ mod tests {
         assert_eq!(stage.journal.len(), 0);
     }
 
+    // margo(S-8)
     #[test]
     fn a_report_whose_taking_was_forgotten_is_sent_again_as_it_was() {
         let mut stage = Stage::with(2);

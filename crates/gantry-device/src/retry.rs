@@ -25,6 +25,7 @@ const LASTING: [&str; 9] = [
 ];
 
 /// The pause in milliseconds after so many failed attempts in a row, of which the last had this code.
+// margo(W-6)
 pub(crate) fn pause_ms(attempts: u32, code: &str) -> i64 {
     let longest = if LASTING.contains(&code) { LONGEST_MS } else { LONGEST_PASSING_MS };
     doubled(FIRST_MS, attempts.saturating_sub(1)).min(longest)

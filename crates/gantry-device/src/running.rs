@@ -25,7 +25,7 @@ pub(crate) struct Deployment {
     pub(crate) name: String,
     /// Of the document that is being, or was, applied.
     pub(crate) digest: Digest,
-    /// The manifest version whose content was taken up (contract V-1).
+    /// The manifest version whose content was taken up, margo(V-1).
     pub(crate) adopted: u64,
     /// In the order of installation.
     pub(crate) components: Vec<Component>,
@@ -104,7 +104,7 @@ impl Component {
 }
 
 impl Deployment {
-    /// The state of the whole: that of its gravest component (contract S-2).
+    /// The state of the whole: that of its gravest component, margo(S-2).
     pub(crate) fn overall(&self) -> State {
         State::overall(self.components.iter().map(|it| it.state.state())).unwrap_or(State::Pending)
     }

@@ -46,6 +46,7 @@ impl Source {
         link: &FleetManager,
         client: &Onboarded,
         in_force: Option<&Accepted>,
+        state: &StateDir,
         now_ms: i64,
     ) -> Result<Option<Fetched>, SourceError> {
         if self.kind == SourceKind::Git {
@@ -76,7 +77,7 @@ impl Source {
                 }
             }
         }
-        Ok(http::fetch(link, client, in_force)?)
+        Ok(http::fetch(link, client, in_force, state)?)
     }
 
     /// Trusts what was fetched from now on: its desired state was taken.

@@ -64,7 +64,7 @@ impl Certificate {
         })
     }
 
-    // margo(T-9).
+    // margo(T-9)
     pub(crate) fn check_validity(&self, now: i64) -> Result<(), CertificateError> {
         if now + SKEW < self.not_before {
             return Err(CertificateError::NotYetValid(self.not_before));

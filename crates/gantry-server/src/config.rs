@@ -86,6 +86,7 @@ pub(crate) struct OnboardingConfig {
 }
 
 /// What becomes of a certificate that nobody has seen before.
+// margo(A-2, A-3)
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OnboardingPolicy {
@@ -99,7 +100,7 @@ pub(crate) enum OnboardingPolicy {
 }
 
 /// How far from now a client may have signed a request.
-// margo(§16.2): configurable.
+// margo(SP-24): configurable.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SignaturesConfig {
@@ -173,6 +174,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: "/var/lib/gantry-server".into(),
+            // margo(T-2)
             listen: SocketAddr::from(([0, 0, 0, 0], 443)),
             public_url: "https://localhost".to_owned(),
             tls: TlsConfig::default(),
@@ -300,6 +302,7 @@ mod tests {
         Config::load(&arguments)
     }
 
+    // margo(T-2, SP-17, SP-40)
     #[test]
     fn the_defaults_are_the_ports_and_policies_of_production() {
         let config = load("").expect("an empty file is fine");

@@ -25,7 +25,7 @@ pub(crate) struct Json<T>(pub(crate) T);
 /// The bytes of a body that says it is JSON.
 pub(crate) struct JsonBytes(pub(crate) axum::body::Bytes);
 
-/// The largest body but for uploads, in bytes (contract E-4). More than any fetch from a linear
+/// The largest body but for uploads, in bytes, margo(E-4). More than any fetch from a linear
 /// history needs, too.
 pub(crate) const LARGEST_BODY: usize = 1 << 20;
 
@@ -37,7 +37,7 @@ static ROOM_FOR_LARGE_BODIES: Semaphore = Semaphore::const_new(256 << 10);
 const JSON: &str = "application/json";
 
 /// The media type of a body: in lower case, and without its parameters.
-// margo(E-4).
+// margo(E-4)
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
     let essence = content_type.and_then(|it| it.split(';').next()).unwrap_or_default();

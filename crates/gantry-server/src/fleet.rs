@@ -35,7 +35,7 @@ pub(crate) use applications::{AddApplicationError, RemoveApplicationError};
 pub(crate) use capabilities::{KeptReport, RecordCapabilitiesError};
 pub(crate) use clients::{ClientView, DecideError};
 pub(crate) use counters::Counters;
-pub(crate) use deployments::{DeploymentView, WithdrawError};
+pub(crate) use deployments::{DeploymentView, Reportable, WithdrawError};
 pub(crate) use desired_state::RevisionView;
 pub(crate) use hearing::RecordReportError;
 pub(crate) use onboarding::{Onboarding, RegisterError};
@@ -207,7 +207,7 @@ impl Fleet {
 
     /// Begins what a client's signed request changes. The request is remembered with the change, so that
     /// it changes nothing twice: not after a restart, and not at another server of the same store.
-    // margo(§16.4).
+    // margo(SP-39, SP-62)
     async fn begin_signed(&self, client: &VerifiedClient) -> Result<Transaction, FleetError> {
         let mut transaction = self.inner.store.begin().await?;
         let SignedOnce { name, until } = client.signed();

@@ -66,7 +66,7 @@ impl VerifiedClient {
 }
 
 /// Lets a request to a client's own resources through when it is that client's.
-// margo(§16.2): digest, signature, window, standing, replay, in this order. Whether a client exists
+// margo(SP-18, SP-25, SP-58, A-1, A-2, A-4, T-13): digest, signature, window, standing, replay, in this order. Whether a client exists
 // cannot be told from the answers before its key has signed.
 pub(crate) async fn verify_client(
     State(server): State<Server>,
@@ -164,6 +164,7 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The certificate of an onboarding request, if its key signed the request (proof of possession).
+// margo(SP-14, SP-37, X-34)
 pub(crate) fn prove_possession(
     server: &Server,
     parts: &Parts,
@@ -184,6 +185,7 @@ pub(crate) fn prove_possession(
     Ok(PresentedCertificate { certificate, intermediates: request.intermediates })
 }
 
+// margo(SP-28, SP-61, T-13)
 fn check_standing(standing: Standing) -> Result<(), Problem> {
     match standing {
         Standing::Approved => Ok(()),
@@ -192,7 +194,7 @@ fn check_standing(standing: Standing) -> Result<(), Problem> {
     }
 }
 
-// margo(§16.2, T-9): a certificate that is no longer valid is not trusted.
+// margo(T-9, SP-28): a certificate that is no longer valid is not trusted.
 fn check_expiry(end: i64, now: i64) -> Result<(), Problem> {
     if end >= now {
         return Ok(());
@@ -204,18 +206,21 @@ fn check_expiry(end: i64, now: i64) -> Result<(), Problem> {
 }
 
 /// 403 for a client that is not let in, and will not be by asking again.
+// margo(A-7, SP-2, SP-61)
 pub(crate) fn refused() -> Problem {
     let problem = Problem::forbidden(Reason::NotAccepted, "this client is not accepted here");
     problem.known_as("Client rejected")
 }
 
 /// 403 for a client that an operator has yet to decide about.
+// margo(A-7, SP-61)
 pub(crate) fn waiting() -> Problem {
     let detail = "an operator has to approve this client first; ask again after Retry-After";
     let problem = Problem::forbidden(Reason::Waiting, detail).known_as("Client waiting");
     problem.with_retry_after(WAITING_RETRY_SECONDS)
 }
 
+// margo(SP-19, SP-27, SP-30)
 fn check_digest(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
     let lines = lines(headers, "content-digest");
     if body.is_empty() && lines.is_empty() {
@@ -234,6 +239,7 @@ fn check_signature(
     let path = parts.uri.path_and_query().map_or("/", |it| it.as_str());
     let received = Received {
         method: parts.method.as_str(),
+        // margo(SP-36)
         target_uri: &format!("{}{path}", server.origin),
         has_body: !body.is_empty(),
         header: &|name| lines(&parts.headers, name),

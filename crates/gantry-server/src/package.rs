@@ -105,6 +105,7 @@ fn archive_at(
     }
     let path = normal(location);
     if let Some(file) = files.get(&path) {
+        // margo(R-35)
         ComposeArchive::read(file).map_err(|error| error.to_string())?;
         return Ok(Some(file.clone()));
     }
@@ -237,7 +238,7 @@ mod tests {
         assert!(error.contains("`hello`") && error.contains("compose/hello"), "{error}");
     }
 
-    // margo(§10, §16.3).
+    // margo(SP-44, CP-1)
     #[test]
     fn components_elsewhere_are_taken_as_they_are_and_a_key_needs_a_signature_beside_the_package() {
         let read = |location: &str| {

@@ -84,7 +84,7 @@ impl Problem {
     }
 
     /// 401 for a request of a client whose signature does not hold; ends the session.
-    // margo(§16.2, §16.4).
+    // margo(SP-26, SP-41, SP-59)
     pub(crate) fn invalid_signature(reason: Reason, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(ProblemType::Blank, StatusCode::UNAUTHORIZED, reason, detail)
             .known_as("Invalid signature");
@@ -116,6 +116,7 @@ impl Problem {
     }
 
     /// 413.
+    // margo(E-4)
     pub(crate) fn too_large(limit: usize) -> Self {
         let detail = format!("the body has more than {limit} bytes");
         let status = StatusCode::PAYLOAD_TOO_LARGE;
@@ -141,6 +142,7 @@ impl Problem {
     }
 
     /// 422 with every fault. The log names the fields and not their values: a parameter may be a password.
+    // margo(PD-3, DC-5)
     pub(crate) fn semantic(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         let mut problem = Self::new(ProblemType::SemanticError, status, Reason::Semantic, detail);
@@ -205,7 +207,7 @@ impl Problem {
     }
 
     /// What the member `error` says, for clients of the signed profile that know these words.
-    // margo(§16.1, §16.2).
+    // margo(SP-2, SP-41)
     pub(crate) fn known_as(mut self, error: &str) -> Self {
         self.body.error = Some(error.to_owned());
         self
@@ -217,7 +219,7 @@ impl Problem {
         self
     }
 
-    // margo(§11.3).
+    // margo(RT-1, PD-2)
     fn retryable_after(mut self, seconds: u64) -> Self {
         self.body.retryable = true;
         "exponential".clone_into(&mut self.body.backoff_strategy);
@@ -225,7 +227,8 @@ impl Problem {
         self
     }
 
-    /// Tells a waiting client when to come back (contract §16.4).
+    /// Tells a waiting client when to come back.
+    // margo(SP-61)
     pub(crate) fn with_retry_after(mut self, seconds: u64) -> Self {
         self.body.retry_after_seconds = Some(seconds);
         self
@@ -266,6 +269,7 @@ impl IntoResponse for Problem {
 }
 
 /// Writes problems down and counts them, and makes problems of errors that no handler of ours has answered.
+// margo(PD-1, X-07, E-3)
 pub(crate) async fn render(
     State(refusals): State<Refusals>,
     request: Request,
@@ -340,7 +344,7 @@ mod tests {
     use super::*;
     use crate::fleet::DecideError;
 
-    // margo(§11.3): these tell when to come back, and the others do not.
+    // margo(RT-1, PD-2): these tell when to come back, and the others do not.
     #[test]
     fn what_passes_by_itself_says_when_to_try_again() {
         let error = std::io::Error::other("no room");

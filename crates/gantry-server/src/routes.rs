@@ -54,6 +54,7 @@ pub(crate) fn service(server: Server) -> impl Serve {
 }
 
 /// A client's own resources: every request is signed by its key.
+// margo(SP-3, SP-4, SP-9, SP-18, E-1, E-2, X-02, X-19)
 fn for_clients(server: &Server) -> Router<Server> {
     use capabilities::{delete_capabilities, put_capabilities, put_capabilities_of_device};
     use deployment_status::post_deployment_status;
@@ -99,6 +100,7 @@ fn for_clients(server: &Server) -> Router<Server> {
 }
 
 /// Onboarding proves who calls by itself; the others tell no secrets.
+// margo(SP-1, SP-2, SP-18)
 fn for_anybody(operator_api: utoipa::openapi::OpenApi) -> Router<Server> {
     let describe = || async move { Json(operator_api) };
     Router::new()

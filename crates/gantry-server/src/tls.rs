@@ -66,7 +66,8 @@ impl ServerCertificate {
         Ok(())
     }
 
-    /// The configuration of the listener: TLS 1.3 and HTTP/1.1 (contract T-1, §16.1).
+    /// The configuration of the listener: TLS 1.3 and HTTP/1.1.
+    // margo(T-1, T-4, T-6, SP-17, X-35)
     pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

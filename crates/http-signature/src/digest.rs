@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
 
 /// The value of `Content-Digest` for a body.
+// margo(SP-19)
 pub fn content_digest(body: &[u8]) -> String {
     format!("sha-256=:{}:", STANDARD.encode(digest(&SHA256, body)))
 }
@@ -18,6 +19,7 @@ pub use check::{DigestError, check_content_digest};
 mod tests {
     use super::*;
 
+    // margo(SP-19)
     #[test]
     fn the_digest_of_a_body_is_that_of_rfc_9530() {
         for (body, digest) in [

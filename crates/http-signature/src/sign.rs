@@ -63,7 +63,7 @@ impl SigningKey {
         matches!(self.0, Pair::Ed25519(_) | Pair::Rsa(_))
     }
 
-    // margo(§16.2): a client picks one of the algorithms that go with its key. Of those with RSA only
+    // margo(SP-22, SP-23): a client picks one of the algorithms that go with its key. Of those with RSA only
     // `rsa-v1_5-sha256` is both in the contract's list and registered by RFC 9421.
     pub(crate) fn sign_raw(&self, bytes: &[u8]) -> Result<Vec<u8>, SigningError> {
         let random = SystemRandom::new();
@@ -86,7 +86,8 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
-/// Signs a request at `created` (seconds since 1970) with the label `sig1` (contract §16.2).
+/// Signs a request at `created` (seconds since 1970) with the label `sig1`.
+// margo(SP-19, SP-20, SP-21, SP-29, SP-30)
 pub fn sign(
     key: &SigningKey,
     message: &Message<'_>,
@@ -108,7 +109,7 @@ pub fn sign(
     }
     let names: Vec<String> = lines.iter().map(|line| format!("\"{}\"", line.name)).collect();
     let mut parameters = format!("({});created={created};keyid=\"{keyid}\"", names.join(" "));
-    // margo(§16.4): the same request twice in a second would be a replay.
+    // margo(SP-62): the same request twice in a second would be a replay.
     if key.is_deterministic() {
         parameters.push_str(&format!(";nonce=\"{}\"", nonce()?));
     }
@@ -141,6 +142,35 @@ mod tests {
         }
     }
 
+    // margo(SP-19, SP-20, SP-21, SP-29, SP-30)
+    #[test]
+    fn the_headers_are_those_of_the_profile_and_name_no_algorithm() {
+        let pair = rcgen::KeyPair::generate().expect("P-256 keys can be made");
+        let key = SigningKey::from_pkcs8_der(pair.serialized_der()).expect("PKCS#8");
+        let signed = |body| {
+            let message = Message { method: "POST", target_uri: "https://fleet.example/x", body };
+            sign(&key, &message, 1_800_000_000, "press-7").expect("it signs")
+        };
+        let with_body = signed(Some(&b"{}"[..]));
+        assert_eq!(
+            with_body.signature_input,
+            "sig1=(\"@method\" \"@target-uri\" \"content-digest\");created=1800000000;keyid=\"press-7\""
+        );
+        let digest = with_body.content_digest.expect("there is a body");
+        assert_eq!(digest, "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:");
+        let encoded =
+            with_body.signature.strip_prefix("sig1=:").and_then(|it| it.strip_suffix(':'));
+        let raw = STANDARD.decode(encoded.expect("bytes")).expect("base64");
+        assert_eq!(raw.len(), 64, "r and s");
+
+        let without = signed(None);
+        assert_eq!(without.content_digest, None);
+        assert_eq!(
+            without.signature_input,
+            "sig1=(\"@method\" \"@target-uri\");created=1800000000;keyid=\"press-7\""
+        );
+    }
+
     #[test]
     fn what_is_not_a_key_is_refused_and_a_key_is_never_printed() {
         assert_eq!(SigningKey::from_pkcs8_der(b"nothing").err(), Some(InvalidKey));
@@ -149,7 +179,7 @@ mod tests {
         assert_eq!(format!("{key:?}"), "SigningKey");
     }
 
-    // margo(§16.2): whatever key the client has.
+    // margo(SP-22, SP-23): whatever key the client has.
     #[test]
     fn every_kind_of_key_signs_what_its_algorithm_verifies() {
         use ring::signature::{

@@ -43,7 +43,7 @@ pub struct Window {
 }
 
 impl Default for Window {
-    /// 300 s back and 60 s forward (contract §16.2).
+    /// 300 s back and 60 s forward, margo(SP-40).
     fn default() -> Self {
         Self { back: 300, forward: 60 }
     }
@@ -103,6 +103,7 @@ pub fn verify(
     now: u64,
     window: &Window,
 ) -> Result<Verified, SignatureError> {
+    // margo(X-33)
     let line = received.field("Signature-Input")?;
     let input = Input::read(&line)?;
     let signature = signature_bytes(&received.field("Signature")?, input.label)?;
@@ -110,12 +111,13 @@ pub fn verify(
     let names = input.covered_names()?;
     check_coverage(&names, received.has_body)?;
     let keyid = input.string("keyid")?.ok_or(SignatureError::Parameter("keyid"))?;
+    // margo(SP-38)
     if keyid.is_empty() {
         return Err(SignatureError::Parameter("keyid"));
     }
     let created = input.seconds("created")?.ok_or(SignatureError::Parameter("created"))?;
     check_time(created, input.seconds("expires")?, now, window)?;
-    // margo(§16.2): `alg` is optional.
+    // margo(SP-32): `alg` is optional.
     let named = input.string("alg")?;
     let named =
         named.map(|it| Algorithm::named(it).ok_or(SignatureError::UnknownAlgorithm)).transpose()?;
@@ -170,7 +172,7 @@ impl Bases {
             signature_base(&lines, parameters)
         };
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-        // margo(§16.2): RFC 9421 wants lower-case names; a signer that wrote capitals may have signed
+        // margo(SP-29): RFC 9421 wants lower-case names; a signer that wrote capitals may have signed
         // them as well.
         let literal = (lower != names).then(|| base_of(names));
         Ok(Self { lower_case: base_of(&lower), literal })
@@ -182,7 +184,7 @@ impl Bases {
     }
 }
 
-// margo(§16.2): required coverage.
+// margo(SP-20, SP-35): required coverage.
 fn check_coverage(names: &[&str], has_body: bool) -> Result<(), SignatureError> {
     let covers = |wanted: &str| names.iter().any(|name| name.eq_ignore_ascii_case(wanted));
     let digest = has_body.then_some("content-digest");
@@ -194,7 +196,7 @@ fn check_coverage(names: &[&str], has_body: bool) -> Result<(), SignatureError> 
     Ok(())
 }
 
-// margo(§16.2): 60 s forward, 300 s back.
+// margo(SP-24)
 fn check_time(
     created: u64,
     expires: Option<u64>,

@@ -1,5 +1,5 @@
-//! The application deployment: the document that orders one application on one device (contract
-//! §8). Read in both shapes, written in that of the signed profile.
+//! The application deployment: the document that orders one application on one device (contract §8).
+//! Read in both shapes, written in that of the signed profile.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,11 @@ pub struct ApplicationDeployment {
     /// A Kubernetes object name, chosen by the fleet manager.
     pub name: String,
     pub namespace: String,
+    // margo(DD-2, SP-54)
     /// The signed profile leaves it out: then it is the client's only device.
     pub device_id: Option<String>,
     pub kind: ProfileType,
-    /// In the order of installation (contract AD-2).
+    /// In the order of installation, margo(AD-2).
     pub components: Vec<Component>,
     pub constraints: DeviceConstraints,
     pub constraints_as_written: Option<Value>,
@@ -75,6 +76,7 @@ impl ApplicationDeployment {
     }
 
     /// The document in the shape of the signed profile. Equal deployments give equal text.
+    // margo(SP-43, SP-11, G-4)
     pub fn to_yaml(&self) -> Result<String, UnwritableYaml> {
         let mut profile = Map::new();
         profile.insert("type".to_owned(), self.kind.name().into());
@@ -125,6 +127,7 @@ fn written(component: &Component) -> Value {
     Value::Object(written)
 }
 
+// margo(DD-1, SP-11, SP-43, X-15, EX-3)
 fn read(root: &Node<'_>) -> Option<ApplicationDeployment> {
     if let Some(kind) = root.get_text("kind").filter(|it| it != KIND) {
         root.fault_of("kind", format!("`{kind}` has to be {KIND}"));
@@ -184,6 +187,7 @@ fn one_of(node: &Node<'_>, key: &str, found: [Option<String>; 2]) -> Option<Stri
     }
 }
 
+// margo(DD-3, X-21)
 fn read_parameter(node: &Node<'_>) -> Option<SetParameter> {
     let value = node.need("value")?;
     if !is_parameter_value(value.value()) {
@@ -207,6 +211,7 @@ mod tests {
         ApplicationDeployment::parse(text.as_bytes()).expect("a good deployment")
     }
 
+    // margo(X-15, DD-1, DD-2, DD-3, G-4, SP-11, SP-43, SP-48)
     #[test]
     fn both_shapes_are_read() {
         let newer = parse(NEWER);
@@ -224,6 +229,19 @@ mod tests {
         assert_eq!(parse(SIGNED_HELM).kind, ProfileType::Helm, "helm.v3 with wait: \"true\"");
     }
 
+    // margo(X-21, P-6, CP-2)
+    #[test]
+    fn parameters_may_be_missing_and_one_component_may_stand_without_a_list() {
+        let scalar = SIGNED.replacen("components: [gauge-box]", "components: gauge-box", 1);
+        assert_ne!(scalar, SIGNED);
+        assert_eq!(parse(&scalar), parse(SIGNED));
+        let (without, _) = SIGNED.split_once("  parameters:").expect("it has parameters");
+        let parsed = parse(without);
+        assert!(parsed.parameters.is_empty());
+        assert_eq!(parsed.components[0].timeout, parse(SIGNED).components[0].timeout);
+    }
+
+    // margo(G-4, SP-43, DD-1)
     #[test]
     fn what_is_written_is_read_the_same() {
         for text in [NEWER, SIGNED, SIGNED_HELM] {
@@ -235,6 +253,7 @@ mod tests {
         }
     }
 
+    // margo(DD-1, DD-3, X-20)
     #[test]
     fn each_broken_rule_names_its_field() {
         for (text, from, to, field) in [

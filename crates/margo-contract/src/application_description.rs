@@ -20,7 +20,7 @@ pub struct ApplicationDescription {
     pub name: String,
     pub version: String,
     pub description: Option<String>,
-    /// In the author's order, which is the order of preference (contract AP-5).
+    /// In the author's order, which is the order of preference, margo(AP-5).
     pub profiles: Vec<Profile>,
     pub parameters: BTreeMap<String, Parameter>,
     pub configuration: Configuration,
@@ -35,7 +35,7 @@ pub struct Profile {
     pub id: String,
     pub components: Vec<Component>,
     pub constraints: DeviceConstraints,
-    /// The constraints as they were written; a deployment carries them unchanged (contract §8).
+    /// The constraints as they were written; a deployment carries them unchanged, margo(DD-1).
     pub constraints_as_written: Option<Value>,
     pub extensions: Map<String, Value>,
 }
@@ -67,6 +67,7 @@ impl ApplicationDescription {
     }
 }
 
+// margo(DE-1, SP-42, X-12, X-22, X-28, EX-1)
 fn read(root: &Node<'_>) -> Option<ApplicationDescription> {
     check_generation(root);
     let metadata = root.need("metadata")?;
@@ -107,6 +108,7 @@ fn read(root: &Node<'_>) -> Option<ApplicationDescription> {
     })
 }
 
+// margo(SP-42, SP-47, G-4)
 fn check_generation(root: &Node<'_>) {
     let api_version = root.need_text("apiVersion");
     match (api_version.as_deref(), root.get_text("kind").as_deref()) {
@@ -122,6 +124,7 @@ fn check_generation(root: &Node<'_>) {
     }
 }
 
+// margo(DE-1)
 fn read_catalog(metadata: &Node<'_>) -> Vec<String> {
     let Some(catalog) = metadata.need("catalog") else { return Vec::new() };
     let organizations = catalog.need("organization").map(|it| it.items()).unwrap_or_default();
@@ -140,6 +143,7 @@ fn read_catalog(metadata: &Node<'_>) -> Vec<String> {
         .collect()
 }
 
+// margo(DE-2, SP-42, EX-2)
 fn read_profile(node: &Node<'_>) -> Option<Profile> {
     let kind = component::profile_type(node);
     let id = node.need_text("id");
@@ -160,6 +164,7 @@ fn read_profile(node: &Node<'_>) -> Option<Profile> {
     })
 }
 
+// margo(DE-3)
 fn read_parameters(root: &Node<'_>) -> BTreeMap<String, Parameter> {
     let components = component_names(root);
     let mut taken = BTreeSet::new();
@@ -185,7 +190,7 @@ fn read_parameters(root: &Node<'_>) -> BTreeMap<String, Parameter> {
             if !components.contains(place.as_str()) {
                 node.fault_of("targets", format!("there is no component `{place}`"));
             }
-            // margo(PA-5).
+            // margo(PA-5)
             if !taken.insert((place.clone(), target.pointer.clone())) {
                 let message =
                     format!("`{}` of `{place}` is the target of two parameters", target.pointer);
@@ -204,7 +209,7 @@ fn component_names<'a>(root: &Node<'a>) -> BTreeSet<&'a str> {
     components.filter_map(|it| it["name"].as_str()).collect()
 }
 
-/// Reads one target; the prefix `ENV.` of the oldest documents is dropped (contract §16.3).
+/// Reads one target; the prefix `ENV.` of the oldest documents is dropped, margo(SP-47, SP-49).
 pub(crate) fn read_target(node: &Node<'_>) -> Option<Target> {
     let pointer = node.need_text("pointer")?;
     let pointer = pointer.strip_prefix("ENV.").unwrap_or(&pointer).to_owned();
@@ -212,7 +217,7 @@ pub(crate) fn read_target(node: &Node<'_>) -> Option<Target> {
     Some(Target { pointer, components })
 }
 
-/// Whether a value is a scalar, or a list of scalars of one type (contract §12.3).
+/// Whether a value is a scalar, or a list of scalars of one type, margo(DE-3, DD-3).
 pub(crate) fn is_parameter_value(value: &Value) -> bool {
     let kind = |it: &Value| match it {
         Value::String(_) => Some(0),
@@ -237,6 +242,7 @@ mod tests {
     const SIGNED: &str =
         include_str!("../tests/fixtures/signed-profile/application-description.yaml");
 
+    // margo(SP-42, SP-44, SP-48, DE-1, DE-2, CP-2)
     #[test]
     fn both_shapes_are_read() {
         let newer = ApplicationDescription::parse(NEWER.as_bytes()).expect("a good description");
@@ -257,6 +263,7 @@ mod tests {
         ));
     }
 
+    // margo(DE-1, DE-2, DE-3, DE-4, P-6, CP-1, CP-2, PA-5, CF-9, X-12)
     #[test]
     fn each_broken_rule_names_its_field() {
         for (from, to, field) in [
@@ -317,6 +324,20 @@ mod tests {
         }
     }
 
+    // margo(SP-47, SP-48, SP-49)
+    #[test]
+    fn descriptions_of_2024_are_read() {
+        let text = "apiVersion: margo.org/v1-alpha1\nkind: application\nmetadata:\n  id: gauge\n  \
+                    name: Gauge\n  version: 1.0.0\n  catalog: {organization: [{name: Example}]}\n\
+                    deploymentProfiles:\n  - type: docker-compose\n    id: gauge-compose\n    \
+                    components: [{name: web, properties: {packageLocation: web}}]\n\
+                    parameters:\n  site: {targets: [{pointer: ENV.SITE, components: [web]}]}\n";
+        let read = ApplicationDescription::parse(text.as_bytes()).expect("a good description");
+        assert_eq!(read.profiles[0].kind, ProfileType::Compose);
+        assert_eq!(read.parameters["site"].targets[0].pointer, "SITE");
+    }
+
+    // margo(SP-42)
     #[test]
     fn a_document_of_another_kind_is_refused() {
         let other =

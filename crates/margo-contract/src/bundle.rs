@@ -31,7 +31,7 @@ pub enum BundleError {
     Missing(Digest),
 }
 
-/// Packs documents; the same documents give the same bytes (contract D-24).
+/// Packs documents; the same documents give the same bytes, margo(D-24).
 pub fn write<'a>(documents: impl IntoIterator<Item = (Uuid, &'a [u8])>) -> io::Result<Vec<u8>> {
     let sorted: BTreeMap<Uuid, &[u8]> = documents.into_iter().collect();
     let files = sorted.into_iter().map(|(id, bytes)| (format!("{id}.yaml"), bytes));
@@ -39,7 +39,7 @@ pub fn write<'a>(documents: impl IntoIterator<Item = (Uuid, &'a [u8])>) -> io::R
 }
 
 /// Unpacks the documents that a manifest names, by digest. What is missing, extra, linked, in a
-/// folder or too large makes the whole bundle refused (contract D-22, D-26).
+/// folder or too large makes the whole bundle refused, margo(H-2, D-22, D-26).
 pub fn read(
     bytes: &[u8],
     manifest: &StateManifest,
@@ -132,6 +132,7 @@ mod tests {
         archive.into_inner().and_then(flate2::write::GzEncoder::finish).expect("writing to memory")
     }
 
+    // margo(D-22, H-2)
     #[test]
     fn a_bundle_holds_the_documents_of_its_manifest() {
         let documents = documents();
@@ -141,6 +142,7 @@ mod tests {
         }
     }
 
+    // margo(D-24)
     #[test]
     fn equal_documents_give_equal_bundles_in_any_order() {
         let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
@@ -149,6 +151,7 @@ mod tests {
         assert_eq!(one, other);
     }
 
+    // margo(D-22, D-24, D-26)
     #[test]
     fn anything_but_the_named_documents_in_the_root_is_refused() {
         use tar::EntryType::{Link, Regular, Symlink};
@@ -176,6 +179,7 @@ mod tests {
         assert!(matches!(read(b"nothing", &manifest()), Err(BundleError::Unreadable(_))));
     }
 
+    // margo(D-26)
     #[test]
     fn a_bundle_that_swells_is_refused() {
         let zeros = vec![0; usize::try_from(LARGEST_UNPACKED).expect("64 bits") + 1];

@@ -18,7 +18,7 @@ pub enum ProfileType {
 /// One Helm chart or Compose package.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Component {
-    /// Lower-case letters, digits and dashes; unique among its profile's (contract P-1).
+    /// Lower-case letters, digits and dashes; unique among its profile's, margo(P-1).
     pub name: String,
     pub source: Source,
     /// Finish this component before the next one starts.
@@ -41,7 +41,7 @@ pub enum Source {
 }
 
 impl ProfileType {
-    /// Reads a name of any generation (contract X-09, §16.3).
+    /// Reads a name of any generation, margo(SP-48, X-09).
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "helm" | "helm.v3" => Some(Self::Helm),
@@ -88,15 +88,19 @@ pub(crate) fn components(node: &Node<'_>, kind: ProfileType) -> Vec<Component> {
     components
 }
 
-/// The name of a component (contract P-1).
+/// The name of a component, margo(P-1).
 pub(crate) fn read_name(node: &Node<'_>) -> Option<String> {
     let name = node.need_text("name")?;
-    let fits = name.len() <= 200
-        && name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-');
-    if !fits {
+    if !is_name(&name) {
         node.fault_of("name", "has to be lower-case letters, digits and dashes, 200 at most");
     }
     Some(name)
+}
+
+/// Whether a text can name a component.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= 200
+        && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
 }
 
 fn component(node: &Node<'_>, kind: ProfileType) -> Option<Component> {
@@ -115,6 +119,7 @@ fn component(node: &Node<'_>, kind: ProfileType) -> Option<Component> {
     Some(Component { name, source: source?, wait, timeout, extensions })
 }
 
+// margo(CP-1, R-20, SP-44, X-29)
 fn source(node: &Node<'_>, kind: ProfileType) -> Option<Source> {
     let has = |key| node.get(key).is_some();
     let is_archive = match kind {
@@ -151,7 +156,7 @@ fn has_rest(text: &str, start: &str) -> bool {
     text.strip_prefix(start).is_some_and(|it| !it.is_empty())
 }
 
-// margo(§16.3): `wait` is sometimes the text `"true"`.
+// margo(SP-43): `wait` is sometimes the text `"true"`.
 fn boolean(node: &Node<'_>) -> Option<bool> {
     match node.value() {
         Value::Bool(value) => Some(*value),
@@ -165,6 +170,7 @@ fn boolean(node: &Node<'_>) -> Option<bool> {
 }
 
 /// `5m30s` in seconds.
+// margo(CP-2)
 fn seconds(text: &str) -> Option<u64> {
     let (minutes, seconds) = text.strip_suffix('s')?.split_once('m')?;
     let number = |digits: &str| {
@@ -205,6 +211,7 @@ mod tests {
     use super::*;
     use crate::document;
 
+    // margo(CP-2)
     #[test]
     fn a_timeout_is_minutes_and_seconds() {
         assert_eq!(seconds("5m30s"), Some(330));
@@ -220,7 +227,7 @@ mod tests {
         components.map(|it| it[0].source.clone()).map_err(|it| it.to_string())
     }
 
-    // margo(§10, §16.3, R-20).
+    // margo(CP-1, R-20, SP-44, X-29)
     #[test]
     fn charts_also_come_from_chart_repositories_and_archives_but_only_over_https() {
         let of = |repository: &str| json!({"repository": repository, "revision": "1.0.0_b"});
@@ -253,7 +260,7 @@ mod tests {
         assert!(read(ProfileType::Helm, &json!({})).expect_err("nothing").contains("repository"));
     }
 
-    // margo(X-09, §16.3).
+    // margo(SP-48, X-09)
     #[test]
     fn the_names_of_all_generations_are_read() {
         for (name, kind) in [

@@ -1,5 +1,5 @@
 //! The archive of a Compose component: a gzip tar with one folder that holds `compose.yaml` and the
-//! files it names (contract §15.3). Both ends check it before they use it.
+//! files it names (contract §15.3). Both ends check it before they use it.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -57,6 +57,7 @@ impl ArchiveError {
 
 impl ComposeArchive {
     /// Unpacks and checks an archive in memory.
+    // margo(R-30, R-33, R-37)
     pub fn read(bytes: &[u8]) -> Result<Self, ArchiveError> {
         let mut archive =
             tar_stream::bounded(GzDecoder::new(bytes), LARGEST_UNPACKED, MOST_ENTRIES);
@@ -110,7 +111,7 @@ impl ComposeArchive {
         if files.values().map(|it| it.len() as u64).sum::<u64>() > LARGEST_UNPACKED {
             return Err(ArchiveError::TooLarge);
         }
-        // margo(R-31).
+        // margo(R-31)
         if !files.contains_key("compose.yaml") {
             return Err(ArchiveError::NoComposeFile);
         }
@@ -128,7 +129,7 @@ impl ComposeArchive {
     }
 }
 
-/// The segments of a path that stays where it is put (contract R-33).
+/// The segments of a path that stays where it is put, margo(R-33).
 pub fn safe_segments(path: &str) -> Result<Vec<&str>, ArchiveError> {
     if path.starts_with('/') {
         return Err(ArchiveError::Escapes(path.to_owned()));
@@ -167,6 +168,7 @@ mod tests {
 
     const COMPOSE: (tar::EntryType, &str, &[u8]) = (Regular, "web/compose.yaml", b"services: {}");
 
+    // margo(R-30, R-31)
     #[test]
     fn an_archive_has_one_folder_with_a_compose_file() {
         let bytes = packed(&[COMPOSE, (Regular, "./web/conf/web.env", b"A=1")]);
@@ -178,6 +180,25 @@ mod tests {
         assert_eq!(again, archive.pack("other").expect("writing to memory"));
     }
 
+    // margo(R-34)
+    #[test]
+    fn permissions_and_set_id_bits_do_not_come_along() {
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        header.set_mode(0o7777);
+        archive.append_data(&mut header, "web/compose.yaml", &b"a: "[..]).expect("in memory");
+        let bytes = archive.into_inner().and_then(GzEncoder::finish).expect("in memory");
+        let again = ComposeArchive::read(&bytes).expect("a good archive").pack("web");
+        let again = again.expect("in memory");
+        let mut packed = tar::Archive::new(flate2::read::GzDecoder::new(again.as_slice()));
+        for entry in packed.entries().expect("readable") {
+            let mode = entry.expect("readable").header().mode().expect("it has one");
+            assert_eq!(mode, 0o644);
+        }
+    }
+
+    // margo(R-33, R-37)
     #[test]
     fn what_leads_out_of_the_archive_is_refused() {
         for path in ["/etc/passwd", "web/../../x", "../web/compose.yaml", "web/.."] {
@@ -193,6 +214,7 @@ mod tests {
         }
     }
 
+    // margo(R-30, R-31)
     #[test]
     fn an_archive_of_another_layout_is_refused() {
         let read = |entries: &[_]| ComposeArchive::read(&packed(entries));
@@ -210,6 +232,7 @@ mod tests {
         ));
     }
 
+    // margo(R-37)
     #[test]
     fn an_archive_that_swells_is_refused() {
         let zeros = vec![0; usize::try_from(LARGEST_UNPACKED).expect("64 bits") + 1];

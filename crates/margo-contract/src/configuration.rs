@@ -9,7 +9,7 @@ use serde_json::{Number, Value};
 use crate::application_description::{ApplicationDescription, Parameter};
 use crate::document::Node;
 
-/// The largest compiled pattern, in bytes (contract CF-6).
+/// The largest compiled pattern, in bytes, margo(CF-6).
 const LARGEST_PATTERN: usize = 1 << 20;
 
 /// The settings of an application.
@@ -80,7 +80,7 @@ pub struct ParameterFault {
 impl ApplicationDescription {
     /// Checks the values that somebody set and gives every parameter its effective value: the set
     /// one, or else the default. Null is no value. All faults are found, not only the first.
-    // margo(CF-1, CF-5, PA-2).
+    // margo(CF-1, CF-2, CF-5, PA-1, PA-2)
     pub fn effective_values(
         &self,
         set: &BTreeMap<String, Value>,
@@ -140,7 +140,7 @@ impl Schema {
     /// Checks a value; the error says which rule it breaks and what would be accepted.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let broken = |rule: &str| Err(format!("{rule}; accepted is {}", self.accepts()));
-        // margo(CF-4, CF-5).
+        // margo(CF-4, CF-5, X-23)
         if is_empty(value) {
             return if self.allow_empty { Ok(()) } else { broken("must not be empty") };
         }
@@ -286,7 +286,7 @@ impl ItemType {
     }
 }
 
-/// A value as an environment variable holds it (contract PA-4).
+/// A value as an environment variable holds it, margo(PA-4).
 pub fn as_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -309,7 +309,7 @@ fn same(one: &Value, other: &Value) -> bool {
     one == other || (one.is_number() && one.as_f64() == other.as_f64())
 }
 
-/// Reads `configuration`; settings and schemas that dangle are faults (contract CF-9).
+/// Reads `configuration`; settings and schemas that dangle are faults, margo(CF-9).
 pub(crate) fn read(root: &Node<'_>, parameters: &BTreeMap<String, Parameter>) -> Configuration {
     let Some(node) = root.get("configuration") else { return Configuration::default() };
     let mut schemas = BTreeMap::new();
@@ -346,6 +346,7 @@ pub(crate) fn read(root: &Node<'_>, parameters: &BTreeMap<String, Parameter>) ->
     Configuration { settings }
 }
 
+// margo(DE-4)
 fn read_schema(node: &Node<'_>) -> Option<Schema> {
     let data_type = node.need_text("dataType")?;
     let inner = data_type.strip_prefix("array[").and_then(|it| it.strip_suffix(']'));
@@ -427,6 +428,7 @@ mod tests {
             .map_err(|faults| faults.into_iter().map(|it| it.message).collect())
     }
 
+    // margo(CF-2, CF-3, CF-5, CF-7, DE-4, X-23)
     #[test]
     fn every_data_type_takes_its_values() {
         for (parameter, value) in [
@@ -448,6 +450,7 @@ mod tests {
         }
     }
 
+    // margo(CF-1, CF-4, CF-5, CF-6, CF-7)
     #[test]
     fn every_rule_refuses_and_says_what_it_would_take() {
         for (parameter, value, rule, accepted) in [
@@ -475,6 +478,7 @@ mod tests {
         }
     }
 
+    // margo(PA-2, CF-5)
     #[test]
     fn all_faults_are_found_and_defaults_fill_the_rest() {
         let set = BTreeMap::from([

@@ -16,7 +16,8 @@ const MOST_COMPONENTS: usize = 1_000;
 pub struct DeploymentStatus {
     pub deployment_id: Uuid,
     pub device_id: Option<String>,
-    /// Only in the newer shape (contract §7.4).
+    /// Only in the newer shape.
+    // margo(V-1, SP-53)
     pub adopted_manifest_version: Option<u64>,
     pub status: Status,
     pub components: Vec<ComponentStatus>,
@@ -44,7 +45,8 @@ pub struct StatusError {
     pub message: String,
 }
 
-/// The states, from the mildest to the gravest (contract S-2).
+/// The states, from the mildest to the gravest.
+// margo(S-2, X-03, DS-2)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     Installed,
@@ -76,12 +78,14 @@ impl State {
         }
     }
 
-    /// Reads a state; the oldest documents begin it with a capital (contract §16.3).
+    /// Reads a state; the oldest documents begin it with a capital.
+    // margo(SP-47, SP-50)
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.name() == name.to_ascii_lowercase())
     }
 
-    /// The state of a deployment by those of its components: the gravest (contract S-2).
+    /// The state of a deployment by those of its components: the gravest.
+    // margo(S-2)
     pub fn overall(components: impl IntoIterator<Item = Self>) -> Option<Self> {
         components.into_iter().max()
     }
@@ -90,23 +94,31 @@ impl State {
 impl DeploymentStatus {
     /// Reads and checks a document.
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
-        document::read(&document::json(bytes)?, read)
+        document::read(&document::json(bytes)?, |root| read(root, None))
     }
 
-    /// As [`DeploymentStatus::parse`]; the document has to be about this deployment (contract §7.1).
+    /// As [`DeploymentStatus::parse`]; the document has to be about this deployment.
     pub fn parse_about(bytes: &[u8], deployment: Uuid) -> Result<Self, DocumentError> {
         document::read(&document::json(bytes)?, |root| {
-            let named = root.value().get("deploymentId").and_then(Value::as_str);
-            let named = named.and_then(|it| Uuid::try_parse(it).ok());
-            if let Some(named) = named.filter(|it| *it != deployment) {
-                let message = format!("`{named}` is not the {deployment} of the path");
-                root.fault_of("deploymentId", message);
-            }
-            read(root)
+            fault_of_another(root, deployment);
+            read(root, None)
+        })
+    }
+
+    /// As [`DeploymentStatus::parse_about`]; the components have to be those of the deployment.
+    pub fn parse_of(
+        bytes: &[u8],
+        deployment: Uuid,
+        components: &[&str],
+    ) -> Result<Self, DocumentError> {
+        document::read(&document::json(bytes)?, |root| {
+            fault_of_another(root, deployment);
+            read(root, Some(components))
         })
     }
 
     /// The document in the shape of the signed profile.
+    // margo(SP-46)
     pub fn to_json(&self) -> Value {
         let components: Vec<Value> = self
             .components
@@ -136,7 +148,17 @@ fn written(status: &Status) -> Value {
     written
 }
 
-fn read(root: &Node<'_>) -> Option<DeploymentStatus> {
+// margo(DS-1)
+fn fault_of_another(root: &Node<'_>, deployment: Uuid) {
+    let named = root.value().get("deploymentId").and_then(Value::as_str);
+    let named = named.and_then(|it| Uuid::try_parse(it).ok());
+    if let Some(named) = named.filter(|it| *it != deployment) {
+        root.fault_of("deploymentId", format!("`{named}` is not the {deployment} of the path"));
+    }
+}
+
+// margo(SP-46, DS-2, DS-4)
+fn read(root: &Node<'_>, expected: Option<&[&str]>) -> Option<DeploymentStatus> {
     if let Some(kind) = root.get_text("kind").filter(|it| it != KIND && it != "DeploymentStatus") {
         root.fault_of("kind", format!("`{kind}` has to be {KIND}"));
     }
@@ -150,18 +172,28 @@ fn read(root: &Node<'_>) -> Option<DeploymentStatus> {
         root.fault_of("adoptedManifestVersion", "has to be 1 or more");
     }
     let status = root.need("status").and_then(|it| read_status(&it));
-    let components = root.need("components").map(|it| it.items()).unwrap_or_default();
-    if components.len() > MOST_COMPONENTS {
+    let entries = root.need("components").map(|it| it.items()).unwrap_or_default();
+    if entries.len() > MOST_COMPONENTS {
         root.fault_of("components", format!("has more than {MOST_COMPONENTS} entries"));
         return None;
     }
-    let components = components
-        .iter()
-        .filter_map(|it| {
-            let (name, status) = (component::read_name(it), read_status(it));
-            Some(ComponentStatus { name: name?, status: status? })
-        })
-        .collect();
+    let mut names = Vec::new();
+    let mut components = Vec::new();
+    for entry in &entries {
+        let (name, status) = (component::read_name(entry), read_status(entry));
+        if let Some(name) = &name {
+            check_name(entry, name, &names, expected);
+            names.push(name.clone());
+        }
+        components.extend(name.zip(status).map(|(name, status)| ComponentStatus { name, status }));
+    }
+    for left_out in expected.unwrap_or_default().iter().filter(|it| names.iter().all(|n| n != *it))
+    {
+        root.fault_of("components", format!("`{left_out}` is left out"));
+    }
+    if components.len() == entries.len() {
+        check_overall(root, status.as_ref(), &components);
+    }
     Some(DeploymentStatus {
         deployment_id: parsed?,
         device_id: root.get_text("deviceId"),
@@ -171,13 +203,33 @@ fn read(root: &Node<'_>) -> Option<DeploymentStatus> {
     })
 }
 
+// margo(S-1, S-3): each component of the deployment once, and no other.
+fn check_name(entry: &Node<'_>, name: &str, before: &[String], expected: Option<&[&str]>) {
+    if before.iter().any(|it| it == name) {
+        entry.fault_of("name", format!("`{name}` is reported twice"));
+    } else if component::is_name(name) && expected.is_some_and(|it| !it.contains(&name)) {
+        entry.fault_of("name", format!("`{name}` is not part of the deployment"));
+    }
+}
+
+// margo(S-2, S-3): the gravest component speaks for the whole, which may fail before any of them.
+fn check_overall(root: &Node<'_>, status: Option<&Status>, components: &[ComponentStatus]) {
+    let gravest = State::overall(components.iter().map(|it| it.status.state));
+    let (Some(status), Some(gravest)) = (status, gravest) else { return };
+    if status.state != gravest && status.state != State::Failed {
+        let (state, gravest) = (status.state.name(), gravest.name());
+        let message = format!("cannot be `{state}` while a component is `{gravest}`");
+        root.fault_of("status.state", message);
+    }
+}
+
 fn read_status(node: &Node<'_>) -> Option<Status> {
     let name = node.need_text("state")?;
     let state = State::parse(&name);
     if state.is_none() {
         node.fault_of("state", format!("`{name}` is not a state"));
     }
-    // Devices also send an empty error while nothing is wrong; then nobody reads it.
+    // margo(DS-3): devices also send an empty error while nothing is wrong; then nobody reads it.
     let error = node.get("error").filter(|_| state == Some(State::Failed)).map(|it| StatusError {
         code: it.get_text("code").unwrap_or_default(),
         source: it.get_text("source").unwrap_or_default(),
@@ -193,6 +245,7 @@ mod tests {
     const NEWER: &[u8] = include_bytes!("../tests/fixtures/deployment-status.json");
     const SIGNED: &[u8] = include_bytes!("../tests/fixtures/signed-profile/deployment-status.json");
 
+    // margo(SP-46, SP-53, V-1)
     #[test]
     fn both_shapes_are_read() {
         let newer = DeploymentStatus::parse(NEWER).expect("a good status");
@@ -206,6 +259,7 @@ mod tests {
         assert_eq!(signed.status, Status { state: State::Installing, error: None });
     }
 
+    // margo(SP-46)
     #[test]
     fn what_is_written_is_read_the_same() {
         let mut status = DeploymentStatus::parse(NEWER).expect("a good status");
@@ -215,15 +269,18 @@ mod tests {
         assert_eq!(DeploymentStatus::parse(written.as_bytes()), Ok(status));
     }
 
+    // margo(DS-3, SP-47, SP-50)
     #[test]
     fn an_empty_error_means_that_nothing_is_wrong() {
-        let text = r#"{"deploymentId": "a3e2f5dc-912e-494f-8395-52cf3769bc06",
+        let text = r#"{"kind": "DeploymentStatus",
+            "deploymentId": "a3e2f5dc-912e-494f-8395-52cf3769bc06",
             "status": {"state": "Pending", "error": {"code": ""}},
             "components": [{"name": "db", "state": "pending", "error": {}}]}"#;
         let status = DeploymentStatus::parse(text.as_bytes()).expect("a good status");
         assert_eq!(status.status, Status { state: State::Pending, error: None });
     }
 
+    // margo(S-2, X-03)
     #[test]
     fn the_gravest_component_speaks_for_the_deployment() {
         assert_eq!(State::overall([State::Installed, State::Removed]), Some(State::Removed));
@@ -234,6 +291,33 @@ mod tests {
         assert_eq!(State::overall([]), None);
     }
 
+    // margo(S-1, S-2, S-3, DS-4)
+    #[test]
+    fn all_that_a_report_breaks_is_told_with_its_field() {
+        let text = r#"{"deploymentId": "a3e2f5dc-912e-494f-8395-52cf3769bc06",
+            "status": {"state": "installed"}, "components": [
+                {"name": "web", "state": "installed"}, {"name": "web", "state": "removing"},
+                {"name": "cache", "state": "pending"}, {"name": "Db", "state": "pending"}]}"#;
+        let id = Uuid::from_u128(1);
+        let error = DeploymentStatus::parse_of(text.as_bytes(), id, &["web", "db"]);
+        let error = error.expect_err("it is full of faults");
+        let fields: Vec<&str> = error.faults().iter().map(|it| it.field.as_str()).collect();
+        let expected = [
+            "deploymentId",
+            "components[1].name",
+            "components[2].name",
+            "components[3].name",
+            "components",
+            "status.state",
+        ];
+        assert_eq!(fields, expected, "{error}");
+        // What the deployment consists of is known to who calls `parse_of` alone.
+        let error = DeploymentStatus::parse(text.as_bytes()).expect_err("it contradicts itself");
+        let fields: Vec<&str> = error.faults().iter().map(|it| it.field.as_str()).collect();
+        assert_eq!(fields, ["components[1].name", "components[3].name", "status.state"]);
+    }
+
+    // margo(DS-2)
     #[test]
     fn each_broken_rule_names_its_field() {
         for (pointer, value, field) in [

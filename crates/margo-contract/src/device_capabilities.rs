@@ -20,16 +20,16 @@ pub struct DeviceCapabilities {
     pub vendor: String,
     pub model_number: String,
     pub serial_number: String,
-    /// Entries stand side by side; their cores are never added up (contract C-24).
+    /// Entries stand side by side; their cores are never added up, margo(C-24).
     pub cpus: Vec<Cpu>,
     /// Bytes.
     pub memory: Option<u128>,
     /// Bytes.
     pub storage: Option<u128>,
-    /// What kinds of components it runs; none for a device that hosts nothing (contract C-21).
+    /// What kinds of components it runs; none for a device that hosts nothing, margo(C-21).
     pub deployment_types: BTreeSet<ProfileType>,
     pub labels: Map<String, Value>,
-    /// The properties in the newer shape, for selectors (contract EL-6).
+    /// The properties in the newer shape, for selectors, margo(EL-6).
     pub properties: Value,
 }
 
@@ -70,7 +70,7 @@ impl DeviceCapabilities {
 }
 
 impl DeviceCapabilities {
-    /// As [`DeviceCapabilities::parse`]; the document has to be about this device (contract C-5).
+    /// As [`DeviceCapabilities::parse`]; the document has to be about this device, margo(C-5).
     pub fn parse_about(bytes: &[u8], device: &str) -> Result<Self, DocumentError> {
         document::read(&document::json(bytes)?, |root| {
             let properties = root.get("properties");
@@ -86,7 +86,7 @@ impl DeviceCapabilities {
 
 impl HostingDevice {
     /// The document in the signed profile's shape, which tells by roles what the device runs.
-    // margo(§16.3).
+    // margo(SP-45, SP-51)
     pub fn to_json(&self) -> Value {
         let role = |kind: &ProfileType| match kind {
             ProfileType::Compose => Some("Standalone Device"),
@@ -122,7 +122,7 @@ impl HostingDevice {
     }
 }
 
-/// One name for each architecture (contract X-10).
+/// One name for each architecture, margo(X-10).
 pub(crate) fn architecture(name: &str) -> &str {
     match name {
         "x86_64" => "amd64",
@@ -131,6 +131,7 @@ pub(crate) fn architecture(name: &str) -> &str {
     }
 }
 
+// margo(DC-1, DC-2, X-12, EX-4)
 fn read(root: &Node<'_>) -> Option<DeviceCapabilities> {
     if let Some(kind) = root.get_text("kind").filter(|it| it != KIND) {
         root.fault_of("kind", format!("`{kind}` has to be {KIND}"));
@@ -188,6 +189,7 @@ const PERIPHERALS: [&str; 6] = ["gpu", "display", "camera", "microphone", "speak
 const INTERFACES: [&str; 8] =
     ["ethernet", "wifi", "cellular", "bluetooth", "usb", "canbus", "rs232", "other"];
 
+// margo(C-21, GW-3)
 fn read_newer(node: &Node<'_>) -> Hosting {
     const HOSTING: [&str; 8] = [
         "cpus",
@@ -203,7 +205,7 @@ fn read_newer(node: &Node<'_>) -> Hosting {
     if present.is_empty() {
         return Hosting { properties: json!({}), ..Hosting::default() };
     }
-    // margo(C-20).
+    // margo(C-20)
     if node.get("otelCollector").is_none_or(|it| it.value() != &Value::Bool(true)) {
         node.fault_of("otelCollector", "a hosting device reports true");
     }
@@ -237,7 +239,7 @@ fn read_newer(node: &Node<'_>) -> Hosting {
     }
 }
 
-// margo(§16.3, §16.4).
+// margo(SP-45, SP-51, SP-55)
 fn read_signed_profile(node: &Node<'_>) -> Hosting {
     let mut deployment_types = BTreeSet::new();
     let roles = node.need("roles").map(|_| node.texts_of("roles")).unwrap_or_default();
@@ -297,6 +299,7 @@ fn read_signed_profile(node: &Node<'_>) -> Hosting {
 }
 
 /// One entry for each architecture, with the same cores: alternatives.
+// margo(SP-52, SP-55, DC-4)
 fn read_cpu(node: &Node<'_>, architectures: &str) -> Option<Vec<Cpu>> {
     let cores = node.need("cores")?;
     let count = cores.value().as_f64().filter(|it| *it > 0.0);
@@ -319,7 +322,7 @@ fn read_cpu(node: &Node<'_>, architectures: &str) -> Option<Vec<Cpu>> {
     )
 }
 
-/// A custom runtime or type means nothing by itself (contract C-23).
+/// A custom runtime or type means nothing by itself, margo(C-23).
 fn check_custom(root: &Node<'_>, labels: &Map<String, Value>) {
     let custom = |key: &str| {
         let named = root.value()["properties"][key].as_array();
@@ -330,6 +333,7 @@ fn check_custom(root: &Node<'_>, labels: &Map<String, Value>) {
     }
 }
 
+// margo(DC-3)
 fn read_quantity(node: &Node<'_>, key: &str) -> Option<u128> {
     let text = node.get_text(key)?;
     let amount = quantity::parse(&text);
@@ -342,6 +346,7 @@ fn read_quantity(node: &Node<'_>, key: &str) -> Option<u128> {
     amount
 }
 
+// margo(DC-4, X-11)
 fn check_types(node: &Node<'_>, key: &str, known: &[&str]) {
     for item in node.items_of(key) {
         if let Some(kind) = item.need_text("type").filter(|it| !known.contains(&it.as_str())) {
@@ -353,6 +358,7 @@ fn check_types(node: &Node<'_>, key: &str, known: &[&str]) {
     }
 }
 
+// margo(DC-1)
 fn read_labels(root: &Node<'_>) -> Map<String, Value> {
     let Some(labels) = root.get("labels") else { return Map::new() };
     for (_, label) in labels.fields() {
@@ -367,6 +373,7 @@ fn read_labels(root: &Node<'_>) -> Map<String, Value> {
     labels.value().as_object().cloned().unwrap_or_default()
 }
 
+// margo(DC-2, GW-1)
 fn is_device_id(id: &str) -> bool {
     id.len() <= 255
         && id.split('/').all(|segment| {
@@ -376,136 +383,4 @@ fn is_device_id(id: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NEWER: &[u8] = include_bytes!("../tests/fixtures/device-capabilities.json");
-    const SIGNED: &[u8] =
-        include_bytes!("../tests/fixtures/signed-profile/device-capabilities.json");
-    const GATEWAY: &[u8] = include_bytes!("../tests/fixtures/gateway-capabilities.json");
-
-    #[test]
-    fn both_shapes_are_read() {
-        let newer = DeviceCapabilities::parse(NEWER).expect("good capabilities");
-        assert_eq!(newer.cpus.len(), 2);
-        assert_eq!(newer.memory, Some(7680 << 20));
-        assert!(newer.deployment_types.contains(&ProfileType::Compose));
-        assert_eq!(newer.labels.len(), 3);
-
-        let signed = DeviceCapabilities::parse(SIGNED).expect("good capabilities");
-        assert_eq!(signed.deployment_types, BTreeSet::from([ProfileType::Helm]));
-        assert_eq!(signed.properties["supportedDeploymentTypes"], json!(["helm"]));
-        assert_eq!(signed.cpus, [Cpu { cores: 4.0, architecture: "amd64".to_owned() }]);
-
-        let gateway = DeviceCapabilities::parse(GATEWAY).expect("good capabilities");
-        assert!(gateway.deployment_types.is_empty());
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let device = HostingDevice {
-            id: "press-7".to_owned(),
-            vendor: "Example".to_owned(),
-            model_number: "EM-100".to_owned(),
-            serial_number: "0007".to_owned(),
-            cores: 4.0,
-            architecture: "amd64".to_owned(),
-            memory: 8 << 30,
-            storage: 64 << 30,
-            peripherals: vec!["camera".to_owned()],
-            interfaces: vec!["ethernet".to_owned()],
-            deployment_types: BTreeSet::from([ProfileType::Helm, ProfileType::Compose]),
-            labels: Map::from_iter([("site".to_owned(), json!("north"))]),
-        };
-        let read = DeviceCapabilities::parse(device.to_json().to_string().as_bytes())
-            .expect("our own document");
-        assert_eq!(read.memory, Some(8 << 30));
-        assert_eq!(read.deployment_types, device.deployment_types);
-        assert_eq!(read.labels["site"], "north");
-    }
-
-    // margo(C-20, C-21, C-23, X-13).
-    #[test]
-    fn every_value_of_the_specification_is_taken() {
-        let mut document: Value = serde_json::from_slice(NEWER).expect("JSON");
-        let typed = |types: &[&str]| -> Value {
-            types.iter().map(|it| json!({"type": it, "manufacturer": "m", "model": "n"})).collect()
-        };
-        document["properties"]["cpus"] = ["amd64", "arm64", "arm"]
-            .iter()
-            .map(|it| json!({"cores": 0.5, "architecture": it}))
-            .collect();
-        document["properties"]["peripherals"] = typed(&PERIPHERALS);
-        document["properties"]["interfaces"] = typed(&INTERFACES);
-        document["properties"]["memory"] = json!("59 Gi");
-        document["properties"]["supportedRuntimes"] = json!(["oci", "custom"]);
-        document["properties"]["supportedDeploymentTypes"] = json!(["helm", "compose", "custom"]);
-        let parse = |it: &Value| DeviceCapabilities::parse(it.to_string().as_bytes());
-        let read = parse(&document).expect("good capabilities");
-        assert_eq!((read.cpus.len(), read.memory), (3, Some(59 << 30)));
-        for (unit, bits) in [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)]
-        {
-            document["properties"]["storage"] = json!(format!("3{unit}"));
-            assert_eq!(parse(&document).expect("a quantity").storage, Some(3_u128 << bits));
-        }
-        document["labels"] = json!({"a": true, "B": 1.5, "example.com/c": ["x", "y"], "d": [1, 2]});
-        assert_eq!(parse(&document).expect("good labels").labels.len(), 4);
-        document["labels"] = json!({});
-        assert_eq!(parse(&document).expect_err("custom").faults()[0].field, "labels");
-    }
-
-    #[test]
-    fn each_broken_rule_names_its_field() {
-        for (document, pointer, value, field) in [
-            (SIGNED, "/kind", json!("Device"), "kind"),
-            (SIGNED, "/properties/id", json!("a b"), "properties.id"),
-            (SIGNED, "/properties/vendor", Value::Null, "properties.vendor"),
-            (SIGNED, "/properties/roles", json!(["King"]), "properties.roles"),
-            (SIGNED, "/properties/roles", json!([]), "properties.roles"),
-            (SIGNED, "/properties/resources/memory", json!("7"), "properties.resources.memory"),
-            (
-                SIGNED,
-                "/properties/resources/cpu/cores",
-                json!("4"),
-                "properties.resources.cpu.cores",
-            ),
-            (
-                SIGNED,
-                "/properties/resources/cpu/architectures",
-                json!(["riscv"]),
-                "properties.resources.cpu.architectures",
-            ),
-            (
-                SIGNED,
-                "/properties/resources/peripherals/0/type",
-                json!("oven"),
-                "properties.resources.peripherals[0].type",
-            ),
-            (NEWER, "/properties/otelCollector", json!(false), "properties.otelCollector"),
-            (NEWER, "/properties/supportedRuntimes", json!([]), "properties.supportedRuntimes"),
-            (
-                NEWER,
-                "/properties/supportedDeploymentTypes",
-                json!(["vm"]),
-                "properties.supportedDeploymentTypes",
-            ),
-            (NEWER, "/properties/interfaces/0/type", json!("nic"), "properties.interfaces[0].type"),
-            (NEWER, "/labels", json!({"a": {}}), "labels.a"),
-            (NEWER, "/labels", json!({"a": ["b", 1]}), "labels.a"),
-            (NEWER, "/properties/peripherals/0/model", json!(7), "properties.peripherals[0].model"),
-            (NEWER, "/properties/memory", json!("59 Zi"), "properties.memory"),
-            (
-                NEWER,
-                "/properties/cpus/0/architecture",
-                json!("mips"),
-                "properties.cpus[0].architecture",
-            ),
-        ] {
-            let mut document: Value = serde_json::from_slice(document).expect("JSON");
-            *document.pointer_mut(pointer).expect("the field is there") = value;
-            let error =
-                DeviceCapabilities::parse(document.to_string().as_bytes()).expect_err(field);
-            assert!(error.faults().iter().any(|it| it.field == field), "{field}: {error}");
-        }
-    }
-}
+mod tests;

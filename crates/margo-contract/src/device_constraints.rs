@@ -54,7 +54,7 @@ impl DeviceConstraints {
         constraints
     }
 
-    /// The older `requiredResources` (contract §16.3).
+    /// The older `requiredResources`, margo(SP-42).
     pub(crate) fn read_required_resources(node: &Node<'_>) -> Self {
         let mut constraints = Self::default();
         constraints.read_capacity(node);
@@ -129,6 +129,7 @@ impl DeviceConstraints {
         // margo(EL-5): rules are alternatives, a missing selector counts as true.
         let eligible = self.rules.is_empty()
             || self.rules.iter().any(|rule| {
+                // margo(EL-6)
                 rule.properties.iter().all(|it| it.holds(device.properties.pointer(&it.key)))
                     && rule.labels.iter().all(|it| it.holds(device.labels.get(&it.key)))
             });
@@ -140,7 +141,7 @@ impl DeviceConstraints {
 }
 
 impl Expression {
-    // margo(EL-7, EL-8, EL-9).
+    // margo(EL-7, EL-8, EL-9, OP-1)
     fn holds(&self, found: Option<&Value>) -> bool {
         let objects = found.and_then(Value::as_array).filter(|it| it.iter().any(Value::is_object));
         match (&self.test, found) {
@@ -174,6 +175,7 @@ fn same_number(one: &Value, other: &Value) -> bool {
     matches!((one.as_f64(), other.as_f64()), (Some(one), Some(other)) if one == other)
 }
 
+// margo(X-24, EL-5)
 fn read_rule(node: &Node<'_>) -> Rule {
     let selector = |key| -> Vec<Expression> {
         let Some(selector) = node.get(key) else { return Vec::new() };
@@ -184,6 +186,7 @@ fn read_rule(node: &Node<'_>) -> Rule {
     Rule { properties: selector("propertySelector"), labels: selector("labelSelector") }
 }
 
+// margo(OP-1, X-24)
 fn read_expression(node: &Node<'_>, may_nest: bool) -> Option<Expression> {
     let key = node.need_text("key")?;
     let operator = node.need_text("operator")?;
@@ -244,6 +247,7 @@ mod tests {
         json!({"eligibilityRules": [{selector: {"matchExpressions": [expression]}}]})
     }
 
+    // margo(C-24, EL-1, OP-2)
     #[test]
     fn capacity_is_compared_entry_by_entry() {
         let capacity = |cores: f64, memory: &str| {
@@ -255,6 +259,7 @@ mod tests {
         assert_eq!(capacity(5.0, "8Gi").len(), 2);
     }
 
+    // margo(OP-1, EL-6, EL-7, EL-8, EL-9)
     #[test]
     fn each_operator_selects_as_the_specification_says() {
         let quay = "tidewater.example/quay";
@@ -313,6 +318,49 @@ mod tests {
         }
     }
 
+    // margo(EL-5, EL-6)
+    #[test]
+    fn rules_are_alternatives_and_the_selectors_of_one_go_together() {
+        let vendor = |it: &str| json!({"matchExpressions": [{"key": "/vendor", "operator": "In", "values": [it]}]});
+        let quay = |it: &str| {
+            json!({"matchExpressions": [
+                {"key": "tidewater.example/quay", "operator": "In", "values": [it]}]})
+        };
+        let rules = |rules: Value| unmet(&json!({"eligibilityRules": rules})).is_empty();
+        let both = |one: &str, other: &str| json!({"propertySelector": vendor(one), "labelSelector": quay(other)});
+        assert!(rules(json!([both("Dockworks", "north")])));
+        assert!(!rules(json!([both("Dockworks", "south")])));
+        assert!(!rules(json!([both("Others", "north")])));
+        assert!(rules(json!([both("Others", "north"), {"labelSelector": quay("north")}])));
+        assert!(rules(json!([])), "no rules are no constraint");
+        assert!(rules(json!([{}])), "what a rule does not select by is true");
+        // The key of a label is no path.
+        let as_path = json!({"matchExpressions": [
+            {"key": "/tidewater.example~1quay", "operator": "Exists"}]});
+        assert!(!rules(json!([{"labelSelector": as_path}])));
+    }
+
+    // margo(X-24)
+    #[test]
+    fn a_misspelt_selector_is_a_fault_or_selects_nothing() {
+        let read = |rules: Value| {
+            let document = json!({"c": {"eligibilityRules": [rules]}});
+            document::read(&document, |root| root.get("c").map(|it| DeviceConstraints::read(&it)))
+        };
+        let label = |expressions: &str, values: &str, operator: &str| {
+            let mut expression = json!({"key": "a", "operator": operator});
+            expression[values] = json!(["b"]);
+            let mut selector = json!({});
+            selector[expressions] = json!([expression]);
+            read(json!({"labelSelector": selector}))
+        };
+        assert!(label("matchExpressions", "values", "In").is_ok());
+        assert!(label("matchExpression", "values", "In").is_err());
+        assert!(label("matchExpressions", "value", "In").is_err());
+        assert!(label("matchExpressions", "values", "ContainersAny").is_err());
+    }
+
+    // margo(OP-1)
     #[test]
     fn an_ill_formed_expression_is_a_fault() {
         for expression in [

@@ -1,4 +1,4 @@
-//! Content digests: `sha256:` and 64 lower-case hex digits (contract H-1).
+//! Content digests: `sha256:` and 64 lower-case hex digits, margo(H-1).
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +17,7 @@ pub struct InvalidDigest;
 
 impl Digest {
     /// The digest of these bytes.
+    // margo(H-2)
     pub fn of(bytes: &[u8]) -> Self {
         let mut digest = [0; 32];
         digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
@@ -31,7 +32,7 @@ impl Digest {
         &self.0
     }
 
-    /// The digest as a strong entity tag, in double quotes (contract H-3, K-1).
+    /// The digest as a strong entity tag, in double quotes, margo(H-3, K-1).
     pub fn etag(&self) -> String {
         format!("\"{self}\"")
     }
@@ -46,7 +47,7 @@ impl fmt::Display for Digest {
 impl FromStr for Digest {
     type Err = InvalidDigest;
 
-    // margo(H-1, H-4): no other algorithm, no capitals, nothing around it.
+    // margo(H-1, H-4, H-6): no other algorithm, no capitals, nothing around it.
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let digits = text.strip_prefix("sha256:").ok_or(InvalidDigest)?;
         if digits.bytes().any(|it| it.is_ascii_uppercase()) {
@@ -76,6 +77,7 @@ impl From<Digest> for String {
 mod tests {
     use super::*;
 
+    // margo(H-1, H-3, H-4, H-6, K-1)
     #[test]
     fn a_digest_has_one_spelling() {
         let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -182,7 +182,7 @@ impl<'a> Node<'a> {
         self.get(key).map(|it| it.items()).unwrap_or_default()
     }
 
-    /// A list of texts in a field; a single text counts as a list of one (contract X-21).
+    /// A list of texts in a field; a single text counts as a list of one, margo(X-21).
     pub(crate) fn texts_of(&self, key: &str) -> Vec<String> {
         match self.get(key) {
             Some(node) if node.value.is_string() => {
@@ -193,7 +193,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A whole number from 0 in a field. `7.0` is 7 (contract X-16); fractions are refused.
+    /// A whole number from 0 in a field. `7.0` is 7, margo(X-16, D-7); fractions are refused.
     pub(crate) fn get_unsigned(&self, key: &str) -> Option<u64> {
         let node = self.get(key)?;
         let whole = |number: f64| {
@@ -212,7 +212,8 @@ impl<'a> Node<'a> {
         number
     }
 
-    /// The extension trees of this place (contract §14), as they are.
+    /// The extension trees of this place, as they are.
+    // margo(EX-2, EX-3)
     pub(crate) fn extensions(&self) -> Map<String, Value> {
         let mut extensions = Map::new();
         for (key, value) in self.value.as_object().into_iter().flatten() {
@@ -229,7 +230,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Whether a key is `x-<name>-extensions` (contract §14).
+/// Whether a key is `x-<name>-extensions`, margo(EX-2).
 fn is_extension(key: &str) -> bool {
     key.strip_prefix("x-").and_then(|it| it.strip_suffix("-extensions")).is_some_and(|name| {
         name.starts_with(|it: char| it.is_ascii_lowercase())

@@ -22,8 +22,9 @@ pub struct OnboardingRequest {
 }
 
 impl OnboardingRequest {
-    /// Reads a request; the certificate is base64 of DER or of PEM (contract §16.4). PEM may go on with
+    /// Reads a request; the certificate is base64 of DER or of PEM. PEM may go on with
     /// the chain.
+    // margo(SP-14, SP-57, T-11)
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         document::read(&document::json(bytes)?, |root| {
             if let Some(kind) = root.get_text("kind").filter(|it| it != KIND) {
@@ -34,6 +35,7 @@ impl OnboardingRequest {
         })
     }
 
+    // margo(SP-14)
     pub fn to_json(&self) -> Value {
         json!({
             "apiVersion": API_VERSION,
@@ -77,6 +79,7 @@ fn pem(bytes: Vec<u8>) -> Option<Vec<Vec<u8>>> {
 mod tests {
     use super::*;
 
+    // margo(SP-14, SP-57)
     #[test]
     fn a_certificate_comes_as_der_or_pem() {
         let request =
@@ -89,6 +92,7 @@ mod tests {
         assert_eq!(OnboardingRequest::parse(body.as_bytes()), Ok(request));
     }
 
+    // margo(T-11)
     #[test]
     fn a_certificate_may_come_with_its_chain() {
         let pem = |blocks: usize| {
@@ -105,6 +109,7 @@ mod tests {
         assert_eq!(error.faults()[0].field, "certificate");
     }
 
+    // margo(SP-14)
     #[test]
     fn what_is_no_base64_is_a_fault_of_the_certificate() {
         for body in [json!({"certificate": "%"}), json!({}), json!({"certificate": 7})] {

@@ -1,7 +1,8 @@
 //! Quantities of memory and storage: a whole number and a binary unit (contract §5.3, §13).
 
 /// The bytes that a quantity such as `8Gi` stands for. A blank before the unit is passed over
-/// (contract X-13); anything else is no quantity.
+///, margo(X-13); anything else is no quantity.
+// margo(OP-2, DC-3)
 pub fn parse(text: &str) -> Option<u128> {
     const UNITS: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let (power, unit) = UNITS.iter().enumerate().find(|(_, unit)| text.ends_with(**unit))?;
@@ -22,6 +23,7 @@ pub fn in_mebibytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    // margo(OP-2, DC-3, X-13)
     #[test]
     fn a_quantity_is_a_number_and_a_binary_unit() {
         assert_eq!(parse("1Ki"), Some(1024));

@@ -16,7 +16,7 @@ const MOST_DEPLOYMENTS: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StateManifest {
-    /// At least 1; rises with every change (contract D-2).
+    /// At least 1; rises with every change, margo(D-2).
     pub manifest_version: u64,
     /// Null exactly when there are no deployments.
     pub bundle: Option<BundleRef>,
@@ -31,7 +31,7 @@ pub struct BundleRef {
     pub digest: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
-    /// Path-absolute, below the fleet manager's origin (contract D-8).
+    /// Path-absolute, below the fleet manager's origin, margo(D-8). Others may write a whole URL.
     pub url: String,
 }
 
@@ -46,13 +46,14 @@ pub struct DeploymentRef {
     pub url: String,
 }
 
-/// The manifest cannot be written: its version is not exact as a JSON number (contract D-7).
+/// The manifest cannot be written: its version is not exact as a JSON number, margo(D-7).
 #[derive(Debug, thiserror::Error)]
 #[error("writing the state manifest")]
 pub struct UnwritableManifest(#[source] serde_json::Error);
 
 impl StateManifest {
     /// Reads and checks a manifest.
+    // margo(SM-4, SM-5, X-14)
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         document::read(&document::json(bytes)?, |root| {
             let manifest_version =
@@ -88,7 +89,7 @@ impl StateManifest {
         })
     }
 
-    /// The manifest as bytes, the same for equal manifests (contract D-6, RFC 8785).
+    /// The manifest as bytes, the same for equal manifests (RFC 8785), margo(D-6, D-7).
     pub fn to_bytes(&self) -> Result<Vec<u8>, UnwritableManifest> {
         serde_json_canonicalizer::to_vec(self).map_err(UnwritableManifest)
     }
@@ -121,16 +122,18 @@ fn digest(node: &Node<'_>) -> Option<Digest> {
         .ok()
 }
 
-// margo(D-8): a second slash would name another host.
+// margo(D-8): a second slash would name another host. Whether a whole URL is of the fleet manager's
+// origin is for the client to say, who knows it.
 fn url(node: &Node<'_>) -> Option<String> {
     let url = node.need_text("url")?;
-    let fits = url.starts_with('/')
-        && !url.starts_with("//")
+    let is_path = url.starts_with('/') && !url.starts_with("//");
+    let is_whole = url.strip_prefix("https://").is_some_and(|it| !it.is_empty());
+    let fits = (is_path || is_whole)
         && url
             .bytes()
             .all(|it| it.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&it));
     if !fits {
-        node.fault_of("url", "has to be a path on the fleet manager's own origin");
+        node.fault_of("url", "has to be a path or an https URL of the fleet manager's own origin");
         return None;
     }
     Some(url)
@@ -145,6 +148,7 @@ mod tests {
     const MANIFEST: &[u8] = include_bytes!("../tests/fixtures/signed-profile/state-manifest.json");
     const EMPTY: &[u8] = include_bytes!("../tests/fixtures/state-manifest-empty.json");
 
+    // margo(D-6, SM-4, SM-5)
     #[test]
     fn a_manifest_is_written_as_it_was_read() {
         for bytes in [MANIFEST, EMPTY] {
@@ -153,10 +157,11 @@ mod tests {
         }
     }
 
+    // margo(D-7, D-8, H-1, H-4, SM-4, SM-5, X-16)
     #[test]
     fn a_manifest_that_breaks_a_rule_names_the_field() {
         let good: Value = serde_json::from_slice(MANIFEST).expect("JSON");
-        let spoiled: [(&str, Value, &str); 9] = [
+        let spoiled: [(&str, Value, &str); 12] = [
             ("/manifestVersion", json!(0), "manifestVersion"),
             ("/manifestVersion", json!(1.5), "manifestVersion"),
             ("/manifestVersion", json!("4"), "manifestVersion"),
@@ -165,6 +170,9 @@ mod tests {
             ("/bundle/digest", json!("sha256:00"), "bundle.digest"),
             ("/deployments/0/digest", json!("sha512:00"), "deployments[0].digest"),
             ("/deployments/0/url", json!("//evil.example/x"), "deployments[0].url"),
+            ("/deployments/0/url", json!("http://fleet.example/x"), "deployments[0].url"),
+            ("/bundle/url", json!("https://"), "bundle.url"),
+            ("/bundle/url", json!("bundles/x"), "bundle.url"),
             ("/deployments/0/deploymentId", json!("7"), "deployments[0].deploymentId"),
         ];
         for (pointer, value, field) in spoiled {
@@ -179,7 +187,7 @@ mod tests {
         assert!(matches!(StateManifest::parse(b"[]"), Err(DocumentError::Malformed(_))));
     }
 
-    // margo(X-16).
+    // margo(X-16, D-7)
     #[test]
     fn a_whole_number_may_be_written_with_a_point() {
         let text = r#"{"bundle":null,"deployments":[],"manifestVersion":7.0}"#;

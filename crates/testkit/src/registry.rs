@@ -85,7 +85,7 @@ impl TestRegistry {
         self.folder.path().join("ca.pem").display().to_string()
     }
 
-    /// Pushes a Compose package, as `oras push` does (contract ).
+    /// Pushes a Compose package, as `oras push` does: say what it is.
     pub fn push_compose(&self, name: &str, version: &str, package: &[u8]) {
         let mut layer = self.push_blob(name, package);
         layer["mediaType"] = "application/vnd.org.margo.component.compose.tar+gzip".into();

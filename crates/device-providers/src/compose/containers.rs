@@ -234,6 +234,7 @@ mod tests {
         assert_eq!(failed_with(&standing(Some("unhealthy"))), Some(code::SERVICE_UNHEALTHY));
     }
 
+    // margo(P-3)
     #[test]
     fn a_job_that_ended_well_is_finished_and_one_that_did_not_has_failed() {
         for policy in ["", "no", "on-failure"] {

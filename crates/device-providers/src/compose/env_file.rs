@@ -1,4 +1,4 @@
-//! The file that hands parameters to Compose (contract PA-4).
+//! The file that hands parameters to Compose, margo(PA-4).
 //!
 //! Compose reads it with rules of its own, so each value is written in double quotes with all that
 //! is special there escaped. Values are data: none of them is looked at for `$`.
@@ -65,6 +65,7 @@ mod tests {
         env_file(&BTreeMap::from([(name.to_owned(), value.into())]))
     }
 
+    // margo(PA-4)
     #[test]
     fn a_value_stays_on_one_line_with_all_that_is_special_escaped() {
         // margo(PA-4)

@@ -2,7 +2,7 @@
 //!
 //! What Compose has resolved does not tell any more where it came from: an `include`, `extends` or
 //! `env_file` that leads out of the package would bring another workload's secrets into this one's
-//! containers. So these may name files of the package alone, by relative paths (contract ).
+//! containers. So these may name files of the package alone, by relative paths, margo(R-32, R-33).
 //! Host paths that are only mounted (`volumes`, `configs`, `secrets`) are judged in the model.
 
 use std::collections::BTreeSet;
@@ -158,6 +158,7 @@ mod tests {
         Ok(outside(&archive)?.into_iter().map(|it| format!("{} {}", it.key, it.path)).collect())
     }
 
+    // margo(R-32)
     #[test]
     fn files_of_the_package_are_found_however_they_are_named() {
         // margo(R-32)

@@ -7,7 +7,7 @@ use super::tools::Helm;
 use crate::words::last_words;
 use crate::{Failure, Workload, code};
 
-/// The only form of charts that Margo knows (contract §10, Helm limits).
+/// The only form of charts that Margo knows, margo(CP-3).
 const API_VERSION: &str = "v2";
 
 /// The parts of `Chart.yaml` that matter here.
@@ -18,6 +18,7 @@ struct Chart {
 }
 
 /// Makes sure that the package is a chart that Helm can read.
+// margo(CP-3)
 pub(super) fn check(helm: &Helm<'_>, workload: &Workload) -> Result<(), Failure> {
     let component = &workload.component;
     let bad = |why: &str| {

@@ -32,6 +32,7 @@ impl Trouble {
 }
 
 /// All that is amiss, with what says most first.
+// margo(P-3)
 pub(super) fn troubles(live: &Live) -> Vec<Trouble> {
     let mut troubles: Vec<Trouble> = live.pods().filter_map(pods::trouble).collect();
     let unready: Vec<Trouble> = live.objects().filter_map(unready).collect();

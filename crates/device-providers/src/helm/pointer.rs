@@ -1,4 +1,4 @@
-//! Where a parameter goes among a chart's values (contract PA-3): `servers[0].port`, in the notation of
+//! Where a parameter goes among a chart's values, margo(PA-3): `servers[0].port`, in the notation of
 //! `helm --set`. A backslash takes away what a character means: `a\.b` is one key.
 
 /// How deep a value may lie; Helm has the same limit.
@@ -69,6 +69,7 @@ fn index(rest: &mut Characters<'_>) -> Result<usize, String> {
 mod tests {
     use super::*;
 
+    // margo(PA-3)
     #[test]
     fn dots_brackets_and_backslashes_mean_what_they_mean_to_helm() {
         let key = |it: &str| Step::Key(it.to_owned());

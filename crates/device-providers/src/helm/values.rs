@@ -100,6 +100,7 @@ mod tests {
         Ok(serde_json::from_slice(&bytes).expect("the document is JSON"))
     }
 
+    // margo(PA-3)
     #[test]
     fn every_value_gets_to_its_place_with_its_type() {
         // margo(PA-3)

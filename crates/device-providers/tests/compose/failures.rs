@@ -29,6 +29,7 @@ fn a_service_that_fails_is_reported_with_its_exit_code_and_last_words() {
     }
 }
 
+// margo(P-3, CP-2)
 #[test]
 fn an_unhealthy_service_and_one_that_takes_too_long_are_failures() {
     let check = |retries: u8| {

@@ -112,6 +112,7 @@ fn drift_is_seen_and_repaired() {
     assert_eq!(stage.observe(), Observed::Running);
 }
 
+// margo(P-2)
 #[test]
 fn a_package_that_is_not_to_be_waited_for_is_installed_once_it_is_started() {
     let check = "healthcheck: {test: [CMD, /hello-server, nonsense], interval: 1s, retries: 100}";

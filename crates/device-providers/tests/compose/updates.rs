@@ -7,6 +7,7 @@ use device_providers::{Observed, code};
 
 use super::stage::{Stage, WEB, service, services};
 
+// margo(R-35)
 #[test]
 fn a_bad_package_changes_nothing() {
     let mut stage = Stage::new("bad", WEB);
@@ -115,6 +116,7 @@ fn an_update_that_cannot_begin_leaves_all_as_it_was() {
     }
 }
 
+// margo(W-6)
 #[test]
 fn the_former_version_is_put_back_where_nothing_of_the_new_one_has_run() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -65,6 +65,7 @@ fn a_first_installation_that_fails_names_the_image_and_is_taken_up_again() {
     assert_eq!(stage.observe(), Observed::Running);
 }
 
+// margo(CP-2)
 #[test]
 fn what_takes_too_long_without_a_reason_is_said_to_be_late() {
     let mut stage = Stage::new("late", 3);

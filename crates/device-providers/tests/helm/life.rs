@@ -31,6 +31,7 @@ fn lives(major: u8) {
     stage.remove();
 }
 
+// margo(P-3)
 #[test]
 fn a_chart_is_installed_updated_and_removed_by_helm_3() {
     lives(3);

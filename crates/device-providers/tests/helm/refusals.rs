@@ -66,6 +66,7 @@ fn a_bad_chart_or_parameter_changes_nothing() {
     }
 }
 
+// margo(CP-3)
 #[test]
 fn what_is_no_chart_is_refused() {
     let stage = Stage::new("no-chart", 4);

@@ -41,6 +41,7 @@ fn hear(deployment: &mut Deployment, report: Report) -> Result<Heard, ReportRefu
     deployment.hear(report, None, revision(9))
 }
 
+// margo(S-5, S-8, DS-7)
 #[test]
 fn what_we_know_is_what_we_heard_last() {
     let mut deployment = published(&["api"]);
@@ -49,6 +50,7 @@ fn what_we_know_is_what_we_heard_last() {
     assert_eq!(*deployment.life(), Life::Known(api(Progress::Pending)));
 }
 
+// margo(S-6)
 #[test]
 fn a_withdrawn_deployment_is_gone_once_the_device_has_removed_it() {
     let mut deployment = published(&["api"]);
@@ -180,7 +182,7 @@ fn a_withdrawn_deployment_comes_back_with_what_the_device_last_said() {
     assert_eq!((heard, deployment.life()), (Ok(Heard::Again), &Life::Known(db)));
 }
 
-// margo(§7.5).
+// margo(DS-7)
 #[test]
 fn what_the_device_let_go_of_begins_anew_under_the_same_id() {
     let mut deployment = published(&["api"]);
@@ -220,6 +222,7 @@ fn an_order_that_no_device_was_told_of_ends_without_one() {
     assert!(!told_of_former_content.forget_unpublished());
 }
 
+// margo(S-1, S-3)
 #[test]
 fn a_report_covers_exactly_the_components_of_its_deployment() {
     let mut deployment = published(&["api", "db"]);
@@ -244,6 +247,7 @@ fn a_report_covers_exactly_the_components_of_its_deployment() {
     assert_eq!(deployment, before);
 }
 
+// margo(S-1, S-3)
 #[test]
 fn a_report_names_each_component_once() {
     assert_eq!(
@@ -252,6 +256,7 @@ fn a_report_names_each_component_once() {
     );
 }
 
+// margo(S-2, S-3, X-03)
 #[test]
 fn the_gravest_component_speaks_for_the_deployment() {
     let mildest_first = [
@@ -273,6 +278,7 @@ fn the_gravest_component_speaks_for_the_deployment() {
     }
 }
 
+// margo(S-3)
 #[test]
 fn a_deployment_may_fail_before_its_components_do() {
     assert!(report(failed(), &[("api", Progress::Pending)]).is_ok());

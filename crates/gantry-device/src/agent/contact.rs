@@ -100,7 +100,7 @@ impl Contact {
             tracing::warn!(error = text, "cannot talk to the fleet manager");
         }
         // Who we are is asked anew when the fleet manager does not know us: the id may be another one.
-        if matches!(error, LinkError::Refused { status: 401 | 404, .. }) {
+        if error.is_about_us() {
             self.onboarded = None;
         }
         (self.is_open, self.last_error) = (false, Some(text));

@@ -25,8 +25,8 @@ impl Agent<'_> {
         self.report_capabilities(client.clone())?;
         let contact = &mut self.contact;
         let now = self.clock.now_ms();
-        let fetched = self.source.fetch(&contact.link, &client, self.accepted.as_ref(), now);
-        let fetched = match fetched {
+        let (link, state) = (&contact.link, &contact.state);
+        let fetched = match self.source.fetch(link, &client, self.accepted.as_ref(), state, now) {
             Ok(fetched) => fetched,
             Err(SourceError::Link(error)) => return Err(error),
             Err(error @ SourceError::Git(_)) => {
@@ -49,7 +49,7 @@ impl Agent<'_> {
         let contact = &mut self.contact;
         let device = &self.config.device.id;
         let kept = match Accepted::take(&fetched, self.accepted.as_ref(), device, &contact.state) {
-            // margo(§6.6 step 3): the previous state stays in force.
+            // margo(CW-3, CW-6): the previous state stays in force.
             Err(refusal) => {
                 contact.note_refusal(&refusal);
                 return;
@@ -75,7 +75,7 @@ impl Agent<'_> {
         }
     }
 
-    // margo(C-1, C-2).
+    // margo(C-1, C-2, SP-15)
     fn report_capabilities(&mut self, client: Onboarded) -> Result<(), LinkError> {
         let digest = Digest::of(self.capabilities_json.as_bytes()).to_string();
         if client.reported_capabilities.as_ref() == Some(&digest) {

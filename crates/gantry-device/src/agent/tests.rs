@@ -2,6 +2,7 @@
 //! year passes in seconds.
 
 mod bench;
+mod desired_states;
 mod offers;
 mod server;
 mod upkeep;
@@ -31,6 +32,7 @@ fn hours(bench: &Bench) -> Hours {
     bench.config().hours
 }
 
+// margo(PO-2, PO-3, PO-4)
 #[test]
 fn in_a_whole_year_the_client_never_leaves_its_owners_hours_and_misses_none_of_them() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1h", NIGHTS);
@@ -179,6 +181,7 @@ fn with_a_clock_that_is_wrong_the_owners_hours_go_first_but_not_for_ever() {
     assert!(looks.iter().filter(|it| **it >= 5 * DAY + 8 * HOUR).count() > 50);
 }
 
+// margo(PO-2, RT-3)
 #[test]
 fn a_request_that_fails_because_downtime_begins_is_no_error() {
     for (source, last) in [("http", "/deployments"), ("git", "/repository")] {
@@ -207,6 +210,7 @@ fn a_request_that_fails_because_downtime_begins_is_no_error() {
     }
 }
 
+// margo(PO-2)
 #[test]
 fn in_downtime_no_package_is_fetched_and_what_runs_is_repaired_all_the_same() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1m", "");
@@ -226,6 +230,7 @@ fn in_downtime_no_package_is_fetched_and_what_runs_is_repaired_all_the_same() {
     assert_eq!(bench.live.status().expect("told").undelivered, 0);
 }
 
+// margo(PO-1, S-8, CW-10)
 #[test]
 fn after_a_year_without_contact_the_newest_state_comes_in_one_step_and_every_report_in_order() {
     let bench = Bench::at("2026-06-01T12:00:00Z", "1h", "");
@@ -288,6 +293,7 @@ fn without_news_nothing_is_written() {
     assert_eq!(bench.files(), before);
 }
 
+// margo(PO-3)
 #[test]
 fn outside_the_polling_period_reports_are_delivered_and_nothing_is_fetched() {
     let bench = Bench::at("2026-06-01T20:10:00Z", "10m", NIGHTS);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::running::{Component, Deployment, Running};
 
-/// Compose allows 63 characters; the specification cuts release names at 53 (contract X-22).
+/// Compose allows 63 characters; the specification cuts release names at 53, margo(X-22).
 const LONGEST: usize = 53;
 
 /// The name of a component: the one that it has already, else one that speaks for itself, else, where that

@@ -11,6 +11,7 @@ use super::{CarryOut, Surroundings, set};
 
 impl CarryOut<'_> {
     /// Removes a deployment that is no longer desired.
+    // margo(CW-9, CW-10, V-6, X-39)
     pub(crate) fn remove(
         &self,
         id: Uuid,

@@ -170,6 +170,7 @@ fn id() -> Uuid {
     ID.parse().expect("a UUID")
 }
 
+// margo(AD-2, S-1, S-2, S-4, CW-10, DS-7, P-2)
 #[test]
 fn components_are_installed_in_order_and_removed_in_reverse() {
     let mut bench = Bench::new();
@@ -196,6 +197,7 @@ fn components_are_installed_in_order_and_removed_in_reverse() {
     assert!(bench.running.is_empty());
 }
 
+// margo(W-2, W-6, S-1, CW-10)
 #[test]
 fn a_component_that_fails_stops_the_rest_and_is_tried_again_later() {
     let mut bench = Bench::new();
@@ -214,6 +216,7 @@ fn a_component_that_fails_stops_the_rest_and_is_tried_again_later() {
     assert_eq!((bench.running[&id()].attempts, bench.running[&id()].retry_at), (0, 0));
 }
 
+// margo(V-1, CW-9)
 #[test]
 fn components_that_new_content_no_longer_has_are_removed_first() {
     let mut bench = Bench::new();
@@ -226,7 +229,23 @@ fn components_that_new_content_no_longer_has_are_removed_first() {
     assert_eq!(bench.running[&id()].adopted, 5);
 }
 
-// margo(EL-3).
+// margo(V-1, V-2, V-3)
+#[test]
+fn a_version_is_adopted_when_its_content_is_taken_up_and_not_when_it_is_fetched() {
+    let mut bench = Bench::new();
+    let fails = Obedient { fails: Some("shop-api"), ..Obedient::default() };
+    let first = bench.accept(4, &["api"], "");
+    bench.install(&fails, &first);
+    assert_eq!(bench.notes.told.last().map(String::as_str), Some("failed: failed"));
+    assert_eq!(bench.running[&id()].adopted, 4, "it says nothing of success");
+
+    let other = bench.accept(6, &["api", "db"], "");
+    assert_eq!(bench.running[&id()].adopted, 4, "it was only fetched");
+    bench.install(&fails, &other);
+    assert_eq!(bench.running[&id()].adopted, 6);
+}
+
+// margo(EL-3, EL-4, CW-8)
 #[test]
 fn a_device_that_does_not_fit_says_so_and_starts_nothing() {
     let mut bench = Bench::new();
@@ -256,6 +275,7 @@ fn a_package_that_cannot_be_had_now_is_waited_for_and_no_failure() {
     assert_eq!(*provider.calls.borrow(), ["install shop-db", "install shop-api"]);
 }
 
+// margo(W-2, CW-10)
 #[test]
 fn a_removal_that_fails_is_not_forgotten() {
     let mut bench = Bench::new();
@@ -463,6 +483,7 @@ fn a_transition_that_cannot_be_written_down_is_told_later() {
     assert_eq!(bench.notes.told, ["failed: failed"]);
 }
 
+// margo(X-22)
 #[test]
 fn no_two_workloads_have_the_same_name_and_none_changes_it() {
     let mut bench = Bench::new();

@@ -25,6 +25,7 @@ const DAYS: [(&str, Weekday); 7] = [
 ];
 
 /// A window of a section, whose other fields are for the caller.
+// margo(PO-3, PO-5)
 pub(super) fn window(section: &mut Section<'_>) -> Window {
     let days = section.optional("days", "[\"mon-fri\", \"sun\"]", days);
     let dates = section.optional("dates", "[\"2026-12-24\", \"2026-12-27..2026-12-31\"]", dates);
@@ -40,6 +41,7 @@ pub(super) fn window(section: &mut Section<'_>) -> Window {
 }
 
 /// A downtime of a section, in its own time zone or in that of the client.
+// margo(PO-2, PO-5)
 pub(super) fn downtime(mut section: Section<'_>, zone: &TimeZone) -> Option<Downtime> {
     let reason = section.optional("reason", "\"production\"", value::name);
     let own_zone = section.optional("time_zone", "\"Europe/Berlin\"", value::time_zone);

@@ -42,7 +42,7 @@ pub(crate) struct RegistryConfig {
     pub(crate) credentials: Option<Credentials>,
     /// A PEM file with the only roots that are trusted for this host; without it, the pinned root.
     pub(crate) ca: Option<PathBuf>,
-    /// Speaks HTTP without TLS (contract R-25).
+    /// Speaks HTTP without TLS, margo(R-25).
     pub(crate) plain_http: bool,
     /// Asks this one in its place, and never the host itself.
     pub(crate) mirror: Option<Mirror>,
@@ -55,7 +55,7 @@ pub(crate) enum Credentials {
     Token { file: PathBuf },
 }
 
-/// What stands in for a host (contract R-25).
+/// What stands in for a host, margo(R-25).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mirror {
     pub(crate) host: String,

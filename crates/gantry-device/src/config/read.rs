@@ -54,7 +54,7 @@ pub(super) fn file(mut file: Section<'_>) -> Option<Config> {
 }
 
 fn server(mut section: Section<'_>) -> Option<ServerConfig> {
-    let url = section.required("url", "\"https://fleet.example\"", origin);
+    let url = section.required("url", "\"https://fleet.example\"", server_url);
     let ca = section.required("ca", "\"/etc/gantry/ca.pem\"", value::path);
     section.end();
     Some(ServerConfig { url: url?, ca: ca? })
@@ -248,16 +248,22 @@ fn log(mut section: Section<'_>) -> LogConfig {
     config
 }
 
-/// An origin as it is signed: in lower case, without the default port, and without the slash that people
-/// like to add.
-fn origin(value: &DeValue<'_>) -> Result<String, String> {
-    let text = value::text(value)?.trim_end_matches('/').to_ascii_lowercase();
-    let text = text.strip_suffix(":443").map(str::to_owned).unwrap_or(text);
-    let authority = text.strip_prefix("https://").unwrap_or_default();
-    if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
-        return Err(format!("`{text}` is not https:// and a host, with a port if need be"));
+/// A URL as it is signed: the host in lower case, without the default port, and without the slash that
+/// people like to add. A path stands before `/api/v1`.
+// margo(D-8, SP-36)
+fn server_url(value: &DeValue<'_>) -> Result<String, String> {
+    let text = value::text(value)?;
+    let bad = || format!("`{text}` is not https:// and a host, with a port and a path if need be");
+    let (scheme, rest) = text.trim_end_matches('/').split_once("://").ok_or_else(bad)?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = authority.to_ascii_lowercase();
+    let authority = authority.strip_suffix(":443").unwrap_or(&authority);
+    let is_plain = |it: &str| !it.contains(['?', '#', '@', ' ']) && it.is_ascii();
+    let fits = scheme.eq_ignore_ascii_case("https") && !authority.is_empty();
+    if !fits || !is_plain(authority) || !is_plain(path) || path.contains("//") {
+        return Err(bad());
     }
-    Ok(text)
+    Ok(format!("https://{authority}{path}"))
 }
 
 fn compose_keys(value: &DeValue<'_>) -> Result<BTreeSet<String>, String> {

@@ -19,6 +19,7 @@ fn all_of_the_example() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+// margo(PO-5)
 #[test]
 fn the_example_shows_the_defaults() {
     let example = Config::parse(EXAMPLE).expect("the example is valid");
@@ -136,6 +137,7 @@ fn hours_that_never_let_the_client_look_are_a_mistake() {
     assert!(Config::parse(&with(once)).is_ok());
 }
 
+// margo(PO-5)
 #[test]
 fn a_downtime_has_a_time_zone_of_its_own_if_it_names_one_and_offsets_are_kept() {
     let at = |text: &str| text.parse::<jiff::Timestamp>().expect("a time").as_millisecond();
@@ -151,6 +153,7 @@ fn a_downtime_has_a_time_zone_of_its_own_if_it_names_one_and_offsets_are_kept() 
     assert_eq!(closed("2026-12-24T16:59:59Z"), Some(at("2026-12-24T17:00:00Z")));
 }
 
+// margo(PO-5)
 #[test]
 fn days_may_go_over_the_end_of_the_week() {
     let text = with("[[polling.period]]\ndays = [\"fri-mon\", \"Wed\"]\n");
@@ -231,7 +234,7 @@ fn mistakes_about_packages_are_told_with_their_line_their_field_and_what_is_righ
     assert!(!told.iter().any(|it| it.contains("secret")), "{told:#?}");
 }
 
-// margo(§16.2): both ends have to build the same `@target-uri`.
+// margo(D-8, SP-36): both ends have to build the same `@target-uri`.
 #[test]
 fn the_url_of_the_server_has_one_spelling() {
     for url in ["https://Fleet.Example/", "https://fleet.example:443", "https://fleet.example:443/"]
@@ -240,5 +243,14 @@ fn the_url_of_the_server_has_one_spelling() {
         assert_ne!(text, EXAMPLE);
         let server = Config::parse(&text).expect("valid").server;
         assert_eq!(server.url, "https://fleet.example");
+    }
+    let text = EXAMPLE.replacen("https://fleet.example", "https://Fleet.Example:443/Margo/", 1);
+    let server = Config::parse(&text).expect("valid").server;
+    assert_eq!(server.url, "https://fleet.example/Margo");
+    for bad in
+        ["https://", "https:///margo", "https://fleet.example/?a", "https://me@fleet.example"]
+    {
+        let text = EXAMPLE.replacen("https://fleet.example", bad, 1);
+        assert!(Config::parse(&text).is_err(), "{bad}");
     }
 }

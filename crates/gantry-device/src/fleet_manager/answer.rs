@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use margo_contract::problem::Problem;
+use margo_contract::problem::{Problem, ProblemType};
 use serde::Deserialize;
 use ureq::BodyReader;
 use ureq::http::{HeaderMap, Response};
@@ -57,6 +57,7 @@ impl Arrived {
 
 impl Incoming {
     /// Takes an answer that can be what was asked for; `server_ms` is the server's time.
+    // margo(X-04, S-5)
     pub(super) fn of(ask: Ask, arrived: Arrived, server_ms: i64) -> Result<Self, LinkError> {
         let Arrived { answer, permit } = arrived;
         let (parts, body) = answer.into_parts();
@@ -138,6 +139,7 @@ fn redirect(headers: &HeaderMap) -> LinkError {
     ))
 }
 
+// margo(ER-3, PD-1, RT-2)
 fn refusal(status: u16, headers: &HeaderMap, body: ureq::Body, server_ms: i64) -> LinkError {
     #[derive(Default, Deserialize)]
     struct Says {
@@ -149,6 +151,7 @@ fn refusal(status: u16, headers: &HeaderMap, body: ureq::Body, server_ms: i64) -
     let problem: Problem = serde_json::from_slice(&bytes).unwrap_or_default();
     let says: Says = serde_json::from_slice(&bytes).unwrap_or_default();
     let retry_after = retry_after::pause(text(headers, "retry-after"), &problem, server_ms);
+    let kind = ProblemType::parse(&problem.type_uri);
     let detail = if is_web_page(&media_type(headers)) {
         WEB_PAGE.to_owned()
     } else {
@@ -156,6 +159,7 @@ fn refusal(status: u16, headers: &HeaderMap, body: ureq::Body, server_ms: i64) -
     };
     LinkError::Refused {
         status,
+        kind,
         detail: shown(&detail),
         retry_after,
         retryable: retry_after::is_retryable(status, says.retryable),

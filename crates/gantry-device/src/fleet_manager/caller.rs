@@ -132,6 +132,7 @@ pub(super) enum Security {
     None,
 }
 
+// margo(SP-13)
 pub(super) fn roots(ca: &Path) -> Result<RootCertStore> {
     let pem = std::fs::read(ca)
         .with_context(|| format!("reading the root certificate {}", ca.display()))?;

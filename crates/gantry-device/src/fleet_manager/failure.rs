@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use margo_contract::problem::ProblemType;
 use rustls::CertificateError;
 use ureq::Timeout;
 
@@ -16,10 +17,12 @@ pub(crate) enum LinkError {
     #[error("the fleet manager answers {status}: {detail}")]
     Refused {
         status: u16,
+        /// What it says is wrong, where that is one of the registered conditions.
+        kind: Option<ProblemType>,
         detail: String,
         /// How long it asks to be left alone.
         retry_after: Option<Duration>,
-        /// Whether the same request may do better soon (contract §11.3).
+        /// Whether the same request may do better soon.
         retryable: bool,
     },
     #[error("the fleet manager's answer makes no sense: {0}")]
@@ -67,7 +70,21 @@ impl LinkError {
         }
     }
 
-    /// Whether it may be tried again before the next regular contact (contract §11.3).
+    /// Whether the fleet manager may not know us any more, and not only something that we asked for.
+    // margo(D-12, ER-3)
+    pub(crate) fn is_about_us(&self) -> bool {
+        match self {
+            Self::Refused { status: 401, .. } => true,
+            Self::Refused { status: 404, kind, .. } => {
+                matches!(kind, None | Some(ProblemType::Blank))
+            }
+            Self::Refused { .. } | Self::Unreachable(_) | Self::Nonsense(_) | Self::Quiet(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether it may be tried again before the next regular contact, margo(RT-2).
     pub(crate) fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { retryable, .. } => *retryable,

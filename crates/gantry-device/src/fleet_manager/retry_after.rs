@@ -1,5 +1,5 @@
 //! How long a server asks to be left alone: `Retry-After` in both of its forms (RFC 9110 section
-//! 10.2.3), and the member of a problem where the header is missing (contract §11.1).
+//! 10.2.3), and the member of a problem where the header is missing.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use crate::skew::http_date;
 
 /// The pause that a refusal asks for. A date counts from `server_ms`, the server's time in milliseconds
 /// since 1970; one that has passed asks for none.
+// margo(RT-2, PD-2)
 pub(super) fn pause(header: Option<&str>, problem: &Problem, server_ms: i64) -> Option<Duration> {
     let Some(header) = header.map(str::trim) else {
         return problem.retry_after_seconds.map(Duration::from_secs);
@@ -21,7 +22,7 @@ pub(super) fn pause(header: Option<&str>, problem: &Problem, server_ms: i64) -> 
     Some(Duration::from_millis(u64::try_from(pause).unwrap_or_default()))
 }
 
-/// Whether the same request may do better soon (contract §11.3): what the problem says, or else what
+/// Whether the same request may do better soon, margo(RT-2): what the problem says, or else what
 /// its status means.
 pub(super) fn is_retryable(status: u16, says: Option<bool>) -> bool {
     says.unwrap_or(matches!(status, 429 | 500..=599))
@@ -39,6 +40,7 @@ mod tests {
         pause(header, &problem, server_ms).map(|it| it.as_secs())
     }
 
+    // margo(RT-2, PD-2)
     #[test]
     fn seconds_and_dates_are_understood_and_the_header_wins() {
         assert_eq!(seconds(Some("120"), THEN), Some(120));
@@ -59,7 +61,7 @@ mod tests {
         assert!(seconds(Some("Thu, 30 Dec 9999 00:00:00 GMT"), i64::MIN).is_some());
     }
 
-    // margo(§11.3).
+    // margo(RT-2)
     #[test]
     fn only_a_server_in_trouble_is_asked_again_soon_unless_it_says_otherwise() {
         for status in [429, 500, 502, 503, 504] {

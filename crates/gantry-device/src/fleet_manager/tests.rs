@@ -141,6 +141,7 @@ fn no_kind_of_answer_is_read_beyond_its_bound() {
     assert!(told.contains("answers 500"), "{told}");
 }
 
+// margo(SP-17)
 #[test]
 fn a_server_without_tls_is_told_from_one_that_cannot_be_reached() {
     let stage = Stage::new();
@@ -154,11 +155,12 @@ fn a_server_without_tls_is_told_from_one_that_cannot_be_reached() {
         }
     });
     let mut link = stage.link_at(NOW);
-    link.origin = format!("https://localhost:{port}");
+    link.url = format!("https://localhost:{port}");
     let told = crate::chain(&link.send(Ask::Manifest, "/", "me", &[], None).expect_err("no TLS"));
     assert!(told.contains("does not speak TLS"), "{told}");
 }
 
+// margo(T-9, SP-13)
 #[test]
 fn certificates_of_strangers_of_other_names_and_of_the_past_are_refused() {
     let stage = Stage::new();
@@ -243,7 +245,7 @@ fn a_401_that_is_not_about_the_time_is_not_asked_again() {
     assert_eq!(stage.meddler.asked().len(), 3, "and one about the time once only");
 }
 
-// margo(§11.3), RFC 9110 section 10.2.3.
+// margo(RT-2): RFC 9110 section 10.2.3.
 #[test]
 fn a_refusal_says_how_long_to_stay_away_and_whether_to_come_back_early() {
     let stage = Stage::new();
@@ -263,4 +265,80 @@ fn a_refusal_says_how_long_to_stay_away_and_whether_to_come_back_early() {
     assert_eq!(pause(500, &[], "{\"retryable\": false}"), (None, false));
     assert_eq!(pause(409, &[], "{\"retryable\": true, \"retryAfterSeconds\": 9}"), (Some(9), true));
     assert_eq!(pause(404, &[], "no JSON"), (None, false));
+}
+
+// margo(D-8)
+#[test]
+fn a_url_of_a_document_is_of_the_fleet_managers_own_origin_or_none() {
+    let stage = Stage::new();
+    let mut link = stage.link_at(NOW);
+    for url in ["https://fleet.example", "https://fleet.example/margo"] {
+        link.url = url.to_owned();
+        for own in ["/a?b", "https://fleet.example/a?b", "https://FLEET.example:443/a?b"] {
+            let resolved = link.resolve(own).expect("it is its own");
+            assert_eq!(resolved, "https://fleet.example/a?b", "{own}");
+        }
+        for other in [
+            "//fleet.example/a",
+            "a",
+            "http://fleet.example/a",
+            "https://fleet.example",
+            "https://fleet.example.evil.example/a",
+            "https://fleet.example:8443/a",
+            "https://fleet.example@evil.example/a",
+            "https://evil.example/https://fleet.example/a",
+            "",
+        ] {
+            assert!(link.resolve(other).is_err(), "{other}");
+        }
+    }
+}
+
+// margo(D-8, SP-9)
+#[test]
+fn the_api_may_lie_below_a_path_and_what_a_document_names_lies_where_it_says() {
+    let stage = Stage::new();
+    stage.meddler.play(|_| Part::Say(say(200, &[JSON], b"{}")));
+    let mut link = stage.link_at(NOW);
+    let origin = link.url.clone();
+    link.url = format!("{origin}/margo");
+    let ask = |path: &str| drop(link.send(Ask::Manifest, path, "me", &[], None).expect("good"));
+    ask("/api/v1/clients/me/deployments");
+    ask(&link.resolve("/margo/api/v1/clients/me/bundles/x").expect("its own"));
+    ask(&link.resolve(&format!("{origin}/api/v1/clients/me/bundles/x")).expect("its own"));
+    let asked: Vec<String> = stage.meddler.asked().into_iter().map(|it| it.path).collect();
+    assert_eq!(
+        asked,
+        [
+            "/margo/api/v1/clients/me/deployments",
+            "/margo/api/v1/clients/me/bundles/x",
+            "/api/v1/clients/me/bundles/x",
+        ]
+    );
+}
+
+// margo(ER-3, D-12)
+#[test]
+fn what_a_refusal_is_about_follows_from_its_type_and_else_from_its_status() {
+    let stage = Stage::new();
+    let told = |status, body: &str| {
+        let answer = say(status, &[JSON], body.as_bytes());
+        stage.meddler.play(move |_| Part::Say(answer.clone()));
+        stage.link_at(NOW).send(Ask::Document, "/x", "me", &[], None).expect_err("a refusal")
+    };
+    let typed = |slug: &str| {
+        format!("{{\"type\": \"https://docs.margo.org/specification/problem-types{slug}\"}}")
+    };
+    for slug in ["#deployment-not-found", "/invalid-bundle", "#gateway-not-found"] {
+        assert!(!told(404, &typed(slug)).is_about_us(), "{slug}");
+    }
+    for body in ["{\"type\": \"about:blank\"}", "{}", "nothing", &typed("#something-new")] {
+        assert!(told(404, body).is_about_us(), "{body}");
+    }
+    assert!(told(401, "{}").is_about_us());
+    assert!(!told(403, &typed("#not-authorized")).is_about_us());
+    let unknown = told(409, "{\"type\": \"https://x.example/t\", \"title\": \"Too late\"}");
+    assert!(unknown.to_string().contains("answers 409: Too late"), "{unknown}");
+    // No type is ever fetched.
+    assert!(stage.meddler.asked().iter().all(|it| it.path == "/x"));
 }

@@ -24,6 +24,7 @@ const LONGEST_CHAIN: usize = 8;
 #[derive(Debug)]
 pub(super) struct Tls(Arc<ClientConfig>);
 
+// margo(T-4, SP-17)
 impl Tls {
     /// Trusts these roots and no others, at the time that `time` tells.
     pub(super) fn new(

@@ -22,7 +22,7 @@ pub(super) struct Chart {
 }
 
 /// Looks a chart up.
-// margo(P-1, P-4).
+// margo(P-1, P-4)
 pub(super) fn find(
     hosts: &Hosts<'_>,
     repository: &str,

@@ -93,6 +93,7 @@ impl Download<'_> {
     }
 
     /// Takes what was fetched for good.
+    // margo(R-36)
     pub(super) fn keep(&self) -> Result<PathBuf, StateError> {
         self.state.put_in_place(&self.files.part, &self.files.whole)?;
         self.state.remove(&self.files.note)?;

@@ -205,6 +205,7 @@ impl Server<'_> {
     }
 
     /// Gets a token where the registry says that there are some.
+    // margo(R-10)
     fn token(
         &self,
         realm: &str,

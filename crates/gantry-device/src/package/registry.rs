@@ -22,7 +22,7 @@ pub(super) struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// Reads `oci://host/name` and a tag (contract §10).
+    /// Reads `oci://host/name` and a tag, margo(CP-1, R-20).
     pub(super) fn parse(repository: &'a str, tag: &'a str) -> Result<Self, PackageError> {
         let wrong = |problem| PackageError::Location { location: repository.to_owned(), problem };
         let rest = repository.strip_prefix("oci://").ok_or(wrong("it is not oci://"))?;
@@ -107,6 +107,7 @@ impl Origin for Blob<'_> {
 mod tests {
     use super::*;
 
+    // margo(R-20, CP-1)
     #[test]
     fn a_reference_is_a_host_a_name_and_a_tag() {
         let good = Reference::parse("oci://Registry.example:5000/plant/line-1/hello", "1.0.0_b.1");

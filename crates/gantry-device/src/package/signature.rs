@@ -1,4 +1,4 @@
-//! OpenPGP signatures of packages (contract §16.3, `keyLocation`): whose key is trusted for an
+//! OpenPGP signatures of packages (`keyLocation`, margo(SP-44)): whose key is trusted for an
 //! application, and whether a package is signed with it. The owner may name the keys; otherwise the first
 //! one whose signature holds is pinned for the application, and no other is taken after it.
 

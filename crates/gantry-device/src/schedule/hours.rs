@@ -93,6 +93,7 @@ impl Hours {
 
     /// What keeps the client from it, and until when at least. A downtime is named before the polling
     /// period, and of several the one that lasts longest.
+    // margo(PO-2, PO-3)
     pub(crate) fn closed_at(&self, at_ms: i64, purpose: Purpose) -> Option<(Closed, i64)> {
         let in_force = self.downtimes.iter().filter_map(|it| Some((it, it.in_force(at_ms)?)));
         if let Some((downtime, span)) = in_force.max_by_key(|(_, span)| span.end) {

@@ -19,6 +19,7 @@ pub(crate) struct Rate {
     pub(crate) longest_pause: Duration,
 }
 
+// margo(PO-5)
 impl Default for Rate {
     fn default() -> Self {
         Self {
@@ -53,6 +54,7 @@ pub(crate) enum Pacing {
 impl Rate {
     /// The pause until the next contact. `chance` is a random number from 0 to 1: it spreads a fleet that
     /// was cut off together.
+    // margo(RT-2, RT-3, PO-4, W-3)
     pub(crate) fn pause(&self, pace: Pace, chance: f64) -> (Duration, Pacing) {
         let earliest = self.interval.saturating_sub(self.longest_stray());
         let regular = earliest.saturating_add(self.longest_stray().mul_f64(2.0 * chance));
@@ -67,7 +69,7 @@ impl Rate {
         let pause = pause.max(self.shortest_pause);
         match pace.retry_after.map(|it| it.min(LONGEST_RETRY_AFTER)) {
             Some(asked_for) if asked_for > pause => (asked_for, Pacing::AskedByServer),
-            // margo(§11.3).
+            // margo(RT-2)
             None if pace.is_final && regular > pause => (regular, Pacing::Interval),
             _ => (pause, pacing),
         }
@@ -90,6 +92,7 @@ mod tests {
         (pause.as_millis(), pacing)
     }
 
+    // margo(PO-4, PO-5)
     #[test]
     fn an_interval_strays_by_its_jitter_and_no_more() {
         assert_eq!(pause(0, None, 0.0), (54_000, Pacing::Interval));
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(pause(0, None, 1.0), (66_000, Pacing::Interval));
     }
 
+    // margo(RT-3)
     #[test]
     fn pauses_after_errors_grow_up_to_a_bound_and_are_never_short() {
         let after = |failures, chance| {
@@ -111,7 +115,7 @@ mod tests {
         assert_eq!(after(u32::MAX, 0.0), 1_000);
     }
 
-    // margo(§11.3).
+    // margo(RT-2)
     #[test]
     fn what_would_fail_again_waits_for_the_next_regular_contact() {
         let pause = |failures, retry_after, chance| {
@@ -129,6 +133,7 @@ mod tests {
         );
     }
 
+    // margo(RT-2)
     #[test]
     fn the_server_may_ask_for_more_time_but_not_for_ever() {
         assert_eq!(pause(1, Some(30), 0.0), (30_000, Pacing::AskedByServer));

@@ -246,6 +246,7 @@ fn what_is_not_in_sight_is_not_looked_for_for_ever() {
     assert!(at > now);
 }
 
+// margo(PO-2, PO-3, PO-4)
 #[test]
 fn each_contact_says_why_it_is_not_earlier() {
     let night = nightly("22:00", "23:00");

@@ -1,25 +1,30 @@
-//! The desired state over HTTP: the manifest, then the bundle or the documents one by one.
+//! The desired state over HTTP: the manifest, then of what is new the bundle or the documents one by one.
+//! What is not right is not taken by half: nothing is kept, and the next poll begins anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use margo_contract::digest::Digest;
-use margo_contract::state_manifest::{DeploymentRef, StateManifest};
+use margo_contract::state_manifest::StateManifest;
 use margo_contract::{bundle, state_manifest};
 
 use crate::accepted::{Accepted, Fetched};
 use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::onboarding::Onboarded;
+use crate::state_dir::StateDir;
 
 /// When more documents than this are new, the bundle is fetched instead of each.
 const MOST_SINGLE_DOCUMENTS: usize = 3;
 
+// margo(W-3)
 pub(crate) fn fetch(
     link: &FleetManager,
     client: &Onboarded,
     in_force: Option<&Accepted>,
+    state: &StateDir,
 ) -> Result<Option<Fetched>, LinkError> {
     let etag = in_force.map(|it| it.manifest_digest.etag());
     let mut headers = vec![("accept", state_manifest::MEDIA_TYPE)];
+    // margo(CW-1, SM-1)
     if let Some(etag) = &etag {
         headers.push(("if-none-match", etag));
     }
@@ -28,7 +33,7 @@ pub(crate) fn fetch(
     if answer.status == 304 {
         return Ok(None);
     }
-    // margo(H-5): the manifest's ETag is the digest of its body.
+    // margo(CW-2, H-5, K-1): the manifest's ETag is the digest of its body; quotes may be missing.
     let promised = answer.header("etag").map(|it| it.trim_matches('"').to_owned());
     let digest = Digest::of(&answer.body);
     if promised.as_deref().is_some_and(|it| it != digest.to_string()) {
@@ -38,45 +43,76 @@ pub(crate) fn fetch(
     }
     let manifest = StateManifest::parse(&answer.body)
         .map_err(|error| LinkError::Nonsense(format!("the manifest is not valid: {error}")))?;
-    let documents = documents(link, client, &manifest)?;
+    let fetching = Fetching { link, client, urls: Urls::of(&manifest, link)? };
+    // What does not rise is refused whatever it names, so nothing of it is fetched.
+    let documents = match in_force {
+        Some(in_force) if manifest.manifest_version <= in_force.manifest_version => BTreeMap::new(),
+        Some(in_force) => {
+            let held = |digest: &Digest| in_force.held_document(digest, state);
+            fetching.documents(&manifest, &held)?
+        }
+        None => fetching.documents(&manifest, &|_| None)?,
+    };
     Ok(Some(Fetched { manifest: answer.body, documents, trust: None }))
 }
 
-fn documents(
-    link: &FleetManager,
-    client: &Onboarded,
-    manifest: &StateManifest,
-) -> Result<BTreeMap<Digest, Vec<u8>>, LinkError> {
-    let distinct: BTreeSet<Digest> = manifest.deployments.iter().map(|it| it.digest).collect();
-    if distinct.len() > MOST_SINGLE_DOCUMENTS
-        && let Some(reference) = &manifest.bundle
-    {
-        let archive = link.send(Ask::Bundle, &reference.url, &client.client_id, &[], None)?.body;
-        if Digest::of(&archive) != reference.digest {
-            return Err(LinkError::Nonsense(
-                "the bundle does not have the manifest's digest".to_owned(),
-            ));
-        }
-        return bundle::read(&archive, manifest)
-            .map_err(|error| LinkError::Nonsense(error.to_string()));
-    }
-    let mut documents = BTreeMap::new();
-    for listed in &manifest.deployments {
-        documents.insert(listed.digest, document(link, client, listed)?);
-    }
-    Ok(documents)
+/// Where what a manifest names is, as whole URLs.
+struct Urls {
+    bundle: Option<String>,
+    documents: BTreeMap<Digest, String>,
 }
 
-fn document(
-    link: &FleetManager,
-    client: &Onboarded,
-    listed: &DeploymentRef,
-) -> Result<Vec<u8>, LinkError> {
-    let bytes = link.send(Ask::Document, &listed.url, &client.client_id, &[], None)?.body;
-    if Digest::of(&bytes) != listed.digest {
-        let detail =
-            format!("the document {} does not have the manifest's digest", listed.deployment_id);
-        return Err(LinkError::Nonsense(detail));
+impl Urls {
+    /// One that leads to another origin refuses the whole, before anything is asked.
+    fn of(manifest: &StateManifest, link: &FleetManager) -> Result<Self, LinkError> {
+        let bundle = manifest.bundle.as_ref().map(|it| link.resolve(&it.url)).transpose()?;
+        let documents = manifest
+            .deployments
+            .iter()
+            .map(|it| Ok((it.digest, link.resolve(&it.url)?)))
+            .collect::<Result<_, LinkError>>()?;
+        Ok(Self { bundle, documents })
     }
-    Ok(bytes)
+}
+
+struct Fetching<'a> {
+    link: &'a FleetManager,
+    client: &'a Onboarded,
+    urls: Urls,
+}
+
+impl Fetching<'_> {
+    // margo(CW-5): the bundle where much is new, single documents where little is.
+    fn documents(
+        &self,
+        manifest: &StateManifest,
+        held: &dyn Fn(&Digest) -> Option<Vec<u8>>,
+    ) -> Result<BTreeMap<Digest, Vec<u8>>, LinkError> {
+        let digests = self.urls.documents.keys();
+        let mut documents: BTreeMap<Digest, Vec<u8>> =
+            digests.filter_map(|digest| Some((*digest, held(digest)?))).collect();
+        let new: Vec<(&Digest, &String)> =
+            self.urls.documents.iter().filter(|it| !documents.contains_key(it.0)).collect();
+        if new.len() > MOST_SINGLE_DOCUMENTS
+            && let (Some(reference), Some(url)) = (&manifest.bundle, &self.urls.bundle)
+        {
+            let archive = self.get(Ask::Bundle, url, reference.digest, "the bundle")?;
+            return bundle::read(&archive, manifest)
+                .map_err(|error| LinkError::Nonsense(crate::chain(&error)));
+        }
+        for (digest, url) in new {
+            documents.insert(*digest, self.get(Ask::Document, url, *digest, "a document")?);
+        }
+        Ok(documents)
+    }
+
+    // margo(CW-6, H-2)
+    fn get(&self, ask: Ask, url: &str, digest: Digest, what: &str) -> Result<Vec<u8>, LinkError> {
+        let bytes = self.link.send(ask, url, &self.client.client_id, &[], None)?.body;
+        if Digest::of(&bytes) != digest {
+            let what = format!("{what} does not have the manifest's digest {digest}");
+            return Err(LinkError::Nonsense(what));
+        }
+        Ok(bytes)
+    }
 }

@@ -87,6 +87,7 @@ fn device_and_operators_agree_on_contacts_revision_and_undelivered_reports() {
     assert!(shown.contains(&format!("expected {next}")), "{shown}");
 }
 
+// margo(PO-2)
 #[test]
 fn a_downtime_of_the_configuration_is_quiet_by_agreement_at_both_ends() {
     let scene = Scene::with("git");

@@ -73,6 +73,7 @@ fn plant_with_container() -> (Plant, Container) {
     (Plant::around(fleet, press), container)
 }
 
+// margo(PO-7)
 #[test]
 fn the_main_job_works_with_the_client_in_a_container() {
     let (plant, container) = plant_with_container();

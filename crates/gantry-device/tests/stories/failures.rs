@@ -21,7 +21,7 @@ fn add_changed_example(plant: &Plant, from: &str, to: &str) {
     plant.gantry(&["application", "add", &folder.to_string_lossy()]);
 }
 
-// margo(P-3, S-4, §7.3).
+// margo(P-3, CW-10)
 #[test]
 fn a_workload_that_does_not_start_is_told_with_its_own_words() {
     let plant = Plant::start("");

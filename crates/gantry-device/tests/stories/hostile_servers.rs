@@ -110,11 +110,13 @@ fn a_device_that_meets_a_captive_portal_first_is_let_in_later() {
     scene.is_let_in();
 }
 
+// margo(RT-3)
 #[test]
 fn with_git_no_trick_changes_anything() {
     no_trick_changes_anything("git");
 }
 
+// margo(W-3, CW-6, RT-3)
 #[test]
 fn over_http_no_trick_changes_anything() {
     no_trick_changes_anything("http");
@@ -182,7 +184,7 @@ fn a_client_that_waits_for_a_server_that_hangs_ends_at_once_when_it_is_asked_to(
     }
 }
 
-// margo(§11.3).
+// margo(RT-2)
 #[test]
 fn a_server_that_wants_to_be_left_alone_is_asked_by_no_other_way_and_not_before_its_time() {
     let scene = &mut Scene::with("git");

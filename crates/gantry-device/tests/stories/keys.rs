@@ -20,7 +20,7 @@ fn device_with(fleet: &TestFleet, key: &Key) -> TestDevice {
     device
 }
 
-// margo(§16.2): a client picks the algorithm that goes with its key; all that it says holds.
+// margo(SP-22, SP-23): a client picks the algorithm that goes with its key; all that it says holds.
 #[test]
 fn a_client_speaks_with_the_key_of_its_owner_whatever_kind_it_is() {
     let fleet = TestFleet::start();

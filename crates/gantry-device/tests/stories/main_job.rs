@@ -33,6 +33,7 @@ pub(crate) fn an_operator_deploys_updates_and_removes(plant: &Plant) {
     assert_eq!((&status["revision"], &status["deployments"]), (&4.into(), &Value::Array(vec![])));
 }
 
+// margo(G-0, C-1, CW-9, CW-10, S-4, SP-15, SP-18)
 #[test]
 fn the_main_job_works_with_git() {
     let plant = Plant::start("");
@@ -41,6 +42,7 @@ fn the_main_job_works_with_git() {
     assert!(plant.press.state_dir().join("repository.git/HEAD").is_file());
 }
 
+// margo(CW-9, CW-10, S-4, SP-9)
 #[test]
 fn the_main_job_works_over_http() {
     let plant = Plant::start("[desired_state]\nsource = \"http\"\n");

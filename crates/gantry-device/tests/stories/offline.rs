@@ -4,6 +4,7 @@ use testkit::wait;
 
 use crate::support::{PRESS, Plant, docker};
 
+// margo(W-1, CW-11, PO-1)
 #[test]
 fn without_a_server_the_accepted_state_is_made_true_again_after_a_reboot() {
     let plant = &mut Plant::start("");
@@ -24,6 +25,7 @@ fn without_a_server_the_accepted_state_is_made_true_again_after_a_reboot() {
     assert_eq!(plant.state(), "installed");
 }
 
+// margo(S-8, PO-1)
 #[test]
 fn what_happened_while_the_server_was_away_is_told_in_order() {
     let plant = &mut Plant::start("");

@@ -165,7 +165,7 @@ fn a_package_of_the_fleet_managers_goes_on_where_it_broke_off() {
     assert!(second.header("if-range").is_some_and(|it| it.starts_with("\"sha256:")), "{second:?}");
 }
 
-// margo(§16.3 keyLocation).
+// margo(SP-44)
 #[test]
 fn a_package_with_a_wrong_signature_or_another_key_does_not_take_the_place_of_what_runs() {
     let plant = Plant::start("");

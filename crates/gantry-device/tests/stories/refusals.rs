@@ -6,7 +6,7 @@ use testkit::{programs, wait};
 
 use crate::support::{PRESS, Plant};
 
-// margo(§6.6 step 3).
+// margo(CW-3, G-0).
 #[test]
 fn a_fleet_manager_that_was_set_back_does_not_set_back_its_devices() {
     let plant = &mut Plant::start("");

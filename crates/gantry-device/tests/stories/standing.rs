@@ -10,6 +10,7 @@ fn last_error(press: &TestDevice) -> Option<String> {
     press.status()?["lastError"].as_str().map(str::to_owned)
 }
 
+// margo(SP-15, SP-61, C-1)
 #[test]
 fn a_client_waits_until_an_operator_has_compared_its_fingerprint() {
     let fleet = TestFleet::start();
@@ -40,7 +41,7 @@ fn a_revoked_client_keeps_its_workloads_running_and_says_why_it_hears_nothing() 
         last_error(&plant.press).filter(|it| it.contains("not accepted"))
     });
     assert_eq!(plant.greeting().as_deref(), Some("Hello"));
-    // margo(§11.3): no tight loop, and one line in the log for one cause.
+    // margo(RT-2): no tight loop, and one line in the log for one cause.
     let refusals = plant.press.log().matches("not accepted").count();
     assert_eq!(refusals, 1, "{}", plant.press.log());
 }

@@ -16,7 +16,7 @@ use crate::problem::{Problem, Reason};
 const LARGEST_DOCUMENT: usize = 64 << 10;
 
 /// A client says what its device has.
-// margo(§16.1, §16.4): 201 for POST and PUT, changed or not.
+// margo(SP-3, SP-56): 201 for POST and PUT, changed or not.
 pub(crate) async fn put_capabilities(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -25,7 +25,7 @@ pub(crate) async fn put_capabilities(
     record(&fleet, &client, None, &body).await
 }
 
-/// The same, with the device in the path (contract X-02).
+/// The same, with the device in the path, margo(SP-4, C-5, X-02).
 pub(crate) async fn put_capabilities_of_device(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -36,6 +36,7 @@ pub(crate) async fn put_capabilities_of_device(
 }
 
 /// A client takes a device back.
+// margo(SP-4, C-8, GW-4)
 pub(crate) async fn delete_capabilities(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -53,6 +54,7 @@ pub(crate) async fn delete_capabilities(
     Err(Problem::new(ProblemType::DeviceNotFound, status, Reason::NotFound, detail))
 }
 
+// margo(C-6, DC-5)
 async fn record(
     fleet: &Fleet,
     client: &VerifiedClient,

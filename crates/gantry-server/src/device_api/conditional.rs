@@ -15,7 +15,8 @@ pub(crate) struct Tagged {
 
 impl Tagged {
     /// 304 without a body when the client has these bytes, 206 with those that it lacks, else 200
-    /// (contract §6.1, K-4; RFC 9110 section 14).
+    /// (RFC 9110 section 14).
+    // margo(SM-1, K-1, K-4)
     pub(crate) fn answer(mut self, request: &HeaderMap) -> Response {
         if has(request, &self.etag) {
             return not_modified(&self.etag, self.cache_control);
@@ -53,7 +54,7 @@ impl Tagged {
     }
 }
 
-/// Whether the client says that it has what has this entity tag (contract K-4).
+/// Whether the client says that it has what has this entity tag margo(K-4).
 pub(crate) fn has(request: &HeaderMap, etag: &str) -> bool {
     request.get_all(header::IF_NONE_MATCH).iter().any(|line| {
         line.to_str()
@@ -75,7 +76,7 @@ fn tagged(mut response: Response, etag: &str, cache_control: &'static str) -> Re
     response
 }
 
-/// Whether `Accept` takes this media type (contract §6.1). No `Accept` takes everything.
+/// Whether `Accept` takes this media type, margo(SM-2). No `Accept` takes everything.
 pub(crate) fn accepts(request: &HeaderMap, media_type: &str) -> bool {
     let mut lines = request.get_all(header::ACCEPT).iter().peekable();
     if lines.peek().is_none() {
@@ -144,6 +145,7 @@ mod tests {
         assert_eq!(range(&answer), Some(HeaderValue::from_static("bytes */9")));
     }
 
+    // margo(SM-2)
     #[test]
     fn the_most_specific_range_decides() {
         let accepts = |line: &str| {

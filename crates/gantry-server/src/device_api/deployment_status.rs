@@ -3,25 +3,30 @@
 //! A client says how far its device has got with a deployment. The document becomes a [`Report`] here
 //! and goes no further.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use fleet_domain::deployment::{Failure, Heard, Progress, Report, ReportRefused};
-use fleet_domain::ids::{ComponentName, DeploymentId, RevisionNumber};
+use fleet_domain::ids::{ComponentName, DeploymentId, InvalidId, RevisionNumber};
 use margo_contract::deployment_status::{DeploymentStatus, State as Named, Status};
+use margo_contract::document::DocumentError;
 use margo_contract::problem::FieldError;
 
 use crate::clock;
 use crate::extract::{JsonBytes, Path};
-use crate::fleet::{Fleet, RecordReportError};
+use crate::fleet::{Fleet, RecordReportError, Reportable};
 use crate::identity::VerifiedClient;
 use crate::problem::Problem;
 
 /// Ours: the manifest version that the client has taken up; the signed profile's body has no field
-/// for it (contract §7.4, §16.3).
+/// for it.
+// margo(V-1, SP-53)
 const ADOPTED: &str = "gantry-adopted-manifest-version";
 
 /// Records how far a device has got with one of its deployments.
-// margo(S-5): 201 for the first report, 200 after that.
+// margo(SP-8, S-5): 201 for the first report, 200 after that.
 pub(crate) async fn post_deployment_status(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -30,15 +35,19 @@ pub(crate) async fn post_deployment_status(
     JsonBytes(body): JsonBytes,
 ) -> Result<StatusCode, Problem> {
     let id = deployment.parse::<DeploymentId>().map_err(|_| unknown())?;
-    let status = DeploymentStatus::parse_about(&body, id.as_uuid())?;
+    let refused = Refused { fleet: &fleet, client: &client, id, headers: &headers, body: &body };
+    let status = match DeploymentStatus::parse_about(&body, id.as_uuid()) {
+        Ok(status) => status,
+        Err(DocumentError::Semantic(_)) => return Err(refused.problem(None).await),
+        Err(malformed) => return Err(malformed.into()),
+    };
     let adopted = adopted(&headers, &status)?;
-    let report = report(status)?;
-    match fleet.record_report(&client, id, report, adopted, clock::now()).await {
+    match fleet.record_report(&client, id, report(status)?, adopted, clock::now()).await {
         Ok(Heard::First) => Ok(StatusCode::CREATED),
         Ok(Heard::Again) => Ok(StatusCode::OK),
         // margo(A-8): the deployment of another client is answered like one that does not exist.
         Err(RecordReportError::UnknownDeployment) => Err(unknown()),
-        Err(RecordReportError::Refused(error)) => Err(refused("components", error.to_string())),
+        Err(RecordReportError::Refused(error)) => Err(refused.problem(Some(error)).await),
         Err(RecordReportError::Fleet(error)) => Err(error.into()),
     }
 }
@@ -47,26 +56,27 @@ fn adopted(
     headers: &HeaderMap,
     status: &DeploymentStatus,
 ) -> Result<Option<RevisionNumber>, Problem> {
-    let Some(header) = headers.get(ADOPTED) else {
+    if !headers.contains_key(ADOPTED) {
         return Ok(status.adopted_manifest_version.and_then(RevisionNumber::new));
-    };
-    let number = header.to_str().ok().and_then(|it| it.parse().ok()).and_then(RevisionNumber::new);
-    number.map(Some).ok_or_else(|| {
+    }
+    adopted_header(headers).map(Some).ok_or_else(|| {
         Problem::malformed(format!("the header {ADOPTED} has to be a version from 1"))
     })
+}
+
+fn adopted_header(headers: &HeaderMap) -> Option<RevisionNumber> {
+    headers.get(ADOPTED)?.to_str().ok()?.parse().ok().and_then(RevisionNumber::new)
 }
 
 fn report(status: DeploymentStatus) -> Result<Report, Problem> {
     let mut components = Vec::new();
     for component in status.components {
         let name: ComponentName =
-            component.name.parse().map_err(|error: fleet_domain::ids::InvalidId| {
-                refused("components", error.to_string())
-            })?;
+            component.name.parse().map_err(|error: InvalidId| one_fault("components", &error))?;
         components.push((name, progress(component.status)));
     }
     Report::new(progress(status.status), components)
-        .map_err(|error: ReportRefused| refused("components", error.to_string()))
+        .map_err(|error| one_fault("components", &error))
 }
 
 fn progress(status: Status) -> Progress {
@@ -87,9 +97,80 @@ fn progress(status: Status) -> Progress {
     }
 }
 
-fn refused(field: &str, message: String) -> Problem {
-    let errors = vec![FieldError { field: field.to_owned(), message: message.clone() }];
-    Problem::semantic(message, errors)
+/// A report that is not taken. All that is wrong with it is told in one answer, and for that it is
+/// held against the deployment again.
+struct Refused<'a> {
+    fleet: &'a Fleet,
+    client: &'a VerifiedClient,
+    id: DeploymentId,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+}
+
+impl Refused<'_> {
+    // margo(DS-4, PD-3)
+    async fn problem(&self, because: Option<ReportRefused>) -> Problem {
+        let known = match self.fleet.reportable(self.client, self.id).await {
+            Ok(known) => known,
+            Err(error) => return error.into(),
+        };
+        let mut faults = match &known {
+            Some(known) => self.faults_in_view_of(known),
+            None => faults(DeploymentStatus::parse_about(self.body, self.id.as_uuid())),
+        };
+        faults.extend(known.and_then(|it| self.unpublished(it.newest)));
+        match because {
+            Some(ReportRefused::Gone) => faults.push(fault("status.state", &ReportRefused::Gone)),
+            Some(because) if faults.is_empty() => faults.push(fault("components", &because)),
+            Some(_) | None => {}
+        }
+        Problem::semantic("the report breaks rules; `errors` names each", faults)
+    }
+
+    /// A report on former content is judged by that.
+    fn faults_in_view_of(&self, known: &Reportable) -> Vec<FieldError> {
+        let judged = |components: &BTreeSet<ComponentName>| {
+            let components: Vec<&str> = components.iter().map(ComponentName::as_str).collect();
+            faults(DeploymentStatus::parse_of(self.body, self.id.as_uuid(), &components))
+        };
+        let newest = judged(&known.components);
+        if known.former_components.is_empty() {
+            return newest;
+        }
+        let former = judged(&known.former_components);
+        if former.len() < newest.len() { former } else { newest }
+    }
+
+    /// The fault of a version that has not been published.
+    fn unpublished(&self, newest: RevisionNumber) -> Option<FieldError> {
+        let field = "adoptedManifestVersion";
+        let document = || {
+            let document: serde_json::Value = serde_json::from_slice(self.body).ok()?;
+            document.get(field)?.as_u64().and_then(RevisionNumber::new)
+        };
+        let (field, adopted) = match adopted_header(self.headers) {
+            Some(adopted) => (ADOPTED, adopted),
+            None => (field, document()?),
+        };
+        let (adopted, newest) = (adopted.get(), newest.get());
+        (adopted > newest)
+            .then(|| fault(field, &ReportRefused::UnpublishedRevision { adopted, newest }))
+    }
+}
+
+fn faults(parsed: Result<DeploymentStatus, DocumentError>) -> Vec<FieldError> {
+    match parsed {
+        Ok(_) => Vec::new(),
+        Err(error) => error.faults().iter().map(|it| fault(&it.field, &it.message)).collect(),
+    }
+}
+
+fn fault(field: &str, message: &dyn fmt::Display) -> FieldError {
+    FieldError { field: field.to_owned(), message: message.to_string() }
+}
+
+fn one_fault(field: &str, message: &dyn fmt::Display) -> Problem {
+    Problem::semantic(message.to_string(), vec![fault(field, message)])
 }
 
 // margo(S-7).

@@ -18,11 +18,13 @@ use crate::metrics::Way;
 use crate::problem::{Problem, Reason};
 use crate::server::Server;
 
-// margo(§16.4).
+// margo(SP-60, K-2, K-3, X-18)
 const MANIFEST_CACHING: &str = "private, no-cache";
+// margo(SP-60, K-3, X-18)
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
 /// `GET /api/v1/clients/{clientId}/deployments`
+// margo(SM-2, SM-3, SP-5, H-5)
 pub(crate) async fn get_manifest(
     State(server): State<Server>,
     client: VerifiedClient,
@@ -56,7 +58,7 @@ pub(crate) async fn get_manifest(
 }
 
 /// `GET /api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}`
-// margo(D-10, D-11).
+// margo(D-10, D-11, D-13, SP-6)
 pub(crate) async fn get_document(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -73,7 +75,7 @@ pub(crate) async fn get_document(
 }
 
 /// `GET /api/v1/clients/{clientId}/bundles/{digest}`
-// margo(D-20, D-21, D-27).
+// margo(D-20, D-21, D-27, SP-7)
 pub(crate) async fn get_bundle(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
@@ -103,6 +105,7 @@ pub(crate) async fn get_package(
     immutable(bytes, &digest, "application/gzip", ProblemType::Blank, detail, &headers)
 }
 
+// margo(X-17, H-3, D-13)
 fn immutable<E: std::error::Error + 'static>(
     bytes: Result<Option<Vec<u8>>, E>,
     digest: &str,
@@ -118,7 +121,7 @@ fn immutable<E: std::error::Error + 'static>(
     Ok(Tagged { bytes, etag, content_type, cache_control: IMMUTABLE }.answer(headers))
 }
 
-/// A digest as an entity tag (contract H-3).
+/// A digest as an entity tag, margo(H-3)
 fn quoted(digest: impl Display) -> String {
     format!("\"{digest}\"")
 }

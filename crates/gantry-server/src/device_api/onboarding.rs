@@ -16,12 +16,13 @@ use crate::problem::Problem;
 use crate::server::Server;
 
 /// The root certificate, for whoever trusts the channel already.
-// margo(§16.1): PEM, base64 without line breaks.
+// margo(SP-1, SP-13, SP-57): PEM, base64 without line breaks.
 pub(crate) async fn get_certificate(State(server): State<Server>) -> impl IntoResponse {
     axum::Json(json!({"certificate": STANDARD.encode(server.certificate.root_pem())}))
 }
 
 /// A client asks to be let in.
+// margo(SP-2, SP-15, SP-37)
 pub(crate) async fn post_onboarding(
     State(server): State<Server>,
     parts: Parts,

@@ -45,6 +45,7 @@ impl From<StoreError> for RecordCapabilitiesError {
 
 impl Fleet {
     /// Remembers what a client says of a device, as it says it.
+    // margo(C-4, A-5, C-21)
     pub(crate) async fn record_capabilities(
         &self,
         client: &VerifiedClient,
@@ -54,7 +55,7 @@ impl Fleet {
     ) -> Result<(), RecordCapabilitiesError> {
         let mut transaction = self.begin_signed(client).await?;
         let client = client.id();
-        // margo(C-6).
+        // margo(C-6, C-7, GW-2)
         if let Some(gateway) = device.gateway()
             && transaction.device(client, &gateway).await?.is_none()
         {
@@ -75,7 +76,9 @@ impl Fleet {
         Ok(self.commit(transaction).await?)
     }
 
-    /// Forgets a device; whether there was one.
+    /// Forgets a device, and with a gateway what stands behind it; whether there was one. What is deployed
+    /// there is left to operators: a gateway that is only taken back for a while must not lose it.
+    // margo(C-8, C-9)
     pub(crate) async fn forget_device(
         &self,
         client: &VerifiedClient,
@@ -84,8 +87,12 @@ impl Fleet {
     ) -> Result<bool, FleetError> {
         let mut transaction = self.begin_signed(client).await?;
         let client = client.id();
-        let known = transaction.forget_device(client, device).await?;
-        if known {
+        let devices = transaction.devices(client).await?.into_iter().map(|it| it.id);
+        let taken_back: Vec<DeviceId> =
+            devices.filter(|it| it == device || it.gateway().as_ref() == Some(device)).collect();
+        let known = taken_back.contains(device);
+        for device in taken_back.iter().filter(|_| known) {
+            transaction.forget_device(client, device).await?;
             note(&mut transaction, client, device, None, &[], now).await?;
             tracing::info!(%client, %device, "a client takes a device back");
         }

@@ -1,9 +1,10 @@
 //! Deployments after their order: how they end, and what operators see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use fleet_domain::deployment::DeploymentRecord;
 use fleet_domain::desired_state::{Order, Ordered};
-use fleet_domain::ids::{ClientId, DeploymentId, OperatorName};
+use fleet_domain::ids::{ClientId, ComponentName, DeploymentId, OperatorName, RevisionNumber};
 use fleet_store::{
     DeploymentEntry, DeploymentEvent, Event, KEPT_EVENTS, Snapshot, StoreError, Transaction,
 };
@@ -12,6 +13,7 @@ use serde_json::Value;
 use super::order::ordered;
 use super::parameters::kept;
 use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
+use crate::identity::VerifiedClient;
 
 /// A deployment with all that operators see of it.
 pub(crate) struct DeploymentView {
@@ -19,6 +21,15 @@ pub(crate) struct DeploymentView {
     pub(crate) parameters: BTreeMap<String, Value>,
     /// The number of the event of the newest order.
     pub(crate) ordered_event: u64,
+}
+
+/// What a report about a deployment has to fit.
+pub(crate) struct Reportable {
+    pub(crate) components: BTreeSet<ComponentName>,
+    /// Those of the content before, of which the device may still speak; mostly none.
+    pub(crate) former_components: BTreeSet<ComponentName>,
+    /// The newest revision that the device can know of.
+    pub(crate) newest: RevisionNumber,
 }
 
 /// Why a deployment was not withdrawn.
@@ -37,6 +48,24 @@ impl From<StoreError> for WithdrawError {
 }
 
 impl Fleet {
+    /// What a report of the client about a deployment has to fit; none where it has no such one.
+    pub(crate) async fn reportable(
+        &self,
+        client: &VerifiedClient,
+        id: DeploymentId,
+    ) -> Result<Option<Reportable>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let Some(entry) = snapshot.deployment(id).await?.filter(|it| it.client == client.id())
+        else {
+            return Ok(None);
+        };
+        let state = self.client_state(client.id()).await?;
+        let newest = state.as_ref().and_then(|it| it.newest.as_ref());
+        let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
+        let DeploymentRecord { components, former_components, .. } = entry.deployment.record();
+        Ok(Some(Reportable { components, former_components, newest }))
+    }
+
     /// An operator no longer wants a deployment. Saying so twice is once.
     pub(crate) async fn withdraw(
         &self,

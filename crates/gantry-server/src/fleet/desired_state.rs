@@ -75,7 +75,7 @@ impl Fleet {
     }
 
     /// The digest of the newest manifest, which the client is about to be told. The first manifest is
-    /// made if its job has not run yet (contract D-5).
+    /// made if its job has not run yet, margo(D-5).
     pub(crate) async fn manifest_digest(
         &self,
         client: ClientId,
@@ -107,6 +107,7 @@ impl Fleet {
         self.inner.counters.publications.inc_by(u64::from(published));
     }
 
+    // margo(A-4, D-15)
     pub(crate) async fn document(
         &self,
         client: ClientId,
@@ -116,6 +117,7 @@ impl Fleet {
         Ok(self.inner.store.read().await?.document(client, deployment, &digest).await?)
     }
 
+    // margo(A-4, D-15)
     pub(crate) async fn bundle(
         &self,
         client: ClientId,

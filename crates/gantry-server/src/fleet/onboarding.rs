@@ -218,6 +218,7 @@ impl Fleet {
 
 fn stranger(certificate: &Certificate, issuer: Option<&Certificate>, standing: Standing) -> Client {
     Client {
+        // margo(SP-16)
         id: ClientId::from_uuid(Uuid::new_v4()),
         fingerprint: certificate.fingerprint,
         key: certificate.key,

@@ -244,7 +244,7 @@ impl Fleet {
         Ok(view)
     }
 
-    /// The document that tells the device. Its bytes are kept and served as they are (contract AD-5).
+    /// The document that tells the device. Its bytes are kept and served as they are, margo(AD-5, SP-9).
     fn document_of(
         &self,
         id: DeploymentId,
@@ -269,7 +269,7 @@ impl Fleet {
             application_id: content.application.id.to_string(),
             name: name.to_string(),
             namespace: "default".to_owned(),
-            // margo(D-1, §16.3): the signed profile leaves it out where it is not in question.
+            // margo(D-1, DD-2, SP-54): the signed profile leaves it out where it is not in question.
             device_id: (!content.device.is_only).then(|| content.device.id.to_string()),
             kind: content.profile.kind,
             components: components.collect(),
@@ -294,7 +294,7 @@ impl Fleet {
     }
 }
 
-/// Values with their targets in the chosen profile (contract AD-3).
+/// Values with their targets in the chosen profile, margo(AD-3).
 fn set_parameters(content: &Content<'_>) -> BTreeMap<String, SetParameter> {
     let has = |name: &String| content.profile.components.iter().any(|it| it.name == *name);
     let mut parameters = BTreeMap::new();
@@ -399,7 +399,7 @@ fn checked(
     Err(OrderError::Parameters(faults))
 }
 
-/// The first profile that the device can run (contract AP-5).
+/// The first profile that the device can run, margo(AP-1, AP-2, AP-5, EL-1, EL-2).
 fn fitting_profile<'a>(
     description: &'a ApplicationDescription,
     device: &Device,

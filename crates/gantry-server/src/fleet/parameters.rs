@@ -44,7 +44,7 @@ pub(super) fn without_nulls(mut set: Values) -> Values {
 
 /// What was installed with `before`, and may not be installed with `after`. Defaults count: another
 /// version of the application may have another one.
-// margo(CF-8).
+// margo(CF-8)
 pub(super) fn immutable_faults(
     (installed, before): (&ApplicationDescription, &Values),
     (wanted, after): (&ApplicationDescription, &Values),

@@ -3,7 +3,7 @@
 //!
 //! No two deployments get in each other's way: what one revision carried had names and places of its own,
 //! and everything else is withdrawn first. Nor is a value that may not change a reason to refuse
-//! (contract CF-8): it is a return to what was.
+//!, margo(CF-8): it is a return to what was.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -89,6 +89,7 @@ impl ReplayGuard {
     }
 
     /// Remembers a signature of a client that is let in, unless it was heard before.
+    // margo(SP-39, SP-62)
     pub(crate) fn take(
         &self,
         client: ClientId,
@@ -106,6 +107,7 @@ impl ReplayGuard {
 
     /// Remembers a signature of a client that onboards, unless it was heard before. To onboard twice is
     /// to onboard once, so this process alone remembers it.
+    // margo(SP-39)
     pub(crate) fn take_of_stranger(&self, verified: &Verified, now: i64) -> Result<(), Problem> {
         match lock(&self.strangers).hear((), verified.replay_key, now, self.until(now)) {
             Heard::New => Ok(()),
@@ -175,7 +177,7 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { all: 5, one: 4, always: 1 };
 
-    // margo(§16.4).
+    // margo(SP-39, SP-62)
     #[test]
     fn a_signature_counts_once_inside_its_window() {
         let mut memory = Memory::new(BOUNDS);

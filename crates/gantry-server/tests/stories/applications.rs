@@ -116,7 +116,7 @@ fn a_description_that_cannot_be_read_is_refused_with_the_line() {
     assert_eq!(listed(&fleet), []);
 }
 
-// margo(CF-9, PA-5, P-1, §12).
+// margo(CF-9, PA-5, P-1, DE-1, DE-2, DE-3, DE-4)
 #[test]
 fn a_description_that_contradicts_itself_is_refused_and_the_field_named() {
     let fleet = TestFleet::start();
@@ -383,7 +383,7 @@ fn the_version_that_was_added_last_is_the_newest() {
     assert_eq!(deployment["applicationVersion"], "1.10.1");
 }
 
-// margo(G-4, §16.3).
+// margo(G-4, SP-42, SP-48)
 #[test]
 fn descriptions_of_both_generations_are_kept_and_shown() {
     let fleet = TestFleet::start();

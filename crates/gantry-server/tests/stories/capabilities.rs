@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use testkit::fleet::TestFleet;
 
-// margo(§16.1, §16.4): 201 for POST and PUT, with and without device id; X-02.
+use crate::support::add_web;
+
+// margo(SP-3, SP-4, SP-9, SP-56, X-02, C-4): with and without device id.
 #[test]
 fn capabilities_are_accepted_with_every_method_and_path_of_the_profile() {
     let fleet = TestFleet::start();
@@ -34,7 +36,7 @@ fn the_device_of_the_path_is_the_device_of_the_body() {
     );
 }
 
-// margo(§5.4, §16.4): 422.
+// margo(DC-2, DC-3, DC-5, SP-3, SP-55, PD-3)
 #[test]
 fn every_fault_of_a_document_is_named_at_once() {
     let fleet = TestFleet::start();
@@ -55,7 +57,7 @@ fn every_fault_of_a_document_is_named_at_once() {
     assert_eq!(client["devices"][0]["capabilities"], press.capabilities(), "nothing changed");
 }
 
-// margo(§16.1): 204.
+// margo(SP-4, C-8)
 #[test]
 fn a_device_can_be_taken_back_once() {
     let fleet = TestFleet::start();
@@ -63,7 +65,6 @@ fn a_device_can_be_taken_back_once() {
     let path = press.path("/capabilities/press-7");
 
     press.send(&press.signed("DELETE", &path, None, &[])).expect(204);
-    // margo(C-8).
     press.send(&press.signed("DELETE", &path, None, &[])).expect_problem(
         404,
         "#device-not-found",
@@ -71,7 +72,7 @@ fn a_device_can_be_taken_back_once() {
     );
 }
 
-// margo(§5.4, §16.1): 400.
+// margo(DC-5, E-4, SP-3)
 #[test]
 fn what_is_not_json_is_malformed() {
     let fleet = TestFleet::start();
@@ -83,13 +84,12 @@ fn what_is_not_json_is_malformed() {
         let request = press.signed("PUT", &path, Some(body.as_bytes().to_vec()), &[json]);
         press.send(&request).expect_problem(400, "#invalid-request", "");
     }
-    // margo(E-4).
     let request =
         press.signed("PUT", &path, Some(b"{}".to_vec()), &[("content-type", "text/plain")]);
     press.send(&request).expect_problem(415, "about:blank", "application/json");
 }
 
-// margo(C-6, C-7, E-1, E-2, GW-1, GW-2): a gateway comes before what stands behind it.
+// margo(C-6, C-7, A-5, E-1, E-2, GW-1, GW-2, GW-4, GW-6): a gateway comes before what stands behind it.
 #[test]
 fn a_child_is_reported_after_its_gateway() {
     let fleet = TestFleet::start();
@@ -115,7 +115,7 @@ fn a_child_is_reported_after_its_gateway() {
     let child = gateway.path("/capabilities/gw-quay/box-02");
     gateway.send(&gateway.signed("DELETE", &child, None, &[])).expect(204);
 
-    // margo(A-5): what another client has is another device.
+    // What another client has is another device.
     let press = fleet.accepted_client("press-7");
     let mut foreign = press.capabilities();
     foreign["properties"]["id"] = json!("gw-quay/box-02");
@@ -126,7 +126,52 @@ fn a_child_is_reported_after_its_gateway() {
     );
 }
 
-// margo(G-4, §16.3).
+// margo(C-21)
+#[test]
+fn a_device_that_hosts_nothing_is_kept_and_gets_no_workload() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    add_web(&fleet);
+    let gateway = include_str!("../../../margo-contract/tests/fixtures/gateway-capabilities.json");
+    let mut gateway: Value = serde_json::from_str(gateway).expect("a fixture is JSON");
+    gateway["properties"]["id"] = json!("press-7");
+    press.put(&press.path("/capabilities"), &gateway).expect(201);
+    let order = json!({"applicationId": "com-example-web", "clientId": press.id()});
+    let refused = fleet.operator().send("POST", "/deployments", Some(&order)).expect(422);
+    assert!(refused.text().contains("the device does not run compose"), "{}", refused.text());
+}
+
+// margo(C-9, GW-6)
+#[test]
+fn with_a_gateway_goes_what_stands_behind_it() {
+    let fleet = TestFleet::start();
+    let gateway = fleet.accepted_client("gw-quay");
+    let report = |id: &str| {
+        let mut document = gateway.capabilities();
+        document["properties"]["id"] = json!(id);
+        gateway.put(&gateway.path("/capabilities"), &document)
+    };
+    for id in ["gw-quay-2", "gw-quay/box-02", "gw-quay/shed/box-03", "gw-quay-2/box-04"] {
+        report(id).expect(201);
+    }
+    let take_back = |id: &str| {
+        let path = gateway.path(&format!("/capabilities/{id}"));
+        gateway.send(&gateway.signed("DELETE", &path, None, &[]))
+    };
+    let ids = || {
+        let client = fleet.operator().get(&format!("/clients/{}", gateway.id()));
+        let devices = client["devices"].as_array().expect("a list of devices").clone();
+        devices.iter().filter_map(|it| it["id"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    take_back("gw-quay").expect(204);
+    assert_eq!(ids(), ["gw-quay-2", "gw-quay-2/box-04"]);
+    report("gw-quay/box-02").expect_problem(404, "#gateway-not-found", "`gw-quay`");
+    take_back("gw-quay-2/box-04").expect(204);
+    assert_eq!(ids(), ["gw-quay-2"]);
+    take_back("gw-quay").expect(404);
+}
+
+// margo(G-4, GW-3, SP-45, X-12, C-21)
 #[test]
 fn documents_of_both_generations_are_kept() {
     let fleet = TestFleet::start();
@@ -145,6 +190,7 @@ fn documents_of_both_generations_are_kept() {
     }
 }
 
+// margo(C-4, SP-56)
 #[test]
 fn what_a_client_said_of_a_device_is_kept_with_what_changed() {
     let fleet = TestFleet::start();

@@ -11,7 +11,7 @@ use crate::support::{fleet_with_deployment, manifest, sha256};
 
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
-// margo(D-5): a client without deployments has a manifest too.
+// margo(D-2, D-5, SM-3, SM-4, K-1, K-2, K-3, H-3, H-5, SP-5, SP-60, X-18): a client without deployments has a manifest too.
 #[test]
 fn the_first_manifest_is_empty_and_its_version_is_one() {
     let fleet = TestFleet::start();
@@ -20,13 +20,12 @@ fn the_first_manifest_is_empty_and_its_version_is_one() {
 
     assert_eq!(answer.json(), json!({"bundle": null, "deployments": [], "manifestVersion": 1}));
     assert_eq!(answer.header("content-type"), Some("application/vnd.margo.manifest.v1+json"));
-    // margo(§16.4, K-2).
     assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
-    // margo(H-3, H-5, K-1): strong, quoted, the digest of the whole body.
+    // Strong, quoted, the digest of the whole body.
     assert_eq!(answer.header("etag"), Some(format!("\"{}\"", sha256(&answer.body)).as_str()));
 }
 
-// margo(§6.1, K-4).
+// margo(SM-1, K-4, SP-5).
 #[test]
 fn a_manifest_that_the_client_has_is_not_sent_again() {
     let fleet = TestFleet::start();
@@ -45,7 +44,7 @@ fn a_manifest_that_the_client_has_is_not_sent_again() {
     press.get(&path, &[("if-none-match", "\"other\"")]).expect(200);
 }
 
-// margo(§6.1): Accept.
+// margo(SM-2, SP-5)
 #[test]
 fn a_manifest_comes_in_one_type_only() {
     let fleet = TestFleet::start();
@@ -65,7 +64,7 @@ fn a_manifest_comes_in_one_type_only() {
     }
 }
 
-// margo(D-10, D-20, D-22, D-25, H-2).
+// margo(D-10, D-13, D-20, D-22, D-24, D-25, D-27, H-2, H-3, K-1, K-3, K-4, SM-5, SP-6, SP-7, SP-9, SP-60, X-17, X-18).
 #[test]
 fn every_digest_of_the_manifest_is_that_of_the_bytes_behind_its_url() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -98,11 +97,10 @@ fn every_digest_of_the_manifest_is_that_of_the_bytes_behind_its_url() {
     let archive = press.get(url, &[]).expect(200);
     assert_eq!(archive.header("content-type"), Some("application/vnd.margo.bundle.v1+tar+gzip"));
     assert_eq!(archive.header("cache-control"), Some(IMMUTABLE));
-    assert_eq!(archive.header("content-encoding"), None, "margo(D-27)");
+    assert_eq!(archive.header("content-encoding"), None);
     assert_eq!(bundle["digest"], sha256(&archive.body).as_str());
     let etag = format!("\"{}\"", sha256(&archive.body));
     assert_eq!(archive.header("etag"), Some(etag.as_str()));
-    // margo(§16.1, K-4).
     let unchanged = press.get(url, &[("if-none-match", &etag)]).expect(304);
     assert!(unchanged.body.is_empty());
     assert_eq!(unchanged.header("etag"), Some(etag.as_str()));
@@ -128,7 +126,7 @@ fn unpack(bundle: &[u8]) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-// margo(D-2, D-3, W-4, D-15).
+// margo(D-2, D-3, D-15, W-4, SM-4, D-23).
 #[test]
 fn a_change_gives_a_greater_version_and_leaves_old_documents_readable() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -160,7 +158,7 @@ fn a_change_gives_a_greater_version_and_leaves_old_documents_readable() {
     assert_eq!(manifest(&press), empty, "an order that changes nothing makes no revision");
 }
 
-// margo(D-11, D-21, A-8).
+// margo(A-4, A-8, D-11, D-21, H-1, H-6, SP-6, SP-7).
 #[test]
 fn what_is_not_the_callers_answers_like_what_does_not_exist() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -170,7 +168,7 @@ fn what_is_not_the_callers_answers_like_what_does_not_exist() {
     let bundle = manifest["bundle"]["digest"].as_str().expect("a digest is text");
     let nothing = sha256(b"nothing");
 
-    // margo(H-1): what is spelt otherwise is no digest.
+    // What is spelt otherwise is no digest.
     for digest in [digest, &nothing, "sha256:", "nothing", &nothing.to_uppercase()] {
         lathe.get(&lathe.path(&format!("/deployments/{deployment}/{digest}")), &[]).expect_problem(
             404,

@@ -44,7 +44,7 @@ fn ask_all(client: &TestClient, id: &str, check: impl Fn(&str, Answer)) {
     }
 }
 
-// margo(§16.2, §16.4): 401, both older members, and the end of the session.
+// margo(SP-18, SP-26, SP-41, SP-59)
 #[test]
 fn whoever_has_not_signed_is_refused_everywhere() {
     let fleet = TestFleet::start();
@@ -61,7 +61,7 @@ fn whoever_has_not_signed_is_refused_everywhere() {
     }
 }
 
-// margo(§16.1, §16.2, §16.4, A-7, T-13): 403, and Retry-After only while waiting.
+// margo(SP-28, SP-61, SP-3, SP-8, A-2, A-7, T-13)
 #[test]
 fn whoever_is_not_let_in_is_refused_everywhere() {
     let fleet = TestFleet::start();
@@ -88,7 +88,7 @@ fn whoever_is_not_let_in_is_refused_everywhere() {
     }
 }
 
-// margo(E-4, §16.2): 413, 415 and 400 before the body means anything.
+// margo(E-4, SP-27): 413, 415 and 400 before the body means anything.
 #[test]
 fn a_body_is_json_of_a_bounded_size_with_its_digest() {
     let fleet = TestFleet::start();
@@ -124,7 +124,7 @@ fn a_body_is_json_of_a_bounded_size_with_its_digest() {
     press.send(&press.signed("PUT", &path, body, &with_charset)).expect(201);
 }
 
-// margo(§11.1, §11.3, ER-1).
+// margo(PD-1, PD-2, RT-1, ER-1, X-06)
 #[test]
 fn a_problem_says_what_can_be_done_about_it() {
     let fleet = TestFleet::start();
@@ -167,8 +167,7 @@ struct Refusal {
     error: &'static str,
 }
 
-// margo(§11.2, §16.1, §16.2, §16.4): each refusal with its status, its registered type and the two older
-// members.
+// margo(ER-1, ER-2, ER-4, PD-1, X-05, X-07, SP-2, SP-3, SP-4, SP-5, SP-6, SP-7, SP-8, SP-41)
 #[test]
 fn each_refusal_has_its_status_its_type_and_the_older_members() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -234,24 +233,54 @@ fn each_refusal_has_its_status_its_type_and_the_older_members() {
     assert_eq!(seen(&fleet, &deployment), "ordered", "nothing of all this was taken");
 }
 
-// margo(§5.4, §7.1): 422 with all faults.
+// margo(DS-1, DS-2, DS-4, S-1, S-2, S-3, V-6, PD-3)
 #[test]
 fn every_fault_of_a_status_is_named_at_once() {
-    let (_fleet, press, deployment) = fleet_with_deployment();
-    let status = json!({"deploymentId": DEPLOYMENT, "status": {"state": "asleep"}, "components":
-        [{"name": "Web", "state": "pending"}, {"state": "pending"}, {"name": "web"}]});
-    let answer = press.post(&press.path(&format!("/deployments/{deployment}/status")), &status);
-    let problem = answer.expect_problem(422, "#semantic-error", "").json();
-    let errors = problem["errors"].as_array().expect("a list of faults").iter();
-    let fields: Vec<&str> = errors.filter_map(|it| it["field"].as_str()).collect();
-    let expected = [
-        "deploymentId",
-        "status.state",
-        "components[0].name",
-        "components[1].name",
-        "components[2].state",
-    ];
-    assert_eq!(fields, expected);
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let report = |id: &str, adopted: u64, state: &str, components: Value| {
+        let status = json!({"deploymentId": id, "adoptedManifestVersion": adopted,
+            "status": {"state": state}, "components": components});
+        let answer = press.post(&press.path(&format!("/deployments/{deployment}/status")), &status);
+        let problem = answer.expect_problem(422, "#semantic-error", "").json();
+        let errors = problem["errors"].as_array().expect("a list of faults").iter();
+        let field = |it: &Value| it["field"].as_str().expect("a field is text").to_owned();
+        errors.map(field).collect::<Vec<_>>()
+    };
+    let components =
+        json!([{"name": "Web", "state": "pending"}, {"state": "pending"}, {"name": "web"}]);
+    assert_eq!(
+        report(DEPLOYMENT, 2, "asleep", components),
+        [
+            "deploymentId",
+            "status.state",
+            "components[0].name",
+            "components[1].name",
+            "components[2].state",
+        ]
+    );
+    // What can be judged in view of the deployment alone stands beside the rest.
+    let components =
+        json!([{"name": "db", "state": "removing"}, {"name": "db", "state": "failed"}]);
+    assert_eq!(
+        report(&deployment, 99, "installed", components.clone()),
+        [
+            "components[0].name",
+            "components[1].name",
+            "components",
+            "status.state",
+            "adoptedManifestVersion",
+        ]
+    );
+    assert_eq!(
+        report(DEPLOYMENT, 1, "failed", components),
+        ["deploymentId", "components[0].name", "components[1].name", "components"]
+    );
+    let other = json!([{"name": "db", "state": "installed"}]);
+    assert_eq!(report(&deployment, 1, "installed", other), ["components[0].name", "components"]);
+    assert_eq!(report(&deployment, 1, "installed", json!([])), ["components"]);
+    let milder = json!([{"name": "web", "state": "pending"}]);
+    assert_eq!(report(&deployment, 1, "installed", milder), ["status.state"]);
+    assert_eq!(seen(&fleet, &deployment), "ordered");
 }
 
 /// An answer without what differs by the request alone.
@@ -261,7 +290,7 @@ fn essence(answer: &Answer) -> (u16, Value) {
     (answer.status, problem)
 }
 
-// margo(A-8): what is another client's answers exactly like what nobody has.
+// margo(A-4, A-8, SP-58): what is another client's answers exactly like what nobody has.
 #[test]
 fn what_is_not_ones_own_looks_like_what_does_not_exist() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -307,7 +336,7 @@ fn what_is_not_ones_own_looks_like_what_does_not_exist() {
     assert_eq!(ask(&waiting), ask(DEPLOYMENT));
 }
 
-// margo(§16.4): the connection is closed after a 401.
+// margo(SP-26, SP-59)
 #[test]
 fn a_bad_signature_ends_the_session() {
     let fleet = TestFleet::start();

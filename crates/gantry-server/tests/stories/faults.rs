@@ -42,7 +42,7 @@ impl Holder {
     }
 }
 
-/// 503, with when to come back (contract §11.3).
+/// 503, with when to come back.
 #[track_caller]
 fn refused_for_now(answer: Answer, says: &str) {
     let answer = answer.expect_problem(503, "about:blank", says);
@@ -55,7 +55,7 @@ fn refused_for_now(answer: Answer, says: &str) {
     );
 }
 
-// margo(§11.3).
+// margo(RT-1)
 #[test]
 fn while_another_program_holds_the_database_reads_go_on_and_writes_are_refused_for_now() {
     let (fleet, press, deployment) = fleet_with_deployment();

@@ -11,7 +11,7 @@ use testkit::memory;
 
 use crate::support::{fleet_with_deployment, package_files, tar_gz};
 
-// margo(§11.3): 429 with Retry-After.
+// margo(RT-1): 429 with Retry-After.
 #[test]
 fn a_client_that_asks_too_often_waits_and_its_neighbours_do_not() {
     let fleet = TestFleet::start_with("[limits]\nrequests_per_minute = 20\n");

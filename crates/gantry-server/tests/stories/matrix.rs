@@ -184,7 +184,7 @@ fn every_route_is_in_the_table() {
     assert_eq!(table.len(), ANSWERS.len(), "a route is in the table twice");
 }
 
-// margo(§11): 405 says what there is.
+// margo(E-3): 405 says what there is.
 #[test]
 fn every_path_names_its_methods_when_another_one_is_used() {
     let fleet = TestFleet::start();

@@ -16,7 +16,7 @@ use crate::support::fleet_with_deployment;
 const PATH: &str = "/api/v1/onboarding";
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-// margo(§16.4): 403 with Retry-After only while waiting; onboarding again gives the same clientId.
+// margo(SP-2, SP-15, SP-16, SP-61, A-2, A-3, A-7): onboarding again gives the same clientId.
 #[test]
 fn an_unknown_certificate_waits_until_an_operator_lets_it_in() {
     let fleet = TestFleet::start();
@@ -42,6 +42,7 @@ fn an_unknown_certificate_waits_until_an_operator_lets_it_in() {
     assert_eq!(press.id(), id);
 }
 
+// margo(SP-2, SP-15, SP-61)
 #[test]
 fn a_rejected_client_is_told_so_and_not_to_come_back() {
     let fleet = TestFleet::start();
@@ -53,11 +54,11 @@ fn a_rejected_client_is_told_so_and_not_to_come_back() {
 
     let rejected = press.onboard().expect(403);
     assert_eq!(rejected.header("retry-after"), None);
-    // margo(§16.1): the older member that clients of the signed profile look for.
+    // The older member that clients of the signed profile look for.
     assert_eq!(rejected.json()["error"], "Client rejected");
 }
 
-// margo(§16.2, T-13): 403 from the next request on.
+// margo(SP-28, SP-61, T-13, A-2, A-7): 403 from the next request on.
 #[test]
 fn a_revoked_client_is_refused_at_once_everywhere() {
     let fleet = TestFleet::start();
@@ -78,7 +79,7 @@ fn a_revoked_client_is_refused_at_once_everywhere() {
         .expect(409);
 }
 
-// margo(§16.2): proof of possession.
+// margo(SP-37): proof of possession.
 #[test]
 fn a_certificate_without_its_key_is_refused() {
     let fleet = TestFleet::start();
@@ -94,7 +95,7 @@ fn a_certificate_without_its_key_is_refused() {
     assert_eq!(fleet.operator().get("/clients")["items"], json!([]));
 }
 
-// margo(§16.4): base64 of DER and of PEM.
+// margo(SP-57): base64 of DER and of PEM.
 #[test]
 fn a_certificate_may_come_as_pem() {
     let fleet = TestFleet::start();
@@ -111,7 +112,7 @@ fn a_certificate_may_come_as_pem() {
     assert_eq!(fleet.operator().get("/clients")["items"][0]["name"], "press-7");
 }
 
-// margo(§16.1): 400.
+// margo(SP-2, SP-14): 400.
 #[test]
 fn a_body_without_a_certificate_is_refused_in_the_old_words_and_the_new() {
     let fleet = TestFleet::start();
@@ -127,7 +128,7 @@ fn a_body_without_a_certificate_is_refused_in_the_old_words_and_the_new() {
     assert_eq!(fleet.operator().get("/clients")["items"], json!([]));
 }
 
-// margo(§16.1, CERT1): PEM root certificate, base64 without line breaks.
+// margo(SP-1, SP-57, SP-18): PEM root certificate, base64 without line breaks, unsigned.
 #[test]
 fn the_root_certificate_can_be_fetched() {
     let fleet = TestFleet::start();
@@ -138,6 +139,7 @@ fn the_root_certificate_can_be_fetched() {
     assert_eq!(pem, std::fs::read(fleet.ca()).expect("the CA file can be read"));
 }
 
+// margo(A-3)
 #[test]
 fn an_open_fleet_lets_everybody_in_and_says_so_in_its_log() {
     let fleet = TestFleet::start_with("[onboarding]\npolicy = \"open\"\n");
@@ -178,7 +180,7 @@ fn count(fleet: &TestFleet) -> usize {
     fleet.operator().get("/clients")["items"].as_array().expect("a list").len()
 }
 
-// margo(§16.2): 403 for a certificate that is not trusted.
+// margo(SP-28, A-2, A-3): 403 for a certificate that is not trusted.
 #[test]
 fn an_allow_list_lets_in_who_is_registered_or_vouched_for_and_remembers_nobody_else() {
     let fleet = TestFleet::start_with("[onboarding]\npolicy = \"allow-listed\"\n");
@@ -427,7 +429,7 @@ fn a_client_that_lost_its_state_is_known_by_its_key_and_with_a_new_key_it_waits(
     assert_eq!(count(&fleet), 2);
 }
 
-// margo(T-13): also where a connection was opened, and a token was given, before.
+// margo(T-13, A-2): also where a connection was opened, and a token was given, before.
 #[test]
 fn revoking_holds_on_open_connections_and_for_tokens_of_git() {
     let (fleet, press, _) = fleet_with_deployment();

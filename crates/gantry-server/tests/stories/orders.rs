@@ -80,7 +80,6 @@ configuration:
 /// A value, the words that name the broken rule, and words of what would be accepted.
 type Wrong = (&'static str, Value, &'static str, &'static str);
 
-// margo(CF-1, CF-3, CF-4, CF-5, CF-6, CF-7, §12.4).
 fn wrong_values() -> Vec<Wrong> {
     vec![
         ("code", json!("A"), "1 characters, too few", "2 to 5 characters"),
@@ -201,6 +200,7 @@ fn with(parameter: &str, value: &Value) -> Value {
     parameters
 }
 
+// margo(CF-1, CF-3, CF-4, CF-5, CF-6, CF-7)
 #[test]
 fn a_wrong_value_is_refused_with_its_rule_and_orders_nothing() {
     let (fleet, press) = fleet_with_gauge();
@@ -254,6 +254,7 @@ fn all_faults_of_an_order_are_told_at_once() {
     assert!(problem.to_string().contains("needs a value"), "{problem}");
 }
 
+// margo(CF-2, CF-7, PA-1)
 #[test]
 fn a_good_value_reaches_the_device_as_it_is() {
     let (fleet, press) = fleet_with_gauge();
@@ -576,8 +577,48 @@ parameters:\n",
     let deployment = send(&fleet, &order).expect(201).json();
     // margo(AP-5): the first profile that fits.
     assert_eq!(deployment["components"][0]["name"], "chart");
+    // margo(AD-3, AP-2): nothing of the other one comes along.
+    fleet.operator().published(&id_of(&deployment));
+    let document = document(&press);
+    let names: Vec<&str> = document.components.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["chart"]);
+    assert!(document.parameters.is_empty(), "all are aimed at the other one");
 }
 
+// margo(EX-1, EX-2)
+#[test]
+fn extensions_for_the_device_are_passed_on_unchanged_and_those_for_the_server_are_not() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    let mut files = package_files("1.0.0");
+    let description = files.get_mut("margo.yaml").expect("a package has a description");
+    let extended = description
+        .replacen("metadata:", "x-server-extensions: { shelf: 4 }\nmetadata:", 1)
+        .replacen(
+            "    id: web-compose\n",
+            "    id: web-compose\n    x-dockworks-extensions: { b: [1, two], a: { c: true } }\n",
+            1,
+        )
+        .replacen(
+            "      - name: web\n",
+            "      - name: web\n        x-crane-extensions: { reach: 40.5, \"no\": \"yes\" }\n",
+            1,
+        );
+    *description = extended;
+    fleet.operator().add_application(&tar_gz(&files)).expect(201);
+    let deployment = fleet.operator().deploy("com-example-web", press.id(), &json!({}));
+    fleet.operator().published(&deployment);
+
+    let document = document(&press);
+    let of_profile = json!({"x-dockworks-extensions": {"b": [1, "two"], "a": {"c": true}}});
+    assert_eq!(Value::Object(document.profile_extensions.clone()), of_profile);
+    let of_component = json!({"x-crane-extensions": {"reach": 40.5, "no": "yes"}});
+    assert_eq!(Value::Object(document.components[0].extensions.clone()), of_component);
+    let text = document.to_yaml().expect("it can be written");
+    assert!(!text.contains("x-server-extensions"), "{text}");
+}
+
+// margo(SP-12)
 #[test]
 fn an_order_that_is_sent_again_orders_once() {
     let fleet = TestFleet::start();

@@ -46,7 +46,7 @@ fn poll(press: &TestClient) -> SignedRequest {
     press.signed("GET", &press.path("/deployments"), None, &[])
 }
 
-// margo(§16.4): byte for byte the same inside the window.
+// margo(SP-39, SP-62)
 #[test]
 fn a_request_that_is_sent_again_is_a_replay() {
     let fleet = TestFleet::start();
@@ -56,7 +56,7 @@ fn a_request_that_is_sent_again_is_a_replay() {
     is_replay(press.send(&request));
 }
 
-// margo(§16.2, §16.4): DER is a fallback on input, and no other request.
+// margo(SP-34, SP-39, SP-62): DER is a fallback on input, and no other request.
 #[test]
 fn another_encoding_or_label_makes_no_other_request() {
     let fleet = TestFleet::start();
@@ -69,6 +69,7 @@ fn another_encoding_or_label_makes_no_other_request() {
     press.send(&relabelled(&poll(&press))).expect(200);
 }
 
+// margo(SP-39)
 #[test]
 fn onboarding_is_sent_once_too() {
     let fleet = TestFleet::start();
@@ -79,6 +80,7 @@ fn onboarding_is_sent_once_too() {
     is_replay(press.send(&request));
 }
 
+// margo(SP-39)
 #[test]
 fn what_changed_something_changes_nothing_again_after_a_restart() {
     let (mut fleet, press, deployment) = fleet_with_deployment();

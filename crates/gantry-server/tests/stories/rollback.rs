@@ -228,7 +228,7 @@ fn what_came_back_can_be_changed_and_withdrawn_like_any_other() {
     // margo(S-8): the answer to its last word may have been lost.
     press.report(&web, "removed", &[("web", "removed")]).expect(200);
     assert_eq!(seen(&fleet, &web), "removed", "a word on what is published counts");
-    // margo(§7.5, S-5).
+    // margo(DS-7, S-5)
     press.report(&web, "pending", &[("web", "pending")]).expect(200);
     greet(&fleet, &web, "Moin", "we are in Hamburg");
     fleet.operator().revision_reached(press.id(), 5);

@@ -9,7 +9,7 @@ use testkit::keys;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-// margo(§16.2): a client picks one of the algorithms.
+// margo(SP-22, SP-23, SP-25): a client picks one of the algorithms.
 #[test]
 fn a_client_signs_with_a_key_of_any_kind() {
     let fleet = TestFleet::start();
@@ -28,7 +28,7 @@ fn a_client_signs_with_a_key_of_any_kind() {
     }
 }
 
-// margo(§16.1, §16.2): 400 for a certificate that cannot be used, and why.
+// margo(SP-2): 400 for a certificate that cannot be used, and why.
 #[test]
 fn a_weak_or_unknown_key_is_refused_at_onboarding() {
     let fleet = TestFleet::start();

@@ -9,6 +9,7 @@ use testkit::keys;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
+// margo(SP-18, SP-26, SP-41, SP-59)
 #[test]
 fn a_request_without_a_signature_is_refused_and_the_connection_closed() {
     let fleet = TestFleet::start();
@@ -19,7 +20,6 @@ fn a_request_without_a_signature_is_refused_and_the_connection_closed() {
         .with("signature-input", None);
 
     let answer = press.send(&bare).expect(401);
-    // margo(§16.2, §16.4): the two older members, and the end of the session.
     assert_eq!(answer.json()["error"], "Invalid signature");
     assert!(answer.json()["message"].is_string());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -41,7 +41,7 @@ fn a_signature_under_another_name_is_none() {
     press.send(&request).expect(200);
 }
 
-// margo(X-34, §16.2): onboarding is signed, too.
+// margo(SP-18, SP-37, X-34): onboarding is signed, too.
 #[test]
 fn onboarding_without_a_signature_is_refused() {
     let fleet = TestFleet::start();
@@ -56,6 +56,7 @@ fn onboarding_without_a_signature_is_refused() {
     press.send(&request).expect(403);
 }
 
+// margo(A-1, SP-25, SP-58)
 #[test]
 fn a_signature_of_another_key_is_refused() {
     let fleet = TestFleet::start();
@@ -75,6 +76,7 @@ fn a_signature_of_another_key_is_refused() {
     assert_eq!(without_path(&of_stranger), without_path(&of_nobody));
 }
 
+// margo(SP-20)
 #[test]
 fn a_signature_holds_for_its_method_and_target_only() {
     let fleet = TestFleet::start();
@@ -90,7 +92,7 @@ fn a_signature_holds_for_its_method_and_target_only() {
     press.send(&request).expect(401);
 }
 
-// margo(§16.2): 400 for a missing or wrong digest.
+// margo(SP-19, SP-27)
 #[test]
 fn a_body_that_is_not_what_was_signed_is_refused() {
     let fleet = TestFleet::start();
@@ -110,7 +112,7 @@ fn a_body_that_is_not_what_was_signed_is_refused() {
     assert!(client.to_string().contains("0007"), "nothing changed: {client}");
 }
 
-// margo(§16.2): 300 s back, 60 s forward.
+// margo(SP-24, SP-40)
 #[test]
 fn a_signature_holds_for_a_short_time_only() {
     let fleet = TestFleet::start();
@@ -124,7 +126,7 @@ fn a_signature_holds_for_a_short_time_only() {
     assert_eq!(at(now() + 90).expect(401).json()["error"], "Invalid signature");
 }
 
-// margo(§16.2): the window is configurable.
+// margo(SP-24): the window is configurable.
 #[test]
 fn an_operator_may_set_how_long_a_signature_holds() {
     let fleet = TestFleet::start_with("[signatures]\nmax_age = 600\nmax_skew = 0\n");
@@ -136,7 +138,7 @@ fn an_operator_may_set_how_long_a_signature_holds() {
     at(now() + 30).expect(401);
 }
 
-// margo(§16.2): compared with the configured public origin, never with Host.
+// margo(SP-36)
 #[test]
 fn the_target_is_at_the_public_origin_whatever_the_host_says() {
     let fleet = TestFleet::start();
@@ -151,7 +153,7 @@ fn the_target_is_at_the_public_origin_whatever_the_host_says() {
     }
 }
 
-// margo(§16.2): one signature of any label.
+// margo(SP-31)
 #[test]
 fn a_request_has_one_signature() {
     let fleet = TestFleet::start();
@@ -172,7 +174,7 @@ fn a_request_has_one_signature() {
     press.send(&request).expect(200);
 }
 
-// margo(§16.2): 400 for a wrong digest, in whatever form it comes.
+// margo(SP-19, SP-27): in whatever form it comes.
 #[test]
 fn a_digest_may_have_others_beside_it_and_may_not_contradict_them() {
     let fleet = TestFleet::start();
@@ -195,7 +197,7 @@ fn a_digest_may_have_others_beside_it_and_may_not_contradict_them() {
     press.send(&good).expect(201);
 }
 
-// margo(§16.2): also the digest of the empty body.
+// margo(SP-30): also the digest of the empty body.
 #[test]
 fn a_request_without_a_body_may_say_so() {
     let fleet = TestFleet::start();

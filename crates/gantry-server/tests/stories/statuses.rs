@@ -5,7 +5,7 @@ use testkit::fleet::TestFleet;
 
 use crate::support::{fleet_with_deployment, manifest, seen};
 
-// margo(S-4, S-5, S-8).
+// margo(S-4, S-5, S-8, SP-8, SP-46, SP-53).
 #[test]
 fn the_operator_sees_how_far_the_device_has_got() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -18,6 +18,7 @@ fn the_operator_sees_how_far_the_device_has_got() {
     assert_eq!(seen(&fleet, &deployment), "installed");
 }
 
+// margo(S-8)
 #[test]
 fn a_report_that_is_sent_again_is_taken_and_is_no_news() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -34,6 +35,7 @@ fn a_report_that_is_sent_again_is_taken_and_is_no_news() {
     assert_eq!(reported(), 3, "what happens again is told again");
 }
 
+// margo(DS-3)
 #[test]
 fn a_failure_keeps_the_words_of_the_device() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -72,6 +74,7 @@ fn a_report_that_contradicts_itself_says_why_and_changes_nothing() {
     press.report(&deployment, "failed", &[("web", "pending")]).expect(201);
 }
 
+// margo(DS-1)
 #[test]
 fn a_report_is_about_the_deployment_of_its_path() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -100,7 +103,7 @@ fn the_deployment_of_another_client_looks_like_none_at_all() {
     assert_eq!(seen(&fleet, &deployment), "ordered");
 }
 
-// margo(S-6).
+// margo(S-6, S-8, V-6).
 #[test]
 fn a_withdrawn_deployment_is_removed_once_the_device_says_so() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -177,7 +180,7 @@ fn a_late_word_about_the_former_content_is_not_taken_for_the_newest() {
     assert_eq!(seen(&fleet, &deployment), "installed");
 }
 
-// margo(§16.1).
+// margo(SP-8)
 #[test]
 fn what_is_no_report_is_malformed() {
     let (fleet, press, deployment) = fleet_with_deployment();
@@ -201,6 +204,7 @@ fn what_is_no_report_is_malformed() {
     assert_eq!(seen(&fleet, &deployment), "ordered");
 }
 
+// margo(DS-2)
 #[test]
 fn a_state_that_nobody_knows_is_refused() {
     let fleet = TestFleet::start();

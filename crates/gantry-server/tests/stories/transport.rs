@@ -23,7 +23,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-// margo(T-1, §16.1): TLS 1.3 or later, HTTP/1.1.
+// margo(T-1, T-4, T-6, SP-17, X-35)
 #[test]
 fn nothing_older_than_tls_1_3_and_no_other_http_than_1_1_is_spoken() {
     let fleet = TestFleet::start();

@@ -19,7 +19,7 @@ pub enum DigestError {
 }
 
 /// Checks a body against every line of the header that came with it.
-// margo(§16.2): SHA-256 has to be there. Of other digests SHA-512 is checked too, and what is not known
+// margo(SP-19, SP-27): SHA-256 has to be there. Of other digests SHA-512 is checked too, and what is not known
 // here is passed over (RFC 9530, section 2). Of an algorithm that is named twice the last digest counts
 // (RFC 9651, section 3.2).
 pub fn check_content_digest(lines: &[&[u8]], body: &[u8]) -> Result<(), DigestError> {
@@ -57,7 +57,7 @@ mod tests {
         check_content_digest(&lines, BODY)
     }
 
-    // margo(§16.2).
+    // margo(SP-19, SP-27)
     #[test]
     fn a_body_has_to_have_the_sha_256_that_is_named() {
         assert_eq!(check(&[SHA_256]), Ok(()));

@@ -13,7 +13,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    // margo(§16.2): those that a server has to verify, and those of RFC 9421 that fit a certificate.
+    // margo(SP-23): those that a server has to verify, and those of RFC 9421 that fit a certificate.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "ecdsa-p256-sha256" => Self::EcdsaP256Sha256,

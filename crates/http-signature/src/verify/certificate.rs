@@ -100,7 +100,7 @@ fn check_point(key: &[u8], size: usize) -> Result<(), UnusableCertificate> {
     if is_point { Ok(()) } else { Err(UnusableCertificate::NotAPoint) }
 }
 
-// margo(§16.2): strong keys only, of a size that bounds the time.
+// Strong keys only, of a size that bounds the time.
 fn check_rsa(key: &[u8]) -> Result<(), UnusableCertificate> {
     let (rest, key) = RSAPublicKey::from_der(key).map_err(|_| UnusableCertificate::UnusableRsa)?;
     let bits = bits(key.modulus);
@@ -144,7 +144,6 @@ mod tests {
         [&der[..at], to, &der[at + from.len()..]].concat()
     }
 
-    // margo(§16.2): weak keys are no keys.
     #[test]
     fn keys_that_are_weak_or_too_long_are_refused() {
         assert_eq!(refusal(include_bytes!("fixtures/rsa1024.der")), Some(WeakRsa(1024)));

@@ -74,7 +74,7 @@ pub(super) fn signature_bytes(line: &str, label: &str) -> Result<Vec<u8>, Signat
 }
 
 /// The key, the text and the meaning of a dictionary's one member.
-// margo(§16.2): any label, and only one; the same label twice is two.
+// margo(SP-31): any label, and only one; the same label twice is two.
 fn sole_member<'a>(
     header: &'static str,
     line: &'a str,

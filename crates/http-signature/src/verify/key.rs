@@ -39,7 +39,7 @@ type Scheme = (Algorithm, &'static dyn VerificationAlgorithm);
 const P256: Scheme = (Algorithm::EcdsaP256Sha256, &ECDSA_P256_SHA256_FIXED);
 const P384: Scheme = (Algorithm::EcdsaP384Sha384, &ECDSA_P384_SHA384_FIXED);
 const EDDSA: Scheme = (Algorithm::Ed25519, &ED25519);
-// margo(§16.2): `rsa-pss-sha256` is no registered name, so the key decides and each scheme is tried.
+// margo(SP-23, SP-33): `rsa-pss-sha256` is no registered name, so the key decides and each scheme is tried.
 const RSA: [Scheme; 3] = [
     (Algorithm::RsaPssSha256, &RSA_PSS_2048_8192_SHA256),
     (Algorithm::RsaPssSha512, &RSA_PSS_2048_8192_SHA512),
@@ -57,7 +57,7 @@ impl VerifyingKey {
         }
     }
 
-    // margo(§16.4): whoever has one signature can write it in DER, and as (r, s) and as (r, n-s), so
+    // margo(SP-34, SP-62): whoever has one signature can write it in DER, and as (r, s) and as (r, n-s), so
     // `r` alone names it.
     fn verify_ecdsa(
         &self,

@@ -76,6 +76,7 @@ fn signed_by_hand(pair: &Pair, names: [&str; 2], parameters: &str) -> (String, S
     (format!("sig1={parameters}"), format!("sig1=:{signature}:"))
 }
 
+// margo(SP-19, SP-20, SP-30)
 #[test]
 fn what_was_signed_is_verified() {
     let pair = pair();
@@ -89,6 +90,7 @@ fn what_was_signed_is_verified() {
     }
 }
 
+// margo(SP-22, SP-35)
 #[test]
 fn a_signature_is_bound_to_method_body_and_key() {
     let pair = pair();
@@ -101,6 +103,7 @@ fn a_signature_is_bound_to_method_body_and_key() {
     assert_eq!(check(&other.public, "POST", Some(b"{}"), input, signature), wrong);
 }
 
+// margo(SP-24, SP-40)
 #[test]
 fn a_signature_holds_inside_its_window_only() {
     let pair = pair();
@@ -130,7 +133,7 @@ fn parameters_count_as_they_were_received() {
     }
 }
 
-// margo(§16.2): exactly as received, blanks included.
+// margo(SP-29): exactly as received, blanks included.
 #[test]
 fn blanks_between_components_count_and_blanks_around_the_header_do_not() {
     let pair = pair();
@@ -145,6 +148,7 @@ fn blanks_between_components_count_and_blanks_around_the_header_do_not() {
     assert_eq!(refused, Err(SignatureError::Wrong));
 }
 
+// margo(SP-32, SP-38)
 #[test]
 fn parameters_that_are_missing_or_do_not_fit_are_refused() {
     let pair = pair();
@@ -164,6 +168,7 @@ fn parameters_that_are_missing_or_do_not_fit_are_refused() {
     }
 }
 
+// margo(SP-29)
 #[test]
 fn capitals_in_component_names_are_taken_either_way() {
     let pair = pair();
@@ -182,6 +187,7 @@ fn capitals_in_component_names_are_taken_either_way() {
     }
 }
 
+// margo(SP-20, SP-35)
 #[test]
 fn what_has_to_be_covered_is_covered() {
     let pair = pair();
@@ -199,6 +205,7 @@ fn what_has_to_be_covered_is_covered() {
     );
 }
 
+// margo(SP-31)
 #[test]
 fn one_signature_of_any_label_is_taken_and_several_are_not() {
     let pair = pair();
@@ -247,6 +254,7 @@ fn der_of_raw(raw: &[u8]) -> Vec<u8> {
     [vec![0x30, u8::try_from(body.len()).expect("a signature is short")], body].concat()
 }
 
+// margo(SP-34, SP-62)
 #[test]
 fn a_der_encoded_signature_is_the_same_signature() {
     let pair = pair();

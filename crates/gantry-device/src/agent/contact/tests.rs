@@ -36,6 +36,7 @@ fn contact(folder: &std::path::Path) -> Contact {
     }
 }
 
+// margo(RT-2, RT-3, W-3)
 #[test]
 fn pauses_grow_until_all_of_a_contact_goes_well_and_what_is_final_waits_its_turn() {
     let folder = tempfile::tempdir().expect("a temporary directory can be made");
@@ -52,10 +53,9 @@ fn pauses_grow_until_all_of_a_contact_goes_well_and_what_is_final_waits_its_turn
     contact.end_well();
     assert_eq!(contact.pace, Pace::default());
 
-    // margo(§11.3).
     let mut refused = |retry_after, retryable| {
         let detail = String::new();
-        let error = LinkError::Refused { status: 403, detail, retry_after, retryable };
+        let error = LinkError::Refused { status: 403, kind: None, detail, retry_after, retryable };
         contact.note_outcome(Err(&error));
         (contact.pace.retry_after, contact.pace.is_final)
     };

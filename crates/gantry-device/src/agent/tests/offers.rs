@@ -9,13 +9,16 @@ fn silent(bench: &Bench, silent: bool) {
     bench.provider.silent.store(silent, Ordering::Relaxed);
 }
 
-// margo(C-2).
+// margo(C-1, C-2, SP-45, SP-51)
 #[test]
 fn what_the_engine_offers_is_reported_once_and_a_short_outage_changes_nothing() {
     let bench = Bench::at(START, "1m", "");
     bench.run_for(HOUR);
     let told = bench.capabilities();
     assert_eq!(told.len(), 1, "{told:?}");
+    let paths: Vec<String> = bench.requests().into_iter().map(|it| it.path).collect();
+    let first = ["/api/v1/onboarding", "/api/v1/clients/c1/capabilities"];
+    assert_eq!(paths[..2], first, "before it asks for anything");
     assert_eq!(told[0]["labels"]["gantry.io/compose"], "2.26.1");
     assert_eq!(told[0]["labels"]["gantry.io/compose-engine"], "20.10.24");
     assert_eq!(told[0]["properties"]["resources"]["cpu"]["architectures"][0], "arm64");
@@ -32,6 +35,7 @@ fn what_the_engine_offers_is_reported_once_and_a_short_outage_changes_nothing() 
     assert_eq!(bench.capabilities().len(), 1, "not even when it starts later than the client");
 }
 
+// margo(C-2)
 #[test]
 fn an_engine_that_is_away_for_long_is_reported_and_so_is_its_return() {
     let bench = Bench::at(START, "1m", "");

@@ -16,6 +16,8 @@ use super::bench::TestClock;
 use crate::clock::Clock as _;
 
 const DEPLOYMENT: &str = "c2f8a9d4-61b3-4e77-8a0c-3e94d75b1c22";
+/// Where the manifest of the client is.
+pub(super) const MANIFEST: &str = "/api/v1/clients/c1/deployments";
 
 /// A request, and when it came by both clocks.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub(super) struct Moment {
     pub(super) body: String,
     /// What it said about the contacts to come.
     pub(super) contact: String,
+    /// The manifest version that a report is about.
+    pub(super) adopted: String,
 }
 
 impl Moment {
@@ -47,6 +51,10 @@ pub(super) struct Server {
     hook: Mutex<Option<Hook>>,
     /// What is fetched, by path.
     files: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// What the manifest's `ETag` says, if that is not its digest in quotes; empty for no such header.
+    etag: Mutex<Option<String>>,
+    /// Whether it sends again what the client has.
+    pub(super) is_forgetful: AtomicBool,
     clock: Arc<TestClock>,
 }
 
@@ -71,6 +79,8 @@ impl Server {
             hang_up: AtomicBool::new(false),
             hook: Mutex::default(),
             files: Mutex::default(),
+            etag: Mutex::default(),
+            is_forgetful: AtomicBool::new(false),
             clock,
         });
         server.publish(1, &[]);
@@ -101,8 +111,22 @@ impl Server {
             serde_json::json!({"mediaType": media_type, "digest": Digest::of(b""), "url": "/bundle"})
         });
         let manifest = serde_json::json!({"manifestVersion": version, "bundle": bundle, "deployments": listed});
-        let path = "/api/v1/clients/c1/deployments".to_owned();
-        self.files.lock().expect("not poisoned").insert(path, manifest.to_string().into_bytes());
+        self.put(MANIFEST, manifest.to_string().into_bytes());
+    }
+
+    /// Serves a file at a path from now on.
+    pub(super) fn put(&self, path: &str, bytes: Vec<u8>) {
+        self.files.lock().expect("not poisoned").insert(path.to_owned(), bytes);
+    }
+
+    /// There is nothing at a path from now on.
+    pub(super) fn take_away(&self, path: &str) {
+        self.files.lock().expect("not poisoned").remove(path);
+    }
+
+    /// What the `ETag` of manifests says from now on; nothing for their digest in quotes.
+    pub(super) fn tag(&self, etag: Option<&str>) {
+        *self.etag.lock().expect("not poisoned") = etag.map(str::to_owned);
     }
 
     pub(super) fn offer_a_workload(&self) {
@@ -146,6 +170,7 @@ impl Server {
                 path: path.to_owned(),
                 body: String::from_utf8_lossy(&body).into_owned(),
                 contact: header("gantry-contact"),
+                adopted: header("gantry-adopted-manifest-version"),
             });
             if let Some(hook) = &*self.hook.lock().expect("not poisoned") {
                 hook(self, path);
@@ -173,11 +198,19 @@ impl Server {
             return with("201 Created", "", b"");
         }
         match self.files.lock().expect("not poisoned").get(path) {
-            Some(file) if known.contains(&Digest::of(file).to_string()) => {
+            Some(file)
+                if known.contains(&Digest::of(file).to_string())
+                    && !self.is_forgetful.load(Ordering::Relaxed) =>
+            {
                 with("304 Not Modified", "", b"")
             }
             Some(file) => {
-                let etag = format!("etag: \"{}\"\r\n", Digest::of(file));
+                let etag = self.etag.lock().expect("not poisoned").clone();
+                let etag = match etag.filter(|_| path == MANIFEST) {
+                    Some(none) if none.is_empty() => String::new(),
+                    Some(etag) => format!("etag: {etag}\r\n"),
+                    None => format!("etag: \"{}\"\r\n", Digest::of(file)),
+                };
                 with("200 OK", &etag, file)
             }
             None => with("404 Not Found", "", b""),

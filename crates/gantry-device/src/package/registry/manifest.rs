@@ -1,5 +1,5 @@
 //! Image manifests of components: what they have to be, and which of their blobs is the package
-//! (contract; OCI image specification 1.1; helm.sh/docs/topics/registries).
+//! (OCI image specification 1.1; helm.sh/docs/topics/registries).
 
 use std::collections::BTreeMap;
 
@@ -206,6 +206,7 @@ mod tests {
         assert!(read(&good, ProfileType::Helm).expect_err("no chart").contains("that of a chart"));
     }
 
+    // margo(R-20)
     #[test]
     fn a_chart_is_what_helm_pushes() {
         let provenance = "application/vnd.cncf.helm.chart.provenance.v1.prov";

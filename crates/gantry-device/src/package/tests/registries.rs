@@ -39,6 +39,7 @@ fn registry(asked: &Asked, realm: &str, package: &[u8]) -> Part {
     }
 }
 
+// margo(R-10)
 #[test]
 fn a_token_is_got_where_the_registry_says_and_with_the_credentials_of_that_host_alone() {
     let mut stage = Stage::new();
@@ -104,6 +105,7 @@ fn basic_credentials_and_bearer_tokens_are_read_when_they_are_needed() {
     pull(&stage, &host(&other)).expect("it is there");
 }
 
+// margo(R-21, R-36)
 #[test]
 fn what_a_registry_says_wrong_is_told_with_a_code_and_changes_nothing() {
     type Play = fn(&Asked) -> Part;

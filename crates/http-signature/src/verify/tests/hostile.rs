@@ -26,7 +26,7 @@ fn the_headers_of_a_signature_come_once_and_as_plain_text() {
         with(&[&input.replacen(';', "\r\n ;", 1)], &[signature]),
         malformed("Signature-Input")
     );
-    // margo(§16.2): several are refused, in several lines as well as under the same label.
+    // margo(SP-31): several are refused, in several lines as well as under the same label.
     let other = input.replacen("sig1", "sig2", 1);
     for inputs in [&[input, input][..], &[input, &other], &[&format!("{input},{input}")]] {
         assert_eq!(with(inputs, &[signature]), Err(SignatureError::Several), "{inputs:?}");
@@ -72,7 +72,7 @@ fn numbers_are_whole_and_in_their_bounds() {
     }
 }
 
-// margo(§16.2): `alg` has to fit the key, and with RSA the signature.
+// margo(SP-32): `alg` has to fit the key, and with RSA the signature.
 #[test]
 fn an_algorithm_that_is_named_has_to_be_known_and_to_fit() {
     let pair = pair();
@@ -171,7 +171,7 @@ fn long_headers_are_refused_before_they_are_read() {
     assert_eq!(found, Err(SignatureError::Wrong));
 }
 
-// margo(§16.2): also the digest of the empty body, when it is sent and covered.
+// margo(SP-30): also the digest of the empty body, when it is sent and covered.
 #[test]
 fn a_request_without_a_body_may_have_the_digest_of_nothing() {
     let pair = pair();

@@ -43,7 +43,7 @@ fn verify_headers(
     check_headers(&key, "POST", true, &headers)
 }
 
-// margo(§16.2): every algorithm that a server verifies, with and without `alg`.
+// margo(SP-23, SP-33): every algorithm that a server verifies, with and without `alg`.
 #[test]
 fn requests_that_python_signed_hold() {
     for fixture in &FIXTURES {
@@ -70,7 +70,7 @@ fn a_signature_holds_for_no_other_certificate() {
     }
 }
 
-// margo(§16.2): the body and its digest count with every algorithm.
+// margo(SP-35): the body and its digest count with every algorithm.
 #[test]
 fn a_signature_holds_for_no_other_digest() {
     for fixture in &FIXTURES {
