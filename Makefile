@@ -1,10 +1,11 @@
 # The commands of Gantry. All set up what this machine is missing.
 
-.PHONY: demo test bench-git bench-device crash-device help
+.PHONY: demo test bench-api bench-git bench-device crash-device help
 
 help:
 	@echo 'make demo          set up, build, run the main job and show it (KEEP=1 leaves it running)'
 	@echo 'make test          set up and pass all tests, end-to-end ones included'
+	@echo 'make bench-api     set up and measure what the device API costs, beside bare verifications and single commits'
 	@echo 'make bench-git     set up and measure what serving Git costs, beside nginx and git http-backend'
 	@echo 'make bench-device  set up and measure what the device client costs its machine'
 	@echo 'make crash-device  set up and kill the device client KILLS=200 times; nothing may be lost or done twice'
@@ -15,6 +16,11 @@ demo:
 test:
 	@scripts/set-up.sh test
 	@scripts/test.sh
+
+bench-api:
+	@scripts/set-up.sh build
+	@cargo build --release --locked --package gantry-server --package bench-api
+	@cargo run --release --locked --quiet --package bench-api
 
 bench-git:
 	@scripts/set-up.sh bench

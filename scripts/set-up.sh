@@ -4,10 +4,10 @@
 # Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, and the Git libraries that
 # devices may fetch with, below target/git-clients; for the benchmark nginx and fcgiwrap instead of Docker. Says clearly
 # what is missing when it cannot. Safe to run again: what is there is left alone.
-# Usage: scripts/set-up.sh demo|test|ci|crash|bench
+# Usage: scripts/set-up.sh build|demo|test|ci|crash|bench
 set -euo pipefail
 
-purpose=${1:?usage: scripts/set-up.sh demo|test|ci|crash|bench}
+purpose=${1:?usage: scripts/set-up.sh build|demo|test|ci|crash|bench}
 cd "$(dirname "$0")/.."
 state=${GANTRY_SET_UP_DIR:-target/set-up}
 mkdir -p "$state"
@@ -255,6 +255,10 @@ command -v cc >/dev/null || install_packages gcc libc6-dev
 need git git
 need curl curl
 case $purpose in
+build)
+  say "ready: $(cargo --version)"
+  exit
+  ;;
 demo) need_docker ;;
 test)
   need_docker
@@ -288,6 +292,6 @@ bench)
   say "ready: $(git --version), $(PATH=$PATH:/usr/sbin nginx -v 2>&1), fcgiwrap"
   exit
   ;;
-*) fail "unknown purpose '$purpose': demo, test, ci, crash or bench" ;;
+*) fail "unknown purpose '$purpose': build, demo, test, ci, crash or bench" ;;
 esac
 say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"

@@ -37,6 +37,8 @@ const THREADS: usize = 64;
 /// meets both sides.
 const ROUNDS: usize = 5;
 const POLLS_IN_A_ROUND: usize = 5_000;
+/// Until the server's memory for these clients has its size.
+const POLLS_TO_WARM_UP: usize = 10_000;
 const VERIFICATIONS_IN_A_ROUND: u32 = 2_000;
 const HANDSHAKES_IN_A_ROUND: usize = 400;
 const REPORTS_OF_EACH_IN_A_ROUND: usize = 40;
@@ -98,14 +100,12 @@ fn polls(step: &dyn Fn(&str)) -> Polls {
 
     step(&format!("{POLLING} clients connect and poll"));
     let mut connections: Vec<Connection> = callers.iter().map(|_| way.connect()).collect();
-    let each_once: Vec<Vec<u8>> = callers.iter().map(Caller::poll).collect();
-    poll_all(&mut connections, &each_once);
+    poll_all(&mut connections, &polls_of(&callers, POLLS_TO_WARM_UP));
 
     let mut sum = Polls::default();
     for round in 1..=ROUNDS {
         sum.verification += verification.cost(VERIFICATIONS_IN_A_ROUND);
-        let signed: Vec<Vec<u8>> =
-            callers.iter().cycle().take(POLLS_IN_A_ROUND).map(Caller::poll).collect();
+        let signed = polls_of(&callers, POLLS_IN_A_ROUND);
         let begin = Instant::now();
         let cpu = meter.cpu_of(|| poll_all(&mut connections, &signed));
         sum.poll += cpu / POLLS_IN_A_ROUND as f64;
@@ -132,6 +132,11 @@ fn polls(step: &dyn Fn(&str)) -> Polls {
         polls_per_second: sum.polls_per_second / rounds,
         handshakes_per_second: sum.handshakes_per_second / rounds,
     }
+}
+
+/// So many polls, by one client after the other.
+fn polls_of(callers: &[Caller], count: usize) -> Vec<Vec<u8>> {
+    callers.iter().cycle().take(count).map(Caller::poll).collect()
 }
 
 /// Sends each of the requests on the connection whose turn it is, some at a time.
@@ -231,13 +236,11 @@ fn memory_of_clients(step: &dyn Fn(&str)) -> u64 {
     let way = Way::to(&fleet);
     let callers: Vec<Caller> = members.iter().map(|it| Caller::new(it, way.authority())).collect();
     let mut connections: Vec<Connection> = (0..THREADS).map(|_| way.connect()).collect();
-    let some: Vec<Vec<u8>> = callers.iter().take(100).map(Caller::poll).collect();
-    poll_all(&mut connections, &some);
+    poll_all(&mut connections, &polls_of(&callers, 100));
     let before = memory::pss(fleet.server_id());
     step(&format!("{KNOWN} clients poll {POLLS_OF_KNOWN} times"));
     for _ in 0..POLLS_OF_KNOWN {
-        let signed: Vec<Vec<u8>> = callers.iter().map(Caller::poll).collect();
-        poll_all(&mut connections, &signed);
+        poll_all(&mut connections, &polls_of(&callers, KNOWN));
     }
     let after = memory::pss(fleet.server_id());
     step(&format!("  the server takes {} MB before, {} MB after", before >> 20, after >> 20));
