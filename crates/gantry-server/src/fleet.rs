@@ -11,6 +11,7 @@ mod desired_state;
 mod onboarding;
 mod operators;
 mod order;
+mod packages;
 mod parameters;
 mod repository;
 mod repository_token;
@@ -47,9 +48,11 @@ pub(crate) use signers::RotateError;
 pub(crate) use trust::TrustError;
 
 use crate::identity::{SignedOnce, VerifiedClient};
+use crate::room::NoRoom;
 
 use clients::GivenRevisions;
 use contacts::UnwrittenContacts;
+use packages::Packages;
 use repository_token::TokenKey;
 
 /// The most items in any list that is given out.
@@ -71,6 +74,7 @@ struct Inner {
     contacts: UnwrittenContacts,
     given: GivenRevisions,
     counters: Counters,
+    packages: Packages,
 }
 
 /// How a fleet is run.
@@ -95,6 +99,8 @@ pub(crate) enum FleetError {
     Pack(#[from] git_serve::pack::PackError),
     #[error("the store holds a {0} that cannot be read")]
     Corrupt(&'static str),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     #[error("writing the document of a deployment")]
     Document(#[from] margo_contract::yaml::UnwritableYaml),
 }
@@ -165,6 +171,7 @@ impl Fleet {
             contacts: UnwrittenContacts::default(),
             given: GivenRevisions::default(),
             counters: Counters::default(),
+            packages: Packages::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -10,15 +10,13 @@ use testkit::fleet::TestFleet;
 use testkit::wait;
 
 use crate::real_git::Git;
-use crate::support::fleet_with_deployment;
+use crate::support::{fleet_with_deployment, metrics_text};
 
 /// The value of each series, by its name with its labels.
 type Metrics = BTreeMap<String, f64>;
 
 fn text(fleet: &TestFleet) -> String {
-    let bearer = format!("Bearer {}", fleet.operator().token());
-    let answer = fleet.http().send("GET", "/metrics", &[("authorization", &bearer)], None);
-    let answer = answer.expect(200);
+    let answer = metrics_text(fleet);
     let content_type = answer.header("content-type");
     assert_eq!(content_type, Some("text/plain; version=0.0.4; charset=utf-8"));
     answer.text()
