@@ -102,3 +102,31 @@ impl FleetStates {
 fn gauge(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use fleet_domain::client::OnboardingPolicy;
+
+    use super::*;
+    use crate::fleet::FleetOptions;
+
+    #[tokio::test]
+    async fn the_store_is_asked_now_and_then_however_many_scrape_and_may_be_away() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let options = FleetOptions {
+            onboarding: OnboardingPolicy::Approve,
+            origin: "https://localhost".to_owned(),
+        };
+        let fleet = Fleet::open(&folder.path().join("fleet.db"), options).await;
+        let fleet = fleet.expect("the database opens");
+        let states = FleetStates::default();
+        // A clock that was set back is no reason to wait.
+        for (now, read_at) in [(100, 100), (109, 100), (110, 110), (111, 110), (50, 50)] {
+            states.read(&fleet, now).await;
+            assert_eq!(states.read_at.get(), read_at, "{now}");
+        }
+        fleet.close().await;
+        states.read(&fleet, 200).await;
+        assert_eq!(states.read_at.get(), 50, "what was read before is told on");
+    }
+}
