@@ -1,5 +1,5 @@
 //! The one place that turns errors into answers (RFC 9457, contract §11). A handler gives a
-//! [`Problem`], each with its [`Reason`]; the middleware [`render`] writes it down, with the path of the
+//! [`Problem`], each with its [`Reason`]; the middleware [`render()`] writes it down, with the path of the
 //! request.
 
 mod causes;
