@@ -187,9 +187,13 @@ impl Fleet {
         Ok(fleet_store::inspect(&sqlite_url(database)).await?)
     }
 
-    /// How much of everything there is.
-    pub(crate) async fn counts(&self) -> Result<FleetCounts, FleetError> {
-        Ok(self.inner.store.read().await?.counts().await?)
+    /// How much of everything there is, and how many clients should have called by now.
+    pub(crate) async fn counts(&self, now: i64) -> Result<(FleetCounts, usize), FleetError> {
+        let unwritten = self.inner.contacts.all();
+        let mut snapshot = self.inner.store.read().await?;
+        let counts = snapshot.counts().await?;
+        let overdue = snapshot.overdue(now, LONGEST_LIST).await?;
+        Ok((counts, contacts::count_overdue(&overdue, &unwritten, now)))
     }
 
     /// What was done since the fleet was opened.

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct FleetStates {
     clients: Family<ClientLabels, Gauge>,
+    overdue: Gauge,
     deployments: Family<DeploymentLabels, Gauge>,
     jobs: Gauge,
     oldest_job: Gauge,
@@ -45,6 +46,11 @@ impl FleetStates {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let this = Self::default();
         registry.register("clients", "Clients by standing", this.clients.clone());
+        registry.register(
+            "clients_overdue",
+            "Clients that should have called by what they said themselves",
+            this.overdue.clone(),
+        );
         registry.register(
             "deployments",
             "Deployments that devices have not let go of, by state",
@@ -73,8 +79,11 @@ impl FleetStates {
             return;
         }
         *asked_at = Some(now);
-        match tokio::time::timeout(PATIENCE, fleet.counts()).await {
-            Ok(Ok(counts)) => self.take(&counts, now),
+        match tokio::time::timeout(PATIENCE, fleet.counts(now)).await {
+            Ok(Ok((counts, overdue))) => {
+                self.overdue.set(i64::try_from(overdue).unwrap_or(i64::MAX));
+                self.take(&counts, now);
+            }
             Ok(Err(error)) => {
                 tracing::error!(error = problem::chain(&error), "the fleet cannot be counted");
             }

@@ -11,7 +11,7 @@ use testkit::operator::Operator;
 use testkit::wait;
 
 use crate::real_git::Git;
-use crate::support::{fleet_with_deployment, metrics_text};
+use crate::support::{fleet_with_deployment, metric, metrics_text};
 
 /// The value of each series, by its name with its labels.
 type Metrics = BTreeMap<String, f64>;
@@ -197,6 +197,17 @@ fn polls_publications_requests_and_the_state_of_the_fleet_can_be_read() {
     assert!(seen["process_start_time_seconds"] > 1_700_000_000.0);
     assert!(seen.keys().any(|it| it.starts_with("gantry_build_info{version=")));
     assert!(seen["gantry_fleet_read_time_seconds"] >= seen["process_start_time_seconds"]);
+}
+
+#[test]
+fn clients_that_should_have_called_are_counted() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    assert_eq!(metric(&fleet, "gantry_clients_overdue"), 0);
+    fleet.make_overdue(&press);
+    wait::until("the fleet to be counted", || {
+        (metric(&fleet, "gantry_clients_overdue") == 1).then_some(())
+    });
 }
 
 #[test]
