@@ -1,10 +1,27 @@
 //! When clients were heard of, and what they said of themselves.
 
+use fleet_domain::client::Standing;
 use fleet_domain::contact::{Announcement, Contact, Quiet};
 use fleet_domain::ids::ClientId;
 
 use crate::columns::{Columns, count_column, revision_column};
-use crate::{StoreError, Transaction};
+use crate::{Snapshot, StoreError, Transaction};
+
+impl Snapshot {
+    /// Clients that are let in and should have called by now.
+    pub async fn overdue(&mut self, now: i64, limit: u32) -> Result<Vec<ClientId>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT client_id FROM contacts JOIN clients ON id = client_id \
+             WHERE standing = $1 AND expected_by < $2 AND last_contact <= expected_by LIMIT $3",
+        )
+        .bind(Standing::Approved.name())
+        .bind(now)
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| Columns::of("contacts", row).parsed("client_id")).collect()
+    }
+}
 
 impl Transaction {
     /// Remembers when a client was heard of, unless it was heard of later. What it said before stays

@@ -123,17 +123,22 @@ impl SignaturesConfig {
     }
 }
 
-/// How much one caller may ask for.
+/// How much one caller may ask for, and all together.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsConfig {
     /// Of each client, in the long run; half of it at once.
     pub(crate) requests_per_minute: NonZeroU32,
+    /// So many may be open at a time; further ones wait.
+    pub(crate) connections: NonZeroU32,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { requests_per_minute: NonZeroU32::new(1_200).expect("1200 is not 0") }
+        Self {
+            requests_per_minute: NonZeroU32::new(1_200).expect("1200 is not 0"),
+            connections: NonZeroU32::new(10_000).expect("10000 is not 0"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod hearing;
 mod onboarding;
 mod operators;
 mod order;
+mod packages;
 mod parameters;
 mod repository;
 mod repository_token;
@@ -49,8 +50,10 @@ pub(crate) use signers::RotateError;
 pub(crate) use trust::TrustError;
 
 use crate::identity::{SignedOnce, VerifiedClient};
+use crate::room::NoRoom;
 
 use contacts::UnwrittenContacts;
+use packages::Packages;
 use repository_token::TokenKey;
 
 /// The most items in any list that is given out.
@@ -72,6 +75,7 @@ struct Inner {
     said: mpsc::Sender<hearing::Said>,
     contacts: UnwrittenContacts,
     counters: Counters,
+    packages: Packages,
 }
 
 /// How a fleet is run.
@@ -97,6 +101,8 @@ pub(crate) enum FleetError {
     Pack(#[from] git_serve::pack::PackError),
     #[error("the store holds a {0} that cannot be read")]
     Corrupt(&'static str),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     #[error("writing the document of a deployment")]
     Document(#[from] margo_contract::yaml::UnwritableYaml),
 }
@@ -168,6 +174,7 @@ impl Fleet {
             said,
             contacts: UnwrittenContacts::default(),
             counters: Counters::default(),
+            packages: Packages::default(),
         };
         let store = inner.store.clone();
         tokio::spawn(async move { hearing::hear_all(&store, line).await });
@@ -185,9 +192,13 @@ impl Fleet {
         Ok(fleet_store::inspect(&sqlite_url(database)).await?)
     }
 
-    /// How much of everything there is.
-    pub(crate) async fn counts(&self) -> Result<FleetCounts, FleetError> {
-        Ok(self.inner.store.read().await?.counts().await?)
+    /// How much of everything there is, and how many clients should have called by now.
+    pub(crate) async fn counts(&self, now: i64) -> Result<(FleetCounts, usize), FleetError> {
+        let unwritten = self.inner.contacts.all();
+        let mut snapshot = self.inner.store.read().await?;
+        let counts = snapshot.counts().await?;
+        let overdue = snapshot.overdue(now, LONGEST_LIST).await?;
+        Ok((counts, contacts::count_overdue(&overdue, &unwritten, now)))
     }
 
     /// What was done since the fleet was opened.

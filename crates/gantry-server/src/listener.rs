@@ -4,6 +4,7 @@ mod patience;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,6 @@ use tower::{Service, ServiceExt as _};
 use crate::metrics::Connections;
 use patience::Patient;
 
-const MOST_CONNECTIONS: usize = 10_000;
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take nothing of an answer. The slowest mobile lines stall for minutes.
@@ -50,16 +50,24 @@ impl<S> Serve for S where
 {
 }
 
+/// How many connections there may be, and what counts them.
+pub(crate) struct ConnectionLimit {
+    pub(crate) most: NonZeroU32,
+    pub(crate) counters: Connections,
+}
+
 /// Serves until `stop` is done; then lets running requests end, for a while.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     service: impl Serve,
-    counters: Connections,
+    limit: ConnectionLimit,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let acceptor = TlsAcceptor::from(tls);
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let ConnectionLimit { most, counters } = limit;
+    let most = usize::try_from(most.get()).unwrap_or(Semaphore::MAX_PERMITS);
+    let connections = Arc::new(Semaphore::new(most));
     let graceful = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -68,6 +76,9 @@ pub(crate) async fn serve(
     tokio::pin!(stop);
     loop {
         // Room first: who cannot be served waits in the kernel's queue.
+        if connections.available_permits() == 0 {
+            counters.limit_reached();
+        }
         let room = Arc::clone(&connections).acquire_owned();
         let (permit, stream) = tokio::select! {
             () = &mut stop => break,
@@ -99,6 +110,7 @@ pub(crate) async fn serve(
             ));
             let connection = http.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = watcher.watch(connection).await {
+                counters.failed(&error);
                 tracing::debug!(%error, "a connection ended early");
             }
         });

@@ -19,6 +19,7 @@ mod metrics;
 mod operator_api;
 mod package;
 mod problem;
+mod room;
 mod routes;
 mod server;
 mod tls;
@@ -38,6 +39,7 @@ use crate::config::{Arguments, Command, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
 use crate::identity::{ClientKeys, ReplayGuard};
 use crate::limits::RequestLimits;
+use crate::listener::ConnectionLimit;
 use crate::metrics::Metrics;
 use crate::server::{Server, ServerParts};
 use crate::tls::ServerCertificate;
@@ -104,7 +106,8 @@ async fn run(config: Config) -> Result<()> {
         "listening"
     );
     let metrics = Metrics::new(&fleet, clock::now());
-    let connections = metrics.connections.clone();
+    let connections =
+        ConnectionLimit { most: config.limits.connections, counters: metrics.connections.clone() };
     let server = Server::from(ServerParts {
         fleet: fleet.clone(),
         origin: config.public_url.as_str().into(),

@@ -1,23 +1,17 @@
 //! The one place that turns errors into answers (RFC 9457, contract §11). A handler gives a
-//! [`Problem`]; the middleware [`render`] writes it down, with the path of the request.
+//! [`Problem`], each with its [`Reason`]; the middleware [`render()`] writes it down, with the path of the
+//! request.
 
+mod causes;
 mod reason;
+mod render;
 
-use std::error::Error;
-
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use margo_contract::document::DocumentError;
+use axum::http::StatusCode;
 use margo_contract::problem::{self, FieldError, ProblemType};
 
-use crate::fleet::{FleetError, Outage};
-use crate::identity;
-use crate::metrics::Refusals;
-
+pub(crate) use causes::chain;
 pub(crate) use reason::Reason;
+pub(crate) use render::render;
 
 /// How long a client waits before it asks again whether it was let in, in seconds.
 pub(crate) const WAITING_RETRY_SECONDS: u64 = 5;
@@ -152,30 +146,6 @@ impl Problem {
         problem
     }
 
-    /// 503 where the store cannot be used for now, else 500; the cause goes to the log and not to the
-    /// caller.
-    pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
-        let cause = chain(error);
-        let outage = causes(error).find_map(|it| it.downcast_ref::<FleetError>()?.outage());
-        if let Some(outage) = outage {
-            tracing::error!(error = cause, advice = outage.advice(), "the store cannot be used");
-            return Self::outage(outage);
-        }
-        tracing::error!(error = cause, "a request failed");
-        let detail = "the server could not do it; its log says why";
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(ProblemType::Blank, status, Reason::Failure, detail)
-            .retryable_after(UNAVAILABLE_RETRY_SECONDS)
-    }
-
-    fn outage(outage: Outage) -> Self {
-        match outage {
-            Outage::Busy => Self::unavailable(Reason::DatabaseBusy, "the database is busy"),
-            Outage::Full => Self::unavailable(Reason::DiskFull, "the server has no room left"),
-            Outage::Away => Self::unavailable(Reason::DatabaseAway, "the database does not answer"),
-        }
-    }
-
     /// 503: not now.
     pub(crate) fn unavailable(reason: Reason, detail: &str) -> Self {
         Self::new(ProblemType::Blank, StatusCode::SERVICE_UNAVAILABLE, reason, detail)
@@ -235,114 +205,9 @@ impl Problem {
     }
 }
 
-impl From<FleetError> for Problem {
-    fn from(error: FleetError) -> Self {
-        match error {
-            FleetError::Replayed => identity::replayed(),
-            error => Self::internal(&error),
-        }
-    }
-}
-
-impl From<DocumentError> for Problem {
-    fn from(error: DocumentError) -> Self {
-        match error {
-            DocumentError::Malformed(detail) => Self::malformed(detail),
-            DocumentError::Semantic(faults) => {
-                let errors = faults.0.into_iter();
-                let errors =
-                    errors.map(|it| FieldError { field: it.field, message: it.message }).collect();
-                Self::semantic("the document breaks rules; `errors` names each", errors)
-            }
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.body.status).expect("a problem is made from a status");
-        let mut response = status.into_response();
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
-/// Writes problems down and counts them, and makes problems of errors that no handler of ours has answered.
-// margo(PD-1, X-07, E-3)
-pub(crate) async fn render(
-    State(refusals): State<Refusals>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
-    let problem = response.extensions_mut().remove::<Problem>().or_else(|| {
-        let status = response.status();
-        match status {
-            StatusCode::NOT_FOUND if is_bare(&response) => {
-                Some(Problem::not_found("there is nothing at this path"))
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                let detail = "the resource has no such method; Allow names those it has";
-                Some(Problem::new(ProblemType::Blank, status, Reason::Method, detail))
-            }
-            _ => None,
-        }
-    });
-    let Some(mut problem) = problem else { return response };
-    refusals.count(problem.reason);
-    problem.body.instance = Some(path);
-    let headers = response.headers_mut();
-    headers.remove(header::CONTENT_LENGTH);
-    let content_type =
-        if problem.plain_text { "text/plain; charset=utf-8" } else { problem::MEDIA_TYPE };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(seconds) = problem.body.retry_after_seconds {
-        headers.insert(header::RETRY_AFTER, seconds.into());
-    }
-    if let Some(challenge) = problem.challenge {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    }
-    if problem.accepts_plain_only {
-        // RFC 9110, section 15.5.16.
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    if problem.closes_connection {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    let body = if problem.plain_text {
-        format!("{}\n", problem.body.detail.unwrap_or(problem.body.title)).into_bytes()
-    } else {
-        serde_json::to_vec(&problem.body).expect("a problem has nothing but text and numbers")
-    };
-    *response.body_mut() = Body::from(body);
-    response
-}
-
-fn is_bare(response: &Response) -> bool {
-    !response.headers().contains_key(header::CONTENT_TYPE)
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// An error, and what caused it, and so on.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&it| it.source())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use fleet_store::StoreError;
-
     use super::*;
-    use crate::fleet::DecideError;
 
     // margo(RT-1, PD-2): these tell when to come back, and the others do not.
     #[test]
@@ -360,23 +225,6 @@ mod tests {
         for problem in [Problem::malformed("no"), Problem::conflict("no"), Problem::too_large(1)] {
             assert!(!problem.body.retryable, "{problem:?}");
             assert_eq!(problem.body.retry_after_seconds, None, "{problem:?}");
-        }
-    }
-
-    #[test]
-    fn a_store_that_cannot_be_used_for_now_is_told_from_one_that_is_broken() {
-        let cause = || Arc::new(std::io::Error::other("the disk says so"));
-        for (error, status, reason) in [
-            (StoreError::Busy(cause()), 503, Reason::DatabaseBusy),
-            (StoreError::Full(cause()), 503, Reason::DiskFull),
-            (StoreError::Unreachable(cause()), 503, Reason::DatabaseAway),
-            (StoreError::Duplicate(cause()), 500, Reason::Failure),
-            (StoreError::Failed(cause()), 500, Reason::Failure),
-        ] {
-            let error = DecideError::Fleet(error.into());
-            let problem = Problem::internal(&error);
-            assert_eq!((problem.body.status, problem.reason), (status, reason), "{error:?}");
-            assert!(problem.body.retryable && problem.body.retry_after_seconds.is_some());
         }
     }
 

@@ -221,6 +221,19 @@ impl SignedRequest {
         &header.unwrap_or_else(|| panic!("there is no {name}")).1
     }
 
+    /// As it goes over the line.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nhost: localhost\r\n", self.method, self.path).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        let body = self.body.as_deref().unwrap_or_default();
+        bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
     /// Replaces a header, or takes it away.
     pub fn with(mut self, name: &str, value: Option<&str>) -> Self {
         self.headers.retain(|(known, _)| known != name);

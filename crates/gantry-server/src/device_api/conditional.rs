@@ -1,12 +1,12 @@
 //! Conditional and range requests and content negotiation, as far as the device API has them.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 /// Bytes with a strong entity tag.
 pub(crate) struct Tagged {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
     /// In quotes.
     pub(crate) etag: String,
     pub(crate) content_type: &'static str,
@@ -49,7 +49,7 @@ impl Tagged {
         }
         let last = length - 1;
         let range = [(header::CONTENT_RANGE, format!("bytes {from}-{last}/{length}"))];
-        let rest = Body::from(bytes.get(from..).unwrap_or_default().to_vec());
+        let rest = Body::from(bytes.slice(from..));
         (StatusCode::PARTIAL_CONTENT, range, [content_type], rest).into_response()
     }
 }
@@ -110,7 +110,7 @@ mod tests {
         let headers =
             headers.iter().map(|(it, value)| (name(it), value.parse().expect("a header")));
         let bytes = Tagged {
-            bytes: b"a package".to_vec(),
+            bytes: Bytes::from_static(b"a package"),
             etag: "\"7\"".to_owned(),
             content_type: "application/gzip",
             cache_control: "private",

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -12,10 +13,11 @@ use margo_contract::{bundle, state_manifest};
 use super::conditional::{Tagged, accepts, has, not_modified};
 use crate::clock;
 use crate::extract::Path;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, FleetError};
 use crate::identity::VerifiedClient;
 use crate::metrics::Way;
 use crate::problem::{Problem, Reason};
+use crate::room::Held;
 use crate::server::Server;
 
 // margo(SP-60, K-2, K-3, X-18)
@@ -50,7 +52,7 @@ pub(crate) async fn get_manifest(
     let manifest = manifest.map_err(|error| Problem::internal(&error))?;
     let tagged = Tagged {
         etag: quoted(manifest.digest),
-        bytes: manifest.bytes,
+        bytes: Bytes::from_owner(Held::new(manifest.bytes)?),
         content_type: state_manifest::MEDIA_TYPE,
         cache_control: MANIFEST_CACHING,
     };
@@ -67,7 +69,7 @@ pub(crate) async fn get_document(
 ) -> Result<Response, Problem> {
     let named = (deployment.parse::<DeploymentId>().ok()).zip(digest.parse::<Sha256>().ok());
     let bytes = match named {
-        Some((deployment, digest)) => fleet.document(client.id(), deployment, digest).await,
+        Some((deployment, digest)) => held(fleet.document(client.id(), deployment, digest).await),
         None => Ok(None),
     };
     let detail = "there is no document with this id and digest";
@@ -83,7 +85,7 @@ pub(crate) async fn get_bundle(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let bytes = match digest.parse::<Sha256>() {
-        Ok(digest) => fleet.bundle(client.id(), digest).await,
+        Ok(digest) => held(fleet.bundle(client.id(), digest).await),
         Err(_) => Ok(None),
     };
     let detail = "there is no bundle with this digest";
@@ -98,24 +100,31 @@ pub(crate) async fn get_package(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let bytes = match digest.parse::<Sha256>() {
-        Ok(digest) => fleet.package(client.id(), digest).await,
+        Ok(digest) => match fleet.package(client.id(), digest).await {
+            Ok(package) => Ok(package.map(Bytes::from_owner)),
+            Err(error) => Err(error.into()),
+        },
         Err(_) => Ok(None),
     };
     let detail = "no deployment of this client has a package with this digest";
     immutable(bytes, &digest, "application/gzip", ProblemType::Blank, detail, &headers)
 }
 
+fn held(bytes: Result<Option<Vec<u8>>, FleetError>) -> Result<Option<Bytes>, Problem> {
+    let Some(bytes) = bytes? else { return Ok(None) };
+    Ok(Some(Bytes::from_owner(Held::new(bytes)?)))
+}
+
 // margo(X-17, H-3, D-13)
-fn immutable<E: std::error::Error + 'static>(
-    bytes: Result<Option<Vec<u8>>, E>,
+fn immutable(
+    bytes: Result<Option<Bytes>, Problem>,
     digest: &str,
     content_type: &'static str,
     missing: ProblemType,
     detail: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let bytes = bytes
-        .map_err(|error| Problem::internal(&error))?
+    let bytes = bytes?
         .ok_or_else(|| Problem::new(missing, StatusCode::NOT_FOUND, Reason::NotFound, detail))?;
     let etag = quoted(digest);
     Ok(Tagged { bytes, etag, content_type, cache_control: IMMUTABLE }.answer(headers))

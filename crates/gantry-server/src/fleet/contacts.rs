@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fleet_domain::contact::{Announcement, Contact};
+use fleet_domain::client::Standing;
+use fleet_domain::contact::{Announcement, Contact, ContactStanding};
 use fleet_domain::ids::ClientId;
 
 use super::{Fleet, FleetError};
@@ -53,6 +54,21 @@ impl UnwrittenContacts {
     }
 }
 
+/// How many clients should have called by now: those that the store knows of, unless they have called since
+/// that was written down, and those that have not kept what they said after it.
+pub(super) fn count_overdue(
+    stored: &[ClientId],
+    unwritten: &HashMap<ClientId, Contact>,
+    now: i64,
+) -> usize {
+    let is_overdue = |contact: &&Contact| {
+        let standing = ContactStanding::of(Standing::Approved, Some(*contact), now);
+        matches!(standing, ContactStanding::Overdue { .. })
+    };
+    let silent = stored.iter().filter(|it| !unwritten.contains_key(*it));
+    silent.count() + unwritten.values().filter(is_overdue).count()
+}
+
 impl Fleet {
     /// Notes that a client was heard of, and what it said. The caller has verified that it was this client.
     pub(crate) fn note_contact(
@@ -84,7 +100,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use fleet_domain::client::{Client, OnboardingPolicy, Standing};
+    use fleet_domain::client::{Client, OnboardingPolicy};
     use fleet_domain::ids::Sha256;
     use tempfile::TempDir;
     use uuid::Uuid;
@@ -158,6 +174,19 @@ mod tests {
         assert_eq!(seen(&fleet, id(1)).await, second);
         fleet.write_contacts_down().await.expect("there is room on the disk");
         assert_eq!(seen(&neighbour, id(1)).await, second);
+    }
+
+    #[tokio::test]
+    async fn who_should_have_called_is_counted_before_and_after_it_is_written_down() {
+        let (fleet, _folder) = fleet_with(1..3).await;
+        let overdue = async |now| fleet.counts(now).await.expect("the store answers").1;
+        fleet.note_contact(id(1), Some(said(160)), 100);
+        fleet.note_contact(id(2), None, 100);
+        assert_eq!((overdue(160).await, overdue(161).await), (0, 1));
+        fleet.write_contacts_down().await.expect("there is room on the disk");
+        assert_eq!((overdue(160).await, overdue(161).await), (0, 1));
+        fleet.note_contact(id(1), Some(said(300)), 200);
+        assert_eq!((overdue(201).await, overdue(301).await), (0, 1));
     }
 
     #[tokio::test]

@@ -126,25 +126,6 @@ impl Fleet {
         Ok(self.inner.store.read().await?.bundle(client, &digest).await?)
     }
 
-    /// A package that a wanted deployment of the client needs.
-    pub(crate) async fn package(
-        &self,
-        client: ClientId,
-        digest: Sha256,
-    ) -> Result<Option<Vec<u8>>, FleetError> {
-        let mut snapshot = self.inner.store.read().await?;
-        for entry in snapshot.deployments_of(client, LONGEST_LIST).await? {
-            if !entry.deployment.is_wanted() {
-                continue;
-            }
-            let application = snapshot.application(&entry.application, &entry.version).await?;
-            if application.is_some_and(|it| it.packages.values().any(|it| *it == digest)) {
-                return Ok(snapshot.package(&digest).await?);
-            }
-        }
-        Ok(None)
-    }
-
     /// The revisions of a client, the newest first.
     pub(crate) async fn revisions(
         &self,

@@ -10,6 +10,9 @@ pub(crate) struct Connections {
     open: Gauge,
     accepted: Counter,
     failed_handshakes: Counter,
+    limit_reached: Counter,
+    bad_heads: Counter,
+    late_heads: Counter,
 }
 
 /// An open connection, until it is dropped.
@@ -30,6 +33,21 @@ impl Connections {
             "Connections that ended in the TLS handshake",
             this.failed_handshakes.clone(),
         );
+        registry.register(
+            "connection_limit_reached",
+            "How often there were as many connections as may be, so that others had to wait",
+            this.limit_reached.clone(),
+        );
+        registry.register(
+            "bad_request_heads",
+            "Connections that ended since the head of a request was malformed or too large",
+            this.bad_heads.clone(),
+        );
+        registry.register(
+            "late_request_heads",
+            "Connections that ended since no head of a request came in time, most of them idle",
+            this.late_heads.clone(),
+        );
         this
     }
 
@@ -38,6 +56,19 @@ impl Connections {
         self.accepted.inc();
         self.open.inc();
         Open(self.open.clone())
+    }
+
+    pub(crate) fn limit_reached(&self) {
+        self.limit_reached.inc();
+    }
+
+    /// Counts a connection that HTTP ended.
+    pub(crate) fn failed(&self, error: &hyper::Error) {
+        if error.is_parse() {
+            self.bad_heads.inc();
+        } else if error.is_timeout() {
+            self.late_heads.inc();
+        }
     }
 
     pub(crate) fn handshake_failed(&self) {

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct FleetStates {
     clients: Family<ClientLabels, Gauge>,
+    overdue: Gauge,
     deployments: Family<DeploymentLabels, Gauge>,
     jobs: Gauge,
     oldest_job: Gauge,
@@ -45,6 +46,11 @@ impl FleetStates {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let this = Self::default();
         registry.register("clients", "Clients by standing", this.clients.clone());
+        registry.register(
+            "clients_overdue",
+            "Clients that should have called by what they said themselves",
+            this.overdue.clone(),
+        );
         registry.register(
             "deployments",
             "Deployments that devices have not let go of, by state",
@@ -73,8 +79,11 @@ impl FleetStates {
             return;
         }
         *asked_at = Some(now);
-        match tokio::time::timeout(PATIENCE, fleet.counts()).await {
-            Ok(Ok(counts)) => self.take(&counts, now),
+        match tokio::time::timeout(PATIENCE, fleet.counts(now)).await {
+            Ok(Ok((counts, overdue))) => {
+                self.overdue.set(i64::try_from(overdue).unwrap_or(i64::MAX));
+                self.take(&counts, now);
+            }
             Ok(Err(error)) => {
                 tracing::error!(error = problem::chain(&error), "the fleet cannot be counted");
             }
@@ -101,4 +110,32 @@ impl FleetStates {
 
 fn gauge(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet_domain::client::OnboardingPolicy;
+
+    use super::*;
+    use crate::fleet::FleetOptions;
+
+    #[tokio::test]
+    async fn the_store_is_asked_now_and_then_however_many_scrape_and_may_be_away() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be made");
+        let options = FleetOptions {
+            onboarding: OnboardingPolicy::Approve,
+            origin: "https://localhost".to_owned(),
+        };
+        let fleet = Fleet::open(&folder.path().join("fleet.db"), options).await;
+        let fleet = fleet.expect("the database opens");
+        let states = FleetStates::default();
+        // A clock that was set back is no reason to wait.
+        for (now, read_at) in [(100, 100), (109, 100), (110, 110), (111, 110), (50, 50)] {
+            states.read(&fleet, now).await;
+            assert_eq!(states.read_at.get(), read_at, "{now}");
+        }
+        fleet.close().await;
+        states.read(&fleet, 200).await;
+        assert_eq!(states.read_at.get(), 50, "what was read before is told on");
+    }
 }

@@ -133,3 +133,61 @@ fn method(method: &Method) -> &'static str {
         _ => "other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::Path;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::{Route, get};
+    use futures_util::FutureExt as _;
+    use prometheus_client::encoding::prometheus_text::encode;
+    use tower::layer::layer_fn;
+    use tower::{Layer as _, ServiceExt as _};
+
+    use super::*;
+
+    /// Answers with the status in the path; 0 is no answer.
+    fn router(requests: Requests) -> Router {
+        let answer = |Path(status): Path<u16>| async move {
+            match status {
+                0 => std::future::pending().await,
+                status => StatusCode::from_u16(status).expect("a status"),
+            }
+        };
+        Router::new().route("/answer/{status}", get(answer).post(answer)).route_layer(layer_fn(
+            move |route: Route| from_fn_with_state(requests.endpoint(), count).layer(route),
+        ))
+    }
+
+    #[test]
+    fn requests_are_counted_by_route_method_and_status_and_by_nothing_that_a_caller_chose() {
+        let mut registry = Registry::default();
+        let router = router(Requests::register(&mut registry));
+        let ask = |method: &str, status: u16| {
+            let path = format!("/answer/{status}?by=somebody");
+            let request = Request::builder().method(method).uri(path).body(Body::empty());
+            let answer = router.clone().oneshot(request.expect("a good request"));
+            // One that is waited for no longer is dropped, as that of a caller who hangs up.
+            let _ = answer.now_or_never();
+        };
+        for (method, status) in
+            [("GET", 200), ("GET", 200), ("HEAD", 200), ("POST", 503), ("POST", 418), ("GET", 0)]
+        {
+            ask(method, status);
+        }
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("text can be written");
+        let mut counted: Vec<&str> = text.lines().filter(|it| !it.starts_with('#')).collect();
+        counted.sort_unstable();
+        let route = "route=\"/answer/{status}\"";
+        let expected = [
+            format!("requests_total{{{route},method=\"GET\",status=\"200\"}} 3"),
+            format!("requests_total{{{route},method=\"GET\",status=\"none\"}} 1"),
+            format!("requests_total{{{route},method=\"POST\",status=\"503\"}} 1"),
+            format!("requests_total{{{route},method=\"POST\",status=\"other\"}} 1"),
+        ];
+        assert_eq!(counted, expected);
+    }
+}

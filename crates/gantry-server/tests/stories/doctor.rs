@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use testkit::fleet::TestFleet;
 use testkit::programs;
+use time::{Duration, OffsetDateTime};
 use tokio::runtime::Runtime;
 
 fn doctor(fleet: &TestFleet, options: &[&str]) -> Output {
@@ -146,7 +147,7 @@ fn a_disk_that_is_full_is_told() {
 }
 
 /// A root, and a certificate of it for some hosts, as the files that the configuration names.
-fn issue(folder: &Path, hosts: &[&str], last_year: i32) {
+fn issue(folder: &Path, hosts: &[&str], end: OffsetDateTime) {
     let write = |name: &str, text: String| {
         fs::write(folder.join(name), text).expect("the test's folder can be written");
     };
@@ -160,7 +161,7 @@ fn issue(folder: &Path, hosts: &[&str], last_year: i32) {
     let hosts: Vec<String> = hosts.iter().map(|it| (*it).to_owned()).collect();
     let mut params = CertificateParams::new(hosts).expect("good names");
     params.not_before = date_time_ymd(2020, 1, 1);
-    params.not_after = date_time_ymd(last_year, 1, 1);
+    params.not_after = end;
     write("given.pem", params.signed_by(&key, &issuer).expect("a certificate").pem());
     write("given.key", key.serialize_pem());
 }
@@ -178,15 +179,20 @@ fn a_certificate_that_devices_would_refuse_is_told_with_the_reason() {
         path("given-ca.pem")
     ));
     finds(&fleet, "fail", "certificate", &["given-ca.pem", "No such file"]);
-    issue(&folder, &["localhost"], 2200);
+    let far = date_time_ymd(2200, 1, 1);
+    issue(&folder, &["localhost"], far);
     finds(&fleet, "ok", "certificate", &["localhost", "2200-01-01"]);
-    issue(&folder, &["localhost"], 2021);
+    let soon = i64::try_from(testkit::client::now()).expect("a time");
+    let soon = OffsetDateTime::from_unix_timestamp(soon).expect("a time") + Duration::days(5);
+    issue(&folder, &["localhost"], soon);
+    finds(&fleet, "warn", "certificate", &["renew it"]);
+    issue(&folder, &["localhost"], date_time_ymd(2021, 1, 1));
     finds(&fleet, "fail", "certificate", &["has ended", "SIGHUP"]);
-    issue(&folder, &["fleet.example"], 2200);
+    issue(&folder, &["fleet.example"], far);
     finds(&fleet, "fail", "certificate", &["not for localhost", "public_url"]);
-    issue(&folder, &["localhost"], 2200);
+    issue(&folder, &["localhost"], far);
     let root = fs::read(folder.join("given-ca.pem")).expect("it was written");
-    issue(&folder, &["localhost"], 2200);
+    issue(&folder, &["localhost"], far);
     let new_root = fs::read(folder.join("given-ca.pem")).expect("it was written");
     fs::write(folder.join("given-ca.pem"), root).expect("it can be written");
     finds(&fleet, "fail", "certificate", &["does not lead to the root"]);

@@ -9,7 +9,9 @@ use serde_json::json;
 use testkit::fleet::TestFleet;
 use testkit::memory;
 
-use crate::support::{fleet_with_deployment, package_files, tar_gz};
+use crate::support::{
+    fleet_with_deployment, metric, package_files, package_path, package_with_noise, tar_gz,
+};
 
 // margo(RT-1): 429 with Retry-After.
 #[test]
@@ -81,6 +83,7 @@ fn headers_without_end_are_refused() {
         assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     fleet.http().send("GET", "/healthz", &[], None).expect(200);
+    assert_eq!(metric(&fleet, "gantry_bad_request_heads_total"), 2);
 }
 
 #[test]
@@ -93,6 +96,7 @@ fn who_does_not_finish_a_head_is_hung_up_on() {
     let ended = stream.read_to_string(&mut answer);
     assert!(!matches!(&ended, Err(error) if error.kind() == ErrorKind::WouldBlock), "{ended:?}");
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(metric(&fleet, "gantry_late_request_heads_total") >= 1);
 }
 
 /// 64 MiB of nothing, packed.
@@ -144,17 +148,119 @@ fn what_is_small_and_becomes_huge_is_refused() {
     assert!(used < 512 << 20, "the server takes {used} bytes");
 }
 
+#[test]
+fn what_is_nested_without_end_is_refused_wherever_it_is_read() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    let json = ("content-type", "application/json");
+    for piece in ["[", "{\"a\":"] {
+        let deep = piece.repeat(10_000);
+        let status = press.path(&format!("/deployments/{deployment}/status"));
+        let onboarding = "/api/v1/onboarding".to_owned();
+        for path in
+            [press.path("/capabilities"), status, press.path("/security-events"), onboarding]
+        {
+            let request = press.signed("POST", &path, Some(deep.clone().into_bytes()), &[json]);
+            press.send(&request).expect_problem(400, "#invalid-request", "");
+        }
+        let deployment = format!("/deployments/{deployment}");
+        for (method, path) in [
+            ("POST", "/deployments"),
+            ("PATCH", deployment.as_str()),
+            ("POST", "/operators"),
+            ("POST", "/trust"),
+        ] {
+            let body = Some(deep.as_bytes());
+            let answer = fleet.operator().send_bytes(method, path, json.1, body);
+            answer.expect_problem(400, "#invalid-request", "");
+        }
+    }
+    // Where any value may stand, too.
+    let parameters = format!("{{\"parameters\":{{\"greeting\":{}", "[".repeat(100_000));
+    let path = format!("/deployments/{deployment}");
+    let answer = fleet.operator().send_bytes("PATCH", &path, json.1, Some(parameters.as_bytes()));
+    answer.expect_problem(400, "#invalid-request", "");
+    let mut files: BTreeMap<String, String> = package_files("1.0.1");
+    let deep = format!("x: {}\n", "[".repeat(100_000));
+    files.entry("margo.yaml".to_owned()).and_modify(|it| it.push_str(&deep));
+    let answer = fleet.operator().add_application(&tar_gz(&files));
+    answer.expect_problem(422, "#semantic-error", "margo.yaml");
+    press.get(&press.path("/deployments"), &[]).expect(200);
+}
+
+#[test]
+fn when_there_are_as_many_connections_as_may_be_others_wait_until_one_ends() {
+    let fleet = TestFleet::start_with("[limits]\nconnections = 8\n");
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let mut stream = fleet.http().connect();
+        stream.conn.complete_io(&mut stream.sock).expect("the server shakes hands");
+        silent.push(stream);
+    }
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| fleet.http().send("GET", "/healthz", &[], None));
+        drop(silent);
+        waiting.join().expect("asking does not panic").expect(200);
+    });
+    let counted = metric(&fleet, "gantry_connection_limit_reached_total");
+    assert!(counted >= 1, "{counted}");
+}
+
+#[test]
+fn a_package_that_many_take_slowly_is_in_memory_once() {
+    const READERS: usize = 24;
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    fleet.operator().add_application(&package_with_noise("1.0.0", 18 << 20)).expect(201);
+    let deployment = fleet.operator().deploy("com-example-web", press.id(), &json!({}));
+    fleet.operator().published(&deployment);
+    let path = package_path(&press);
+    let length = press.get(&path, &[]).expect(200).body.len();
+    assert!(length > 12 << 20, "{length}");
+
+    let before = memory::pss(fleet.server_id());
+    let mut readers = Vec::new();
+    for number in 0..READERS {
+        // Signed at another moment each time: the same request twice would be a replay.
+        let created = testkit::client::now() - number as u64;
+        let request = press.signed_at("GET", &path, None, &[], created);
+        let mut stream = fleet.http().connect();
+        stream.write_all(&request.to_bytes()).expect("the server listens");
+        let mut first = [0; 15];
+        stream.read_exact(&mut first).expect("the answer begins");
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+        readers.push(stream);
+    }
+    let used = memory::pss(fleet.server_id()).saturating_sub(before);
+    let all = (READERS * length) as u64;
+    assert!(used < all / 4, "{used} bytes for {READERS} readers of {length}");
+    // And all of them get it.
+    for mut stream in readers {
+        let mut read = 0;
+        let mut piece = vec![0; 1 << 20];
+        while read < length {
+            let more = stream.read(&mut piece).expect("the answer goes on");
+            assert!(more > 0, "it ends after {read} bytes");
+            read += more;
+        }
+    }
+}
+
 // margo(S-8): a client that was away for long tells all at once.
 #[test]
-fn hundreds_of_statuses_in_a_row_are_taken_and_bounded() {
-    let (fleet, press, deployment) = fleet_with_deployment();
-    for turn in 0..150 {
+fn thousands_of_statuses_in_a_row_are_taken_and_bounded() {
+    let (mut fleet, press, deployment) = fleet_with_deployment();
+    fleet.stop();
+    fleet.configure("[limits]\nrequests_per_minute = 100000\n");
+    fleet.start_server();
+    for turn in 0..3_000 {
         let state = if turn % 2 == 0 { "installing" } else { "installed" };
         let answer = press.report(&deployment, state, &[("web", state)]);
         assert!([200, 201].contains(&answer.status), "{}", answer.text());
     }
     let events = fleet.operator().get(&format!("/deployments/{deployment}/events"));
     let events = events["items"].as_array().expect("a list").len();
-    assert!(events >= 100, "{events}");
+    assert!((100..=500).contains(&events), "{events}");
+    let used = memory::pss(fleet.server_id());
+    assert!(used < 256 << 20, "the server takes {used} bytes");
     assert_eq!(json!(fleet.operator().get("/clients")["items"][0]["id"]), press.id());
 }

@@ -7,18 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use testkit::fleet::TestFleet;
+use testkit::operator::Operator;
 use testkit::wait;
 
 use crate::real_git::Git;
-use crate::support::fleet_with_deployment;
+use crate::support::{fleet_with_deployment, metric, metrics_text};
 
 /// The value of each series, by its name with its labels.
 type Metrics = BTreeMap<String, f64>;
 
 fn text(fleet: &TestFleet) -> String {
-    let bearer = format!("Bearer {}", fleet.operator().token());
-    let answer = fleet.http().send("GET", "/metrics", &[("authorization", &bearer)], None);
-    let answer = answer.expect(200);
+    let answer = metrics_text(fleet);
     let content_type = answer.header("content-type");
     assert_eq!(content_type, Some("text/plain; version=0.0.4; charset=utf-8"));
     answer.text()
@@ -69,10 +68,26 @@ fn each_refusal_has_its_counter_and_says_in_the_log_who_what_and_why() {
     let text = ("content-type", "text/plain");
     press.send(&press.signed("PUT", &capabilities, Some(body), &[text])).expect(415);
     press.get(&path, &[("accept", "text/html")]).expect(406);
+    let large = format!("{{{}", " ".repeat(70 << 10)).into_bytes();
+    press.send(&press.signed("PUT", &capabilities, Some(large), &[json])).expect(413);
+    press.send(&press.signed("PUT", &capabilities, Some(b"{".to_vec()), &[json])).expect(400);
+    let nonsense = Some(b"{}".to_vec());
+    press.send(&press.signed("POST", "/api/v1/onboarding", nonsense, &[json])).expect(400);
     let nobody = path.replace(press.id(), "00000000-0000-4000-8000-000000000000");
     press.get(&nobody, &[]).expect(401);
     let mut waiting = fleet.stranger("press-8");
     waiting.onboard().expect(403);
+    let revoked = fleet.accepted_client("press-9");
+    let verdict = format!("/clients/{}/reject", revoked.id());
+    fleet.operator().send("POST", &verdict, Some(&json!({}))).expect(409);
+    let verdict = format!("/clients/{}/revoke", revoked.id());
+    fleet.operator().send("POST", &verdict, Some(&json!({}))).expect(200);
+    revoked.get(&revoked.path("/deployments"), &[]).expect(403);
+    let viewer = json!({"name": "vera", "role": "viewer"});
+    let viewer = fleet.operator().send("POST", "/operators", Some(&viewer)).expect(201).json();
+    let viewer = viewer["token"].as_str().expect("a token is text").to_owned();
+    let viewer = Operator::new(fleet.http(), viewer);
+    viewer.send("POST", "/operators", Some(&json!({}))).expect(403);
     fleet.http().send("GET", "/operator/v1/clients", &[], None).expect(401);
     fleet.http().send("GET", "/no/such/path", &[], None).expect(404);
     fleet.http().send("PUT", "/healthz", &[], None).expect(405);
@@ -88,7 +103,12 @@ fn each_refusal_has_its_counter_and_says_in_the_log_who_what_and_why() {
         "media_type",
         "not_acceptable",
         "unknown_client",
-        "waiting",
+        "too_large",
+        "malformed",
+        "certificate",
+        "not_accepted",
+        "conflict",
+        "role",
         "token",
         "not_found",
         "method",
@@ -100,6 +120,9 @@ fn each_refusal_has_its_counter_and_says_in_the_log_who_what_and_why() {
             assert!(fleet.log().contains(&format!("reason=\"{reason}\"")), "{reason}");
         }
     }
+    // The one of each client that was let in, and one more.
+    let waited = refusals(&after, "waiting") - refusals(&before, "waiting");
+    assert!((waited - 2.0).abs() < 0.5, "{waited}");
     for reason in ["failure", "panic", "disk_full", "rate"] {
         assert!(refusals(&after, reason) < 0.5, "{reason}");
     }
@@ -108,6 +131,21 @@ fn each_refusal_has_its_counter_and_says_in_the_log_who_what_and_why() {
     for word in [press.id(), "GET", &path, "127.0.0.1:", "was sent again"] {
         assert!(line.contains(word), "{word}: {line}");
     }
+}
+
+// A parameter may be a password.
+#[test]
+fn what_an_operator_sent_is_not_in_the_log_when_it_is_refused() {
+    let (fleet, _press, deployment) = fleet_with_deployment();
+    let path = format!("/deployments/{deployment}");
+    for parameters in [json!("hunter2"), json!({"port": "hunter2"}), json!({"hunter": "hunter2"})] {
+        let answer =
+            fleet.operator().send("PATCH", &path, Some(&json!({"parameters": parameters})));
+        assert!([400, 422].contains(&answer.status), "{}", answer.text());
+    }
+    let log = fleet.log();
+    assert!(!log.contains("hunter2"), "{log}");
+    assert!(log.contains("reason=\"malformed\"") && log.contains("parameters.port"), "{log}");
 }
 
 /// Asks for the references of a client's repository, with what opens it.
@@ -159,6 +197,17 @@ fn polls_publications_requests_and_the_state_of_the_fleet_can_be_read() {
     assert!(seen["process_start_time_seconds"] > 1_700_000_000.0);
     assert!(seen.keys().any(|it| it.starts_with("gantry_build_info{version=")));
     assert!(seen["gantry_fleet_read_time_seconds"] >= seen["process_start_time_seconds"]);
+}
+
+#[test]
+fn clients_that_should_have_called_are_counted() {
+    let fleet = TestFleet::start();
+    let press = fleet.accepted_client("press-7");
+    assert_eq!(metric(&fleet, "gantry_clients_overdue"), 0);
+    fleet.make_overdue(&press);
+    wait::until("the fleet to be counted", || {
+        (metric(&fleet, "gantry_clients_overdue") == 1).then_some(())
+    });
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Value, json};
 use testkit::client::TestClient;
 use testkit::fleet::TestFleet;
+use testkit::http::Answer;
 use testkit::programs;
 
 /// The files of a package with one Compose component called `web`.
@@ -122,6 +126,38 @@ pub(crate) fn fleet_with_deployment() -> (TestFleet, TestClient, String) {
 /// The client's manifest as JSON.
 pub(crate) fn manifest(client: &TestClient) -> Value {
     client.get(&client.path("/deployments"), &[]).expect(200).json()
+}
+
+/// The path of the package that the client's only deployment needs.
+pub(crate) fn package_path(client: &TestClient) -> String {
+    let listed = manifest(client);
+    let document = listed["deployments"][0]["url"].as_str().expect("a URL is text");
+    let yaml = client.get(document, &[]).expect(200).text();
+    let digest = yaml.split("/packages/").nth(1).expect("the document names its package");
+    let digest: String = digest.chars().take("sha256:".len() + 64).collect();
+    client.path(&format!("/packages/{digest}"))
+}
+
+/// A package of this version with so many bytes, hardly any of which a program can save.
+pub(crate) fn package_with_noise(version: &str, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    SystemRandom::new().fill(&mut noise).expect("there is randomness");
+    let mut files: BTreeMap<String, String> = package_files(version);
+    files.insert("compose/web/noise".to_owned(), STANDARD.encode(noise));
+    tar_gz(&files)
+}
+
+/// What `GET /metrics` tells.
+pub(crate) fn metrics_text(fleet: &TestFleet) -> Answer {
+    let bearer = format!("Bearer {}", fleet.operator().token());
+    fleet.http().send("GET", "/metrics", &[("authorization", &bearer)], None).expect(200)
+}
+
+/// The value of a metric without labels.
+pub(crate) fn metric(fleet: &TestFleet, name: &str) -> u64 {
+    let text = metrics_text(fleet).text();
+    let value = text.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("no {name}: {text}"))
 }
 
 /// What the operator sees of a deployment.
