@@ -14,6 +14,7 @@ mod identity;
 mod jobs;
 mod limits;
 mod listener;
+mod openapi;
 mod operator_api;
 mod package;
 mod problem;

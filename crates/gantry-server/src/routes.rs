@@ -1,26 +1,23 @@
-//! Every route of the listener, grouped by who calls it.
+//! Every route of the listener, grouped by who calls it. Those of the two APIs are made where they are described.
 
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
+use utoipa::openapi::OpenApi;
 
-use crate::device_api::{
-    capabilities, deployment_status, desired_state, onboarding, repository, security_events,
-};
-use crate::identity::verify_client;
 use crate::listener::Serve;
 use crate::problem::{self, Problem};
 use crate::server::Server;
-use crate::{git_http, operator_api};
+use crate::{device_api, git_http, operator_api};
 
 /// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
@@ -28,9 +25,12 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 /// All of them, and what is done with every request. That stands around the router and not in it, where
 /// each route would carry a copy of its own.
 pub(crate) fn service(server: Server) -> impl Serve {
-    let (for_operators, document) = operator_api::router(&server);
-    let router =
-        Router::new().merge(for_clients(&server)).merge(for_anybody(document)).merge(for_operators);
+    let (for_clients, device_api) = device_api::router(&server);
+    let (for_operators, operator_api) = operator_api::router(&server);
+    let router = Router::new()
+        .merge(for_clients)
+        .merge(for_operators)
+        .merge(for_anybody(device_api, operator_api));
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
     ServiceBuilder::new()
         .layer(from_fn(problem::render))
@@ -42,58 +42,13 @@ pub(crate) fn service(server: Server) -> impl Serve {
         .service(router.with_state(server))
 }
 
-/// A client's own resources: every request is signed by its key.
-fn for_clients(server: &Server) -> Router<Server> {
-    use capabilities::{delete_capabilities, put_capabilities, put_capabilities_of_device};
-    use deployment_status::post_deployment_status;
-
-    let signed = |methods: MethodRouter<Server>| {
-        methods.route_layer(from_fn_with_state(server.clone(), verify_client))
-    };
+/// They tell no secrets.
+fn for_anybody(device_api: OpenApi, operator_api: OpenApi) -> Router<Server> {
+    let describe = |document: OpenApi| move || async move { Json(document) };
     Router::new()
-        .route(
-            "/api/v1/clients/{clientId}/capabilities",
-            signed(post(put_capabilities).put(put_capabilities)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/capabilities/{*deviceId}",
-            signed(
-                post(put_capabilities_of_device)
-                    .put(put_capabilities_of_device)
-                    .delete(delete_capabilities),
-            ),
-        )
-        .route("/api/v1/clients/{clientId}/deployments", signed(get(desired_state::get_manifest)))
-        .route(
-            "/api/v1/clients/{clientId}/deployments/{deploymentId}/status",
-            signed(post(post_deployment_status)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}",
-            signed(get(desired_state::get_document)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/bundles/{digest}",
-            signed(get(desired_state::get_bundle)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/packages/{digest}",
-            signed(get(desired_state::get_package)),
-        )
-        .route("/api/v1/clients/{clientId}/repository", signed(get(repository::get_repository)))
-        .route(
-            "/api/v1/clients/{clientId}/security-events",
-            signed(post(security_events::post_security_event)),
-        )
-}
-
-/// Onboarding proves who calls by itself; the others tell no secrets.
-fn for_anybody(operator_api: utoipa::openapi::OpenApi) -> Router<Server> {
-    let describe = || async move { Json(operator_api) };
-    Router::new()
-        .route("/operator/v1/openapi.json", get(describe))
-        .route("/api/v1/onboarding/certificate", get(onboarding::get_certificate))
-        .route("/api/v1/onboarding", post(onboarding::post_onboarding))
+        // Not below /api/v1: what is there is Margo's to say.
+        .route("/openapi/device-api.json", get(describe(device_api)))
+        .route("/operator/v1/openapi.json", get(describe(operator_api)))
         .route("/healthz", get(health))
 }
 
