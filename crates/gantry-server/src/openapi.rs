@@ -6,11 +6,24 @@ mod path_names;
 mod problem;
 
 use axum::http::StatusCode;
-use utoipa::openapi::path::{Operation, PathItem, Paths};
-use utoipa::openapi::{Header, HeaderBuilder, OpenApi, RefOr, Response};
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem, Paths};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType};
+use utoipa::openapi::{Header, HeaderBuilder, OpenApi, RefOr, Response, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::server::Server;
+
+/// Bytes that are no text: OpenAPI 3.1 has no schema for them, the media type says all.
+pub(crate) struct Binary;
+
+impl PartialSchema for Binary {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(SchemaType::AnyValue).into()
+    }
+}
+
+impl ToSchema for Binary {}
 
 /// Routes of one path with their description.
 pub(crate) type Routes = UtoipaMethodRouter<Server>;
@@ -33,6 +46,8 @@ const OF_BODIES: [Answer; 3] = [
     (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is of another type, or encoded"),
 ];
+
+const OF_QUERIES: Answer = (StatusCode::BAD_REQUEST, "the query cannot be read");
 
 /// Says that every operation of `routes` may answer like this, too. What a handler says itself stays.
 pub(crate) fn with_answers((schemas, mut paths, router): Routes, answers: &[Answer]) -> Routes {
@@ -58,6 +73,9 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         if operation.request_body.is_some() {
             add_answers(operation, &OF_BODIES);
         }
+        if has_query(operation) {
+            add_answers(operation, &[OF_QUERIES]);
+        }
         add_answers(operation, &OF_ALL);
         problem::describe(operation);
         name_answers(operation);
@@ -66,6 +84,11 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(path_names::describe).collect();
     document
+}
+
+fn has_query(operation: &Operation) -> bool {
+    let mut parameters = operation.parameters.iter().flatten();
+    parameters.any(|it| matches!(it, RefOr::T(it) if it.parameter_in == ParameterIn::Query))
 }
 
 fn add_answers(operation: &mut Operation, answers: &[Answer]) {

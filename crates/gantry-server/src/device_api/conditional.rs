@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use margo_contract::problem::ProblemType;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Required, Response as DescribedResponse};
+use utoipa::openapi::{Content, RefOr, Required, Response as DescribedResponse};
 
 use crate::openapi::{self, Routes};
 use crate::problem::Problem;
@@ -113,8 +113,8 @@ fn describe_answers(operation: &mut Operation) {
     let mut rest = whole.clone();
     "the rest, from the byte that was asked for".clone_into(&mut rest.description);
     for content in rest.content.values_mut() {
-        let bytes = ObjectBuilder::new().schema_type(Type::String);
-        *content = RefOr::T(utoipa::openapi::Content::new(Some(bytes)));
+        // A part of a document is none.
+        *content = RefOr::T(Content::default());
     }
     rest.headers.insert("Content-Range".to_owned(), header("Which bytes these are, of how many."));
     let mut nothing = DescribedResponse::new("the client has it already");

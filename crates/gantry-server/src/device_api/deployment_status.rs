@@ -25,7 +25,7 @@ const ADOPTED: &str = "gantry-adopted-manifest-version";
 // margo(S-5): 201 for the first report, 200 after that.
 #[utoipa::path(post, path = "/api/v1/clients/{clientId}/deployments/{deploymentId}/status",
     operation_id = "reportStatus",
-    params(("Gantry-Adopted-Manifest-Version" = Option<i64>, Header, minimum = 1,
+    params(("Gantry-Adopted-Manifest-Version" = Option<i64>, Header, minimum = 1, nullable = false,
         description = "The version of the manifest that the device has taken up, and that the report is about. An addition of Gantry.")),
     request_body = schemas::DeploymentStatus,
     responses((status = 201, description = "the first report about the deployment is taken"),

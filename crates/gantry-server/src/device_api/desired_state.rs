@@ -8,11 +8,12 @@ use margo_contract::problem::ProblemType;
 use margo_contract::{bundle, state_manifest};
 
 use super::conditional::{Tagged, accepts};
-use super::schemas::StateManifest;
+use super::schemas::{ApplicationDeployment, StateManifest};
 use crate::clock;
 use crate::extract::Path;
 use crate::fleet::Fleet;
 use crate::identity::VerifiedClient;
+use crate::openapi::Binary;
 use crate::problem::Problem;
 
 // margo(§16.4).
@@ -52,7 +53,7 @@ pub(super) async fn get_manifest(
 // margo(D-10, D-11).
 #[utoipa::path(get, path = "/api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}",
     operation_id = "getDocument",
-    responses((status = 200, body = Vec<u8>, content_type = "application/yaml"),
+    responses((status = 200, body = ApplicationDeployment, content_type = "application/yaml"),
         (status = 404, description = "this client has no document with this id and digest")))]
 pub(super) async fn get_document(
     State(fleet): State<Fleet>,
@@ -72,7 +73,7 @@ pub(super) async fn get_document(
 /// All documents of a manifest, in one tar.gz.
 // margo(D-20, D-21, D-27).
 #[utoipa::path(get, path = "/api/v1/clients/{clientId}/bundles/{digest}", operation_id = "getBundle",
-    responses((status = 200, body = Vec<u8>, content_type = "application/vnd.margo.bundle.v1+tar+gzip"),
+    responses((status = 200, body = inline(Binary), content_type = "application/vnd.margo.bundle.v1+tar+gzip"),
         (status = 404, description = "this client has no bundle with this digest")))]
 pub(super) async fn get_bundle(
     State(fleet): State<Fleet>,
@@ -92,7 +93,7 @@ pub(super) async fn get_bundle(
 ///
 /// An addition of Gantry.
 #[utoipa::path(get, path = "/api/v1/clients/{clientId}/packages/{digest}", operation_id = "getPackage",
-    responses((status = 200, body = Vec<u8>, content_type = "application/gzip"),
+    responses((status = 200, body = inline(Binary), content_type = "application/gzip"),
         (status = 404, description = "no deployment of this client has a package with this digest")))]
 pub(super) async fn get_package(
     State(fleet): State<Fleet>,

@@ -207,6 +207,59 @@ struct DocumentReference {
     url: String,
 }
 
+/// One application on one device, as it is to run there. In YAML; its bytes are those of its digest.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ApplicationDeployment {
+    /// `application.margo.org/v1alpha1`.
+    api_version: String,
+    /// `ApplicationDeployment`.
+    kind: String,
+    metadata: DeploymentMetadata,
+    spec: DeploymentSpecification,
+}
+
+#[derive(ToSchema)]
+struct DeploymentMetadata {
+    annotations: DeploymentAnnotations,
+    name: String,
+    namespace: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+struct DeploymentAnnotations {
+    /// The deployment.
+    id: Uuid,
+    #[schema(pattern = "^[a-z0-9-]{1,200}$")]
+    application_id: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+struct DeploymentSpecification {
+    deployment_profile: DeploymentProfile,
+    /// Values by the names of parameters, each with the places that it goes to.
+    parameters: Option<BTreeMap<String, Value>>,
+}
+
+#[derive(ToSchema)]
+struct DeploymentProfile {
+    /// `compose` or `helm`.
+    #[schema(rename = "type")]
+    kind: String,
+    /// In the order of installation.
+    components: Vec<DeploymentComponent>,
+}
+
+#[derive(ToSchema)]
+struct DeploymentComponent {
+    #[schema(pattern = "^[a-z0-9-]{1,200}$")]
+    name: String,
+    /// Where its package is, and how it is installed; which members there are depends on the type.
+    properties: BTreeMap<String, Value>,
+}
+
 /// How far a device has got with one deployment.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
