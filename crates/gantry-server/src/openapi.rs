@@ -49,6 +49,9 @@ const OF_BODIES: [Answer; 3] = [
 
 const OF_QUERIES: Answer = (StatusCode::BAD_REQUEST, "the query cannot be read");
 
+const OF_ANYTHING_ELSE: &str = "A method that a path does not have is answered with 405 and `Allow`, a path that is none \
+    with 404. Every error is a problem (RFC 9457) but for what is no HTTP: that gets 400 or 431 without a body.";
+
 /// Says that every operation of `routes` may answer like this, too. What a handler says itself stays.
 pub(crate) fn with_answers((schemas, mut paths, router): Routes, answers: &[Answer]) -> Routes {
     for operation in operations(&mut paths) {
@@ -80,6 +83,8 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         problem::describe(operation);
         name_answers(operation);
     }
+    let told = document.info.description.unwrap_or_default();
+    document.info.description = Some(format!("{told}\n\n{OF_ANYTHING_ELSE}"));
     problem::add_schemas(document.components.get_or_insert_default());
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(path_names::describe).collect();

@@ -12,6 +12,7 @@ mod git_protocol;
 mod limits;
 mod matrix;
 mod onboarding;
+mod openapi;
 mod operators;
 mod orders;
 mod real_git;
