@@ -21,6 +21,7 @@ mod problem;
 mod routes;
 mod server;
 mod tls;
+mod unread;
 
 use std::process::ExitCode;
 use std::sync::Arc;

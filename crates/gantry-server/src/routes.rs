@@ -17,7 +17,7 @@ use utoipa::openapi::OpenApi;
 use crate::listener::Serve;
 use crate::problem::{self, Problem};
 use crate::server::Server;
-use crate::{device_api, git_http, operator_api};
+use crate::{device_api, git_http, operator_api, unread};
 
 /// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
@@ -33,6 +33,7 @@ pub(crate) fn service(server: Server) -> impl Serve {
         .merge(for_anybody(device_api, operator_api));
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
     ServiceBuilder::new()
+        .layer(from_fn(unread::close_connection))
         .layer(from_fn(problem::render))
         .layer(from_fn(bound_and_log))
         .layer(CatchPanicLayer::custom(|_| {
