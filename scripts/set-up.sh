@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
 # Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, a registry, GnuPG, a
-# Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, and the Git libraries that
-# devices may fetch with, below target/git-clients; for the benchmark nginx and fcgiwrap instead of Docker. Says clearly
-# what is missing when it cannot. Safe to run again: what is there is left alone.
+# Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, the Git libraries that
+# devices may fetch with, below target/git-clients, and schemathesis below target/schemathesis; for the benchmark nginx
+# and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is there is left
+# alone.
 # Usage: scripts/set-up.sh build|demo|test|ci|crash|bench
 set -euo pipefail
 
@@ -219,6 +220,18 @@ need_git_clients() {
   need_git_client jgit install_java_client
 }
 
+# What asks both APIs by their OpenAPI documents, in target/schemathesis. The stamp is what was installed.
+need_schemathesis() {
+  local from=crates/gantry-server/tests/openapi/requirements.txt to=$PWD/target/schemathesis
+  cmp --silent "$from" "$to/stamp" && return
+  say "installing schemathesis, which asks both APIs by their documents in the tests"
+  rm -rf "$to"
+  mkdir -p "$to"
+  cp "$from" "$to"
+  (cd "$to" && quietly_in_here install_python_client) || fail "could not install schemathesis (see above)."
+  cp "$from" "$to/stamp"
+}
+
 # What the tests of Helm components run on, in target/kubernetes: `cluster` (etcd, the API server, the controllers and
 # made-up nodes in one program), `helm-3` and `helm-4`. The stamp tells from which files, and by which Go, they were
 # built. Debian's etcd is too old for the API server.
@@ -275,6 +288,7 @@ test)
   need gpg gnupg
   need_go_of scripts/kubernetes/go.mod
   need_git_clients
+  need_schemathesis
   need_kubernetes
   ;;
 crash)

@@ -159,12 +159,19 @@ impl Transaction {
         Ok(())
     }
 
-    /// Remembers the fingerprint of the certificate with which a client is to come next.
+    /// Remembers the fingerprint of the certificate with which a client is to come next. No other client
+    /// is to come with it from then on.
     pub async fn expect_certificate(
         &mut self,
         client: ClientId,
         fingerprint: &Sha256,
     ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE clients SET expected_fingerprint = NULL WHERE expected_fingerprint = $1",
+        )
+        .bind(fingerprint.to_string())
+        .execute(self.connection())
+        .await?;
         sqlx::query("UPDATE clients SET expected_fingerprint = $1 WHERE id = $2")
             .bind(fingerprint.to_string())
             .bind(client.to_string())

@@ -16,6 +16,7 @@ mod jobs;
 mod limits;
 mod listener;
 mod metrics;
+mod openapi;
 mod operator_api;
 mod package;
 mod problem;
@@ -23,6 +24,7 @@ mod room;
 mod routes;
 mod server;
 mod tls;
+mod unread;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -10,17 +10,19 @@ mod revisions;
 mod signing_keys;
 mod trust;
 
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use axum::{Json, Router};
-use fleet_domain::permission::Permission;
+use fleet_domain::permission::{Permission, Role};
 use utoipa::openapi::OpenApi as OpenApiDocument;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use crate::identity::{VerifiedOperator, verify_operator};
+use crate::openapi::{self, Answer, Routes};
 use crate::server::Server;
 
 /// The largest application package, in bytes.
@@ -48,8 +50,9 @@ impl Modify for BearerToken {
 pub(crate) fn router(server: &Server) -> (Router<Server>, OpenApiDocument) {
     let needs = |permission| {
         let server = server.clone();
-        move |routes: UtoipaMethodRouter<Server>| {
+        move |routes: Routes| {
             let verified = from_fn_with_state((server.clone(), permission), verify_operator);
+            let routes = openapi::with_answers(routes, door(permission));
             routes.map(|it: MethodRouter<Server>| it.route_layer(verified))
         }
     };
@@ -90,9 +93,21 @@ pub(crate) fn router(server: &Server) -> (Router<Server>, OpenApiDocument) {
         .routes(view(routes!(deployments::show)))
         .routes(order(routes!(deployments::update, deployments::withdraw)))
         .routes(view(routes!(deployments::events)));
-    OpenApiRouter::with_openapi(Document::openapi())
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest(operator_api::BASE_PATH, routes)
-        .split_for_parts()
+        .split_for_parts();
+    (router, openapi::complete(document))
+}
+
+/// What a request may be answered with before its handler is reached.
+fn door(permission: Permission) -> &'static [Answer] {
+    const NO_TOKEN: Answer = (StatusCode::UNAUTHORIZED, "the token is missing, or nobody's");
+    const NOT_ALLOWED: Answer = (StatusCode::FORBIDDEN, "the operator's role does not allow this");
+    if Role::ALL.iter().all(|it| it.may(permission)) {
+        &[NO_TOKEN]
+    } else {
+        &[NO_TOKEN, NOT_ALLOWED]
+    }
 }
 
 /// Who the token belongs to.

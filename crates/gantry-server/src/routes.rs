@@ -1,11 +1,11 @@
-//! Every route of the listener, grouped by who calls it.
+//! Every route of the listener, grouped by who calls it. Those of the two APIs are made where they are described.
 
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, Route, get, post};
+use axum::routing::{Route, get, post};
 use axum::{Json, Router};
 use fleet_domain::permission::Permission;
 use serde_json::{Value, json};
@@ -13,15 +13,13 @@ use tower::layer::layer_fn;
 use tower::{Layer as _, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
+use utoipa::openapi::OpenApi;
 
-use crate::device_api::{
-    capabilities, deployment_status, desired_state, onboarding, repository, security_events,
-};
-use crate::identity::{verify_client, verify_operator};
+use crate::identity::verify_operator;
 use crate::listener::{Peer, Serve};
 use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
-use crate::{git_http, metrics, operator_api};
+use crate::{device_api, git_http, metrics, operator_api, unread};
 
 /// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
@@ -32,11 +30,12 @@ const LONGEST_CHECK: Duration = Duration::from_secs(3);
 /// All of them, and what is done with every request. That stands around the router and not in it, where
 /// each route would carry a copy of its own.
 pub(crate) fn service(server: Server) -> impl Serve {
-    let (for_operators, document) = operator_api::router(&server);
+    let (for_clients, device_api) = device_api::router(&server);
+    let (for_operators, operator_api) = operator_api::router(&server);
     let router = Router::new()
-        .merge(for_clients(&server))
-        .merge(for_anybody(document))
+        .merge(for_clients)
         .merge(for_operators)
+        .merge(for_anybody(device_api, operator_api))
         .merge(for_monitoring(&server));
     let router = if server.git_enabled { router.merge(for_git()) } else { router };
     let requests = server.metrics.requests.clone();
@@ -44,6 +43,7 @@ pub(crate) fn service(server: Server) -> impl Serve {
         from_fn_with_state(requests.endpoint(), metrics::count).layer(route)
     }));
     ServiceBuilder::new()
+        .layer(from_fn(unread::close_connection))
         .layer(from_fn_with_state(server.metrics.refusals.clone(), problem::render))
         .layer(from_fn(bound_and_log))
         .layer(CatchPanicLayer::custom(|_| {
@@ -53,60 +53,13 @@ pub(crate) fn service(server: Server) -> impl Serve {
         .service(router.with_state(server))
 }
 
-/// A client's own resources: every request is signed by its key.
-// margo(SP-3, SP-4, SP-9, SP-18, E-1, E-2, X-02, X-19)
-fn for_clients(server: &Server) -> Router<Server> {
-    use capabilities::{delete_capabilities, put_capabilities, put_capabilities_of_device};
-    use deployment_status::post_deployment_status;
-
-    let signed = |methods: MethodRouter<Server>| {
-        methods.route_layer(from_fn_with_state(server.clone(), verify_client))
-    };
+/// They tell no secrets.
+fn for_anybody(device_api: OpenApi, operator_api: OpenApi) -> Router<Server> {
+    let describe = |document: OpenApi| move || async move { Json(document) };
     Router::new()
-        .route(
-            "/api/v1/clients/{clientId}/capabilities",
-            signed(post(put_capabilities).put(put_capabilities)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/capabilities/{*deviceId}",
-            signed(
-                post(put_capabilities_of_device)
-                    .put(put_capabilities_of_device)
-                    .delete(delete_capabilities),
-            ),
-        )
-        .route("/api/v1/clients/{clientId}/deployments", signed(get(desired_state::get_manifest)))
-        .route(
-            "/api/v1/clients/{clientId}/deployments/{deploymentId}/status",
-            signed(post(post_deployment_status)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}",
-            signed(get(desired_state::get_document)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/bundles/{digest}",
-            signed(get(desired_state::get_bundle)),
-        )
-        .route(
-            "/api/v1/clients/{clientId}/packages/{digest}",
-            signed(get(desired_state::get_package)),
-        )
-        .route("/api/v1/clients/{clientId}/repository", signed(get(repository::get_repository)))
-        .route(
-            "/api/v1/clients/{clientId}/security-events",
-            signed(post(security_events::post_security_event)),
-        )
-}
-
-/// Onboarding proves who calls by itself; the others tell no secrets.
-// margo(SP-1, SP-2, SP-18)
-fn for_anybody(operator_api: utoipa::openapi::OpenApi) -> Router<Server> {
-    let describe = || async move { Json(operator_api) };
-    Router::new()
-        .route("/operator/v1/openapi.json", get(describe))
-        .route("/api/v1/onboarding/certificate", get(onboarding::get_certificate))
-        .route("/api/v1/onboarding", post(onboarding::post_onboarding))
+        // Not below /api/v1: what is there is Margo's to say.
+        .route("/openapi/device-api.json", get(describe(device_api)))
+        .route("/operator/v1/openapi.json", get(describe(operator_api)))
         .route("/healthz", get(get_health))
         .route("/readyz", get(get_readiness))
 }

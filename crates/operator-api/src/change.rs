@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Number, Value};
 use utoipa::ToSchema;
 
 use crate::{Deployment, RevisionDocument};
@@ -43,10 +44,8 @@ pub struct DeploymentChange {
 pub struct ParameterChange {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub before: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub after: Option<Value>,
 }
 
@@ -54,8 +53,11 @@ pub struct ParameterChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrderRollback {
+    #[serde(deserialize_with = "whole_number")]
+    #[schema(minimum = 1)]
     pub revision: u64,
     /// Why; it goes into the history.
+    #[schema(min_length = 1)]
     pub reason: String,
     /// Only tell what would change.
     #[serde(default)]
@@ -103,6 +105,21 @@ impl DeploymentChange {
     }
 }
 
+/// A whole number, however it is written: in JSON, 7.0 is 7, and some languages know no other numbers.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let whole = |it: f64| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the number is whole and inside the range that a double holds exactly"
+        )]
+        (it.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&it)).then_some(it as u64)
+    };
+    let found = number.as_u64().or_else(|| number.as_f64().and_then(whole));
+    found.ok_or_else(|| D::Error::custom(format!("{number} is not a whole number from 0")))
+}
+
 fn parameters(
     before: Option<&BTreeMap<String, Value>>,
     after: Option<&BTreeMap<String, Value>>,
@@ -130,6 +147,20 @@ mod tests {
             "parameters": parameters, "digest": "sha256:0", "yaml": "",
         }))
         .expect("a document")
+    }
+
+    // RFC 8259, section 6.
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        let read = |revision: &str| {
+            let text = format!(r#"{{"revision": {revision}, "reason": "r"}}"#);
+            serde_json::from_str::<OrderRollback>(&text).map(|it| it.revision).ok()
+        };
+        assert_eq!([read("7"), read("7.0"), read("7e0")], [Some(7); 3]);
+        assert_eq!(read("18446744073709551615"), Some(u64::MAX));
+        for bad in ["7.5", "-7", "\"7\"", "null", "1e300"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]

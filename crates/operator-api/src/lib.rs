@@ -44,8 +44,10 @@ pub struct Operator {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddOperator {
     /// 1 to 64 letters, digits, `.`, `_`, `@` and `-`.
+    #[schema(pattern = "^[A-Za-z0-9._@-]{1,64}$")]
     pub name: String,
     /// `viewer`, `operator` or `administrator`.
+    #[schema(pattern = "^(viewer|operator|administrator)$")]
     pub role: String,
 }
 
@@ -166,6 +168,7 @@ pub struct Device {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GivenCertificate {
     /// One X.509 certificate in PEM.
+    #[schema(min_length = 1)]
     pub certificate: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -207,10 +210,8 @@ pub struct CapabilitiesChange {
     /// Such as `properties.memory`.
     pub field: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub before: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub after: Option<Value>,
 }
 
@@ -258,7 +259,6 @@ pub struct Profile {
 pub struct Parameter {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub default: Option<Value>,
     /// What is accepted, for people. Absent for a parameter that cannot be set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -287,7 +287,6 @@ pub enum ParameterInput {
     /// Text that the server reads as the parameter's schema says, for people at a command line.
     Text { text: String },
     /// Text, a number, true or false, or a list of one of these. Null takes back what was set before.
-    #[schema(value_type = Object)]
     Json(Value),
 }
 
@@ -298,17 +297,23 @@ pub struct OrderDeployment {
     /// A UUID chosen by the caller. Sending the same order with the same id again is sending it once,
     /// so a caller that got no answer may repeat it. The server chooses one where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = Uuid)]
     pub id: Option<String>,
+    #[schema(pattern = "^[a-z0-9-]{1,200}$")]
     pub application_id: String,
     /// The newest one where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9._+-]{1,128}$")]
     pub version: Option<String>,
+    #[schema(format = Uuid)]
     pub client_id: String,
     /// Needed when the client speaks for several devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 255, pattern = "^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$")]
     pub device_id: Option<String>,
     /// The application's id where it is absent. Unique among the client's deployments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     pub name: Option<String>,
     #[serde(default)]
     pub parameters: BTreeMap<String, ParameterInput>,
@@ -321,6 +326,7 @@ pub struct OrderDeployment {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct UpdateDeployment {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[A-Za-z0-9._+-]{1,128}$")]
     pub version: Option<String>,
     pub parameters: BTreeMap<String, ParameterInput>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@ use fleet_domain::ids::DeviceId;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::problem::{FieldError, ProblemType};
 
+use super::schemas;
 use crate::clock;
 use crate::extract::{JsonBytes, Path};
 use crate::fleet::{Fleet, RecordCapabilitiesError};
@@ -17,7 +18,9 @@ const LARGEST_DOCUMENT: usize = 64 << 10;
 
 /// A client says what its device has.
 // margo(SP-3, SP-56): 201 for POST and PUT, changed or not.
-pub(crate) async fn put_capabilities(
+#[utoipa::path(post, path = "/api/v1/clients/{clientId}/capabilities", operation_id = "reportCapabilities",
+    request_body = schemas::DeviceCapabilities, responses(Recorded))]
+pub(super) async fn post(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
     JsonBytes(body): JsonBytes,
@@ -25,11 +28,39 @@ pub(crate) async fn put_capabilities(
     record(&fleet, &client, None, &body).await
 }
 
-/// The same, with the device in the path, margo(SP-4, C-5, X-02).
-pub(crate) async fn put_capabilities_of_device(
+/// A client says anew what its device has.
+#[utoipa::path(put, path = "/api/v1/clients/{clientId}/capabilities", operation_id = "replaceCapabilities",
+    request_body = schemas::DeviceCapabilities, responses(Recorded))]
+pub(super) async fn put(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
-    Path((_, device)): Path<(String, String)>,
+    JsonBytes(body): JsonBytes,
+) -> Result<StatusCode, Problem> {
+    record(&fleet, &client, None, &body).await
+}
+
+/// A client says what one of its devices has.
+// margo(X-02).
+#[utoipa::path(post, path = "/api/v1/clients/{clientId}/capabilities/{*deviceId}",
+    operation_id = "reportCapabilitiesOfDevice",
+    request_body = schemas::DeviceCapabilities, responses(Recorded))]
+pub(super) async fn post_of_device(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    Path((_client, device)): Path<(String, String)>,
+    JsonBytes(body): JsonBytes,
+) -> Result<StatusCode, Problem> {
+    record(&fleet, &client, Some(&device), &body).await
+}
+
+/// A client says anew what one of its devices has.
+#[utoipa::path(put, path = "/api/v1/clients/{clientId}/capabilities/{*deviceId}",
+    operation_id = "replaceCapabilitiesOfDevice",
+    request_body = schemas::DeviceCapabilities, responses(Recorded))]
+pub(super) async fn put_of_device(
+    State(fleet): State<Fleet>,
+    client: VerifiedClient,
+    Path((_client, device)): Path<(String, String)>,
     JsonBytes(body): JsonBytes,
 ) -> Result<StatusCode, Problem> {
     record(&fleet, &client, Some(&device), &body).await
@@ -37,10 +68,13 @@ pub(crate) async fn put_capabilities_of_device(
 
 /// A client takes a device back.
 // margo(SP-4, C-8, GW-4)
-pub(crate) async fn delete_capabilities(
+#[utoipa::path(delete, path = "/api/v1/clients/{clientId}/capabilities/{*deviceId}", operation_id = "removeDevice",
+    responses((status = 204, description = "the client no longer speaks for the device"),
+        (status = 404, description = "this client has no such device")))]
+pub(super) async fn delete(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
-    Path((_, device)): Path<(String, String)>,
+    Path((_client, device)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let known = match device.parse::<DeviceId>() {
         Ok(device) => fleet.forget_device(&client, &device, clock::now()).await,
@@ -52,6 +86,25 @@ pub(crate) async fn delete_capabilities(
     let detail = format!("this client has no device `{device}`");
     let status = StatusCode::NOT_FOUND;
     Err(Problem::new(ProblemType::DeviceNotFound, status, Reason::NotFound, detail))
+}
+
+/// How a description of a device is answered.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it is for the OpenAPI document")]
+enum Recorded {
+    #[response(status = 201, description = "it is known, changed or not")]
+    Known,
+    #[response(
+        status = 404,
+        description = "the gateway that the device stands behind is not known"
+    )]
+    NoGateway,
+    #[response(status = 409, description = "the client speaks for too many devices")]
+    TooMany,
+    #[response(status = 413, description = "it has more than 64 KiB")]
+    TooLarge,
+    #[response(status = 422, description = "the document breaks rules; `errors` names each field")]
+    BreaksRules,
 }
 
 // margo(C-6, DC-5)

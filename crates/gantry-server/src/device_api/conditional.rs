@@ -1,8 +1,16 @@
-//! Conditional and range requests and content negotiation, as far as the device API has them.
+//! Conditional and range requests and content negotiation, as far as the device API has them, and how the
+//! OpenAPI document tells of them.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use margo_contract::problem::ProblemType;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Content, RefOr, Required, Response as DescribedResponse};
+
+use crate::openapi::{self, Routes};
+use crate::problem::{Problem, Reason};
 
 /// Bytes with a strong entity tag.
 pub(crate) struct Tagged {
@@ -45,7 +53,10 @@ impl Tagged {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         if from >= length {
             let range = [(header::CONTENT_RANGE, format!("bytes */{length}"))];
-            return (StatusCode::RANGE_NOT_SATISFIABLE, range).into_response();
+            let detail = format!("there are {length} bytes and no more");
+            let status = StatusCode::RANGE_NOT_SATISFIABLE;
+            return (range, Problem::new(ProblemType::Blank, status, Reason::NotFound, detail))
+                .into_response();
         }
         let last = length - 1;
         let range = [(header::CONTENT_RANGE, format!("bytes {from}-{last}/{length}"))];
@@ -74,6 +85,58 @@ fn tagged(mut response: Response, etag: &str, cache_control: &'static str) -> Re
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control));
     response
+}
+
+/// Adds to operations whose handlers answer with [`Tagged`] bytes what that means for them.
+pub(super) fn describe(mut routes: Routes) -> Routes {
+    for operation in openapi::operations(&mut routes.1) {
+        describe_headers(operation);
+        describe_answers(operation);
+    }
+    routes
+}
+
+fn describe_headers(operation: &mut Operation) {
+    for (name, description) in [
+        ("If-None-Match", "The tags of what the client has: none of it is sent again (RFC 9110)."),
+        ("Range", "`bytes=<from>-`: only the rest is sent. Other forms are passed over."),
+        (
+            "If-Range",
+            "The tag of what the client has the beginning of: of anything else all is sent.",
+        ),
+    ] {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(text));
+        operation.parameters.get_or_insert_default().push(RefOr::T(parameter.build()));
+    }
+}
+
+fn describe_answers(operation: &mut Operation) {
+    let answers = &mut operation.responses.responses;
+    let Some(RefOr::T(whole)) = answers.get_mut("200") else { return };
+    let header = |text| RefOr::T(openapi::header(text));
+    let etag = header("The digest in quotes, a strong tag.");
+    whole.headers.insert("ETag".to_owned(), etag.clone());
+    whole.headers.insert("Cache-Control".to_owned(), header("How long it may be kept."));
+    let mut rest = whole.clone();
+    "the rest, from the byte that was asked for".clone_into(&mut rest.description);
+    for content in rest.content.values_mut() {
+        // A part of a document is none.
+        *content = RefOr::T(Content::default());
+    }
+    rest.headers.insert("Content-Range".to_owned(), header("Which bytes these are, of how many."));
+    let mut nothing = DescribedResponse::new("the client has it already");
+    nothing.headers.insert("ETag".to_owned(), etag);
+    let mut beyond = DescribedResponse::new("there are not so many bytes");
+    beyond.headers.insert("Content-Range".to_owned(), header("How many there are."));
+    for (status, answer) in [("206", rest), ("304", nothing), ("416", beyond)] {
+        answers.insert(status.to_owned(), RefOr::T(answer));
+    }
 }
 
 /// Whether `Accept` takes this media type, margo(SM-2). No `Accept` takes everything.

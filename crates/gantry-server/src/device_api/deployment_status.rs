@@ -14,6 +14,7 @@ use margo_contract::deployment_status::{DeploymentStatus, State as Named, Status
 use margo_contract::document::DocumentError;
 use margo_contract::problem::FieldError;
 
+use super::schemas;
 use crate::clock;
 use crate::extract::{JsonBytes, Path};
 use crate::fleet::{Fleet, RecordReportError, Reportable};
@@ -25,12 +26,21 @@ use crate::problem::Problem;
 // margo(V-1, SP-53)
 const ADOPTED: &str = "gantry-adopted-manifest-version";
 
-/// Records how far a device has got with one of its deployments.
+/// How far a device has got with one of its deployments.
 // margo(SP-8, S-5): 201 for the first report, 200 after that.
-pub(crate) async fn post_deployment_status(
+#[utoipa::path(post, path = "/api/v1/clients/{clientId}/deployments/{deploymentId}/status",
+    operation_id = "reportStatus",
+    params(("Gantry-Adopted-Manifest-Version" = Option<i64>, Header, minimum = 1, nullable = false,
+        description = "The version of the manifest that the device has taken up, and that the report is about. An addition of Gantry.")),
+    request_body = schemas::DeploymentStatus,
+    responses((status = 201, description = "the first report about the deployment is taken"),
+        (status = 200, description = "a further report is taken"),
+        (status = 404, description = "this client has no such deployment"),
+        (status = 422, description = "the report breaks rules, or contradicts itself; `errors` names each field")))]
+pub(super) async fn post(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
-    Path((_, deployment)): Path<(String, String)>,
+    Path((_client, deployment)): Path<(String, String)>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<StatusCode, Problem> {

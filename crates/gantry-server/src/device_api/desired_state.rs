@@ -11,11 +11,13 @@ use margo_contract::problem::ProblemType;
 use margo_contract::{bundle, state_manifest};
 
 use super::conditional::{Tagged, accepts, has, not_modified};
+use super::schemas::{ApplicationDeployment, StateManifest};
 use crate::clock;
 use crate::extract::Path;
 use crate::fleet::{Fleet, FleetError};
 use crate::identity::VerifiedClient;
 use crate::metrics::Way;
+use crate::openapi::Binary;
 use crate::problem::{Problem, Reason};
 use crate::room::Held;
 use crate::server::Server;
@@ -25,9 +27,14 @@ const MANIFEST_CACHING: &str = "private, no-cache";
 // margo(SP-60, K-3, X-18)
 const IMMUTABLE: &str = "private, max-age=31536000, immutable";
 
-/// `GET /api/v1/clients/{clientId}/deployments`
+/// The client's desired state: which documents make it up.
+///
+/// Ask with `If-None-Match` and the tag of the manifest that you have: 304 means that nothing has changed.
 // margo(SM-2, SM-3, SP-5, H-5)
-pub(crate) async fn get_manifest(
+#[utoipa::path(get, path = "/api/v1/clients/{clientId}/deployments", operation_id = "getManifest",
+    responses((status = 200, body = StateManifest, content_type = "application/vnd.margo.manifest.v1+json"),
+        (status = 406, description = "`Accept` leaves out the manifest's media type")))]
+pub(super) async fn get_manifest(
     State(server): State<Server>,
     client: VerifiedClient,
     headers: HeaderMap,
@@ -59,12 +66,16 @@ pub(crate) async fn get_manifest(
     Ok(tagged.answer(&headers))
 }
 
-/// `GET /api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}`
+/// The document of one deployment, as the manifest names it: an `ApplicationDeployment` in YAML.
 // margo(D-10, D-11, D-13, SP-6)
-pub(crate) async fn get_document(
+#[utoipa::path(get, path = "/api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}",
+    operation_id = "getDocument",
+    responses((status = 200, body = ApplicationDeployment, content_type = "application/yaml"),
+        (status = 404, description = "this client has no document with this id and digest")))]
+pub(super) async fn get_document(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
-    Path((_, deployment, digest)): Path<(String, String, String)>,
+    Path((_client, deployment, digest)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let named = (deployment.parse::<DeploymentId>().ok()).zip(digest.parse::<Sha256>().ok());
@@ -76,12 +87,15 @@ pub(crate) async fn get_document(
     immutable(bytes, &digest, "application/yaml", ProblemType::DeploymentNotFound, detail, &headers)
 }
 
-/// `GET /api/v1/clients/{clientId}/bundles/{digest}`
+/// All documents of a manifest, in one tar.gz.
 // margo(D-20, D-21, D-27, SP-7)
-pub(crate) async fn get_bundle(
+#[utoipa::path(get, path = "/api/v1/clients/{clientId}/bundles/{digest}", operation_id = "getBundle",
+    responses((status = 200, body = inline(Binary), content_type = "application/vnd.margo.bundle.v1+tar+gzip"),
+        (status = 404, description = "this client has no bundle with this digest")))]
+pub(super) async fn get_bundle(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
-    Path((_, digest)): Path<(String, String)>,
+    Path((_client, digest)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let bytes = match digest.parse::<Sha256>() {
@@ -92,11 +106,16 @@ pub(crate) async fn get_bundle(
     immutable(bytes, &digest, bundle::MEDIA_TYPE, ProblemType::InvalidBundle, detail, &headers)
 }
 
-/// `GET /api/v1/clients/{clientId}/packages/{digest}`: a Compose archive that the fleet manager keeps.
-pub(crate) async fn get_package(
+/// A Compose archive that the fleet manager keeps, as a document of the client names it.
+///
+/// An addition of Gantry.
+#[utoipa::path(get, path = "/api/v1/clients/{clientId}/packages/{digest}", operation_id = "getPackage",
+    responses((status = 200, body = inline(Binary), content_type = "application/gzip"),
+        (status = 404, description = "no deployment of this client has a package with this digest")))]
+pub(super) async fn get_package(
     State(fleet): State<Fleet>,
     client: VerifiedClient,
-    Path((_, digest)): Path<(String, String)>,
+    Path((_client, digest)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let bytes = match digest.parse::<Sha256>() {

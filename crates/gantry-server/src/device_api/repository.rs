@@ -6,13 +6,21 @@ use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use serde_json::json;
 
+use super::schemas::RepositoryAccess;
 use crate::clock;
 use crate::fleet::Reader;
 use crate::identity::VerifiedClient;
 use crate::problem::Problem;
 use crate::server::Server;
 
-pub(crate) async fn get_repository(
+/// Where the client's desired state can be fetched with Git, and a token for that.
+///
+/// An addition of Gantry. The token opens this one repository for reading, for an hour.
+#[utoipa::path(get, path = "/api/v1/clients/{clientId}/repository", operation_id = "getRepository",
+    responses((status = 200, body = RepositoryAccess,
+            headers(("Cache-Control" = String, description = "Always `no-store`."))),
+        (status = 404, description = "Git is switched off; the manifest tells the same")))]
+pub(super) async fn get(
     State(server): State<Server>,
     client: VerifiedClient,
 ) -> Result<impl IntoResponse, Problem> {

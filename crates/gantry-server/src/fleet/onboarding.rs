@@ -30,6 +30,8 @@ pub(crate) enum RegisterError {
     Unknown,
     #[error("the key of this certificate is that of the client {0} already")]
     KeyInUse(ClientId),
+    #[error("this certificate is announced for the client {0} already")]
+    Announced(ClientId),
     #[error("only an approved client can be given another certificate")]
     NotApproved,
     #[error("the certificate could not be remembered")]
@@ -192,6 +194,10 @@ impl Fleet {
             }
             Some(other) if other.id != id => return Err(RegisterError::KeyInUse(other.id)),
             _ => {}
+        }
+        let expecting = transaction.client_to_renew(&certificate.fingerprint, None).await?;
+        if let Some(other) = expecting.filter(|it| it.client.id != id) {
+            return Err(RegisterError::Announced(other.client.id));
         }
         transaction.expect_certificate(id, &certificate.fingerprint).await?;
         let reason = reason.map(|it| format!(": {it}")).unwrap_or_default();

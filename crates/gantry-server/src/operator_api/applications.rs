@@ -13,6 +13,7 @@ use crate::clock;
 use crate::extract::{self, Path, media_type};
 use crate::fleet::{AddApplicationError, Fleet, RemoveApplicationError};
 use crate::identity::VerifiedOperator;
+use crate::openapi::Binary;
 use crate::package::{Package, PackageError};
 use crate::problem::Problem;
 use crate::server::Server;
@@ -33,7 +34,7 @@ pub(super) async fn list(
 
 /// Adds an application package: a tar or tar.gz with margo.yaml in its root.
 #[utoipa::path(post, path = "/applications", operation_id = "addApplication",
-    request_body(content = Vec<u8>, content_type = "application/gzip"),
+    request_body(content = inline(Binary), content_type = "application/gzip"),
     responses((status = 201, body = Application), (status = 200, body = Application),
         (status = 409, description = "the version is there with other content"),
         (status = 413, description = "too large"), (status = 415, description = "not a tar"),

@@ -51,6 +51,11 @@ pub(super) async fn show(
 #[serde(deny_unknown_fields)]
 pub(super) struct OfDevice {
     /// Only what was said of this device.
+    #[param(
+        max_length = 255,
+        pattern = "^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$",
+        nullable = false
+    )]
     device: Option<String>,
 }
 

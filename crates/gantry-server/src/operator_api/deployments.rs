@@ -27,6 +27,7 @@ const LONGEST_REASON: usize = 2_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct OfClient {
     /// Only the deployments of this client.
+    #[param(format = Uuid, nullable = false)]
     client: Option<String>,
 }
 
@@ -34,6 +35,7 @@ pub(super) struct OfClient {
 #[serde(deny_unknown_fields)]
 pub(super) struct After {
     /// Only events with a greater sequence number.
+    #[param(format = "uint64", maximum = 18_446_744_073_709_551_615u64, nullable = false)]
     after: Option<u64>,
 }
 
@@ -41,12 +43,14 @@ pub(super) struct After {
 #[serde(deny_unknown_fields)]
 pub(super) struct Because {
     /// Why; it goes into the history.
+    #[param(nullable = false)]
     reason: Option<String>,
 }
 
 /// All deployments, the newest order first.
 #[utoipa::path(get, path = "/deployments", operation_id = "listDeployments", params(OfClient),
-    responses((status = 200, body = Page<Deployment>)))]
+    responses((status = 200, body = Page<Deployment>),
+        (status = 422, description = "what is to be the client's id is none")))]
 pub(super) async fn list(
     State(fleet): State<Fleet>,
     _: VerifiedOperator,
@@ -115,7 +119,8 @@ pub(super) async fn update(
 /// Withdraws a deployment: its device removes it.
 #[utoipa::path(delete, path = "/deployments/{deploymentId}", operation_id = "withdrawDeployment",
     params(("deploymentId" = String, Path), Because),
-    responses((status = 200, body = Deployment), (status = 404, description = "unknown")))]
+    responses((status = 200, body = Deployment), (status = 404, description = "unknown"),
+        (status = 422, description = "the reason is too long")))]
 pub(super) async fn withdraw(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,

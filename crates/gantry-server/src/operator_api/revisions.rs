@@ -20,7 +20,8 @@ const USUAL_LIMIT: u32 = 100;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limit {
-    /// How many, the newest first; 100 where it is absent.
+    /// How many, the newest first; 100 where it is absent, and 10000 at most.
+    #[param(format = "uint32", maximum = 4_294_967_295u64, nullable = false)]
     limit: Option<u32>,
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn register(
 #[utoipa::path(post, path = "/clients/{clientId}/certificate", operation_id = "renewClient",
     params(("clientId" = String, Path)), request_body = GivenCertificate,
     responses((status = 200, body = Client), (status = 404, description = "no such client"),
-        (status = 409, description = "it is not approved, or another client has this key"),
+        (status = 409, description = "it is not approved, or another client has this key or is to get it"),
         (status = 422, description = "it is not a certificate that can be used")))]
 pub(super) async fn renew(
     State(fleet): State<Fleet>,
@@ -119,7 +119,7 @@ fn refused(error: RegisterError) -> Problem {
     match error {
         RegisterError::Unknown => unknown(),
         RegisterError::Fleet(error) => Problem::internal(&error),
-        RegisterError::KeyInUse(_) | RegisterError::NotApproved => {
+        RegisterError::KeyInUse(_) | RegisterError::Announced(_) | RegisterError::NotApproved => {
             Problem::conflict(error.to_string())
         }
     }

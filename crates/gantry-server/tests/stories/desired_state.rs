@@ -225,3 +225,16 @@ fn unknown_paths_and_methods_are_named() {
     let answer = press.send(&wrong_method).expect_problem(405, "about:blank", "");
     assert!(answer.header("allow").is_some_and(|it| it.contains("GET")));
 }
+
+// RFC 9110, section 15.5.17.
+#[test]
+fn who_asks_for_more_than_there_is_gets_a_problem_that_says_how_much_there_is() {
+    let (_fleet, press, _) = fleet_with_deployment();
+    let whole = press.get(&press.path("/deployments"), &[]).expect(200);
+    let length = whole.body.len();
+    let answer = press.get(&press.path("/deployments"), &[("range", &format!("bytes={length}-"))]);
+    let answer = answer.expect_problem(416, "about:blank", &length.to_string());
+    assert_eq!(answer.header("content-range"), Some(format!("bytes */{length}").as_str()));
+    assert_eq!(answer.header("etag"), whole.header("etag"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}

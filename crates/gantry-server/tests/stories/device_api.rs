@@ -209,7 +209,7 @@ fn each_refusal_has_its_status_its_type_and_the_older_members() {
         refusal("no such device", press.signed("DELETE", &press.path("/capabilities/x"), None, &[]), 404, "#device-not-found", "Not Found"),
         refusal("no gateway", put("/capabilities", &orphan.to_string()), 404, "#gateway-not-found", "Not Found"),
         refusal("no such path", get("/nothing"), 404, "about:blank", "Not Found"),
-        refusal("no such method", press.signed("PATCH", &press.path("/deployments"), None, &[]), 405, "about:blank", "Method Not Allowed"),
+        refusal("no such method", press.signed("DELETE", &press.path("/deployments"), None, &[]), 405, "about:blank", "Method Not Allowed"),
         refusal("other type wanted", press.signed("GET", &press.path("/deployments"), None, &[("accept", "text/html")]), 406, "#server-cannot-generate-response", "Not Acceptable"),
         refusal("faults", put("/capabilities", "{}"), 422, "#semantic-error", "Unprocessable Entity"),
         refusal("other device", put("/capabilities/x", &press.capabilities().to_string()), 422, "#semantic-error", "Unprocessable Entity"),

@@ -15,6 +15,7 @@ mod limits;
 mod matrix;
 mod metrics;
 mod onboarding;
+mod openapi;
 mod operators;
 mod orders;
 mod real_git;

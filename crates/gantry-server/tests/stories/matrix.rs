@@ -60,6 +60,7 @@ const ANSWERS: &[(&str, &str, [u16; 10])] = &[
     //                                                          nobody waiting rejected revoked other home this viewer operator admin
     ("GET",    "/healthz",                                             [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/readyz",                                              [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/openapi/device-api.json",                             [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/operator/v1/openapi.json",                            [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/api/v1/onboarding/certificate",                       [200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("POST",   "/api/v1/onboarding",                                   [401, 403, 403, 403, 201, 201, 201, 401, 401, 401]),
@@ -67,8 +68,8 @@ const ANSWERS: &[(&str, &str, [u16; 10])] = &[
     // Clients, each for itself.
     ("POST",   "/api/v1/clients/{clientId}/capabilities",              [401, 403, 403, 403, 401, 201, 201, 401, 401, 401]),
     ("PUT",    "/api/v1/clients/{clientId}/capabilities",              [401, 403, 403, 403, 401, 201, 201, 401, 401, 401]),
-    ("POST",   "/api/v1/clients/{clientId}/capabilities/{*deviceId}",  [401, 403, 403, 403, 401, 201, 201, 401, 401, 401]),
-    ("PUT",    "/api/v1/clients/{clientId}/capabilities/{*deviceId}",  [401, 403, 403, 403, 401, 201, 201, 401, 401, 401]),
+    ("POST",   "/api/v1/clients/{clientId}/capabilities/{deviceId}",   [401, 403, 403, 403, 401, 201, 201, 401, 401, 401]),
+    ("PUT",    "/api/v1/clients/{clientId}/capabilities/{deviceId}",   [401, 403, 403, 403, 401, 201, 201, 401, 401, 401]),
     ("GET",    "/api/v1/clients/{clientId}/deployments",               [401, 403, 403, 403, 401, 200, 200, 401, 401, 401]),
     ("GET",    "/api/v1/clients/{clientId}/deployments/{deploymentId}/{digest}",
                                                                        [401, 403, 403, 403, 401, 404, 200, 401, 401, 401]),
@@ -121,7 +122,7 @@ const ANSWERS: &[(&str, &str, [u16; 10])] = &[
     ("POST",   "/operator/v1/clients/{clientId}/approve",              [401, 401, 401, 401, 401, 401, 401, 403, 403, 200]),
     // An approved client is not rejected but revoked.
     ("POST",   "/operator/v1/clients/{clientId}/reject",               [401, 401, 401, 401, 401, 401, 401, 403, 403, 409]),
-    ("DELETE", "/api/v1/clients/{clientId}/capabilities/{*deviceId}",  [401, 403, 403, 403, 401, 204, 204, 401, 401, 401]),
+    ("DELETE", "/api/v1/clients/{clientId}/capabilities/{deviceId}",   [401, 403, 403, 403, 401, 204, 204, 401, 401, 401]),
     ("POST",   "/operator/v1/clients/{clientId}/revoke",               [401, 401, 401, 401, 401, 401, 401, 403, 403, 200]),
 ];
 
@@ -171,11 +172,13 @@ fn every_route_answers_every_caller_as_the_table_says() {
 #[test]
 fn every_route_is_in_the_table() {
     let fleet = TestFleet::start();
-    let document = fleet.http().send("GET", "/operator/v1/openapi.json", &[], None).json();
     let mut routes = routes_of_the_source();
-    for (path, methods) in document["paths"].as_object().expect("paths") {
-        for method in methods.as_object().expect("methods").keys() {
-            routes.insert((method.to_uppercase(), path.clone()));
+    for document in ["/openapi/device-api.json", "/operator/v1/openapi.json"] {
+        let document = fleet.http().send("GET", document, &[], None).json();
+        for (path, methods) in document["paths"].as_object().expect("paths") {
+            for method in methods.as_object().expect("methods").keys() {
+                routes.insert((method.to_uppercase(), path.clone()));
+            }
         }
     }
     let table: BTreeSet<(String, String)> =
@@ -208,8 +211,8 @@ fn every_path_names_its_methods_when_another_one_is_used() {
     }
 }
 
-/// The list above is complete only when nothing else makes routes: `operator_api.rs` makes those that
-/// the OpenAPI document names.
+/// The list above is complete only when nothing else makes routes: `device_api.rs` and `operator_api.rs` make
+/// those that their OpenAPI documents name, each out of the description of its handler, and no others.
 #[test]
 fn no_route_is_made_elsewhere() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
@@ -225,13 +228,22 @@ fn no_route_is_made_elsewhere() {
             let text = std::fs::read_to_string(&path).expect("source is text");
             // Tests have routes of their own.
             let text = text.split("#[cfg(test)]").next().expect("something comes first");
-            let makes = [".route(", ".route_service(", ".fallback(", ".nest(", ".nest_service("];
-            if makes.iter().any(|it| text.contains(it)) {
-                makers.insert(path.file_name().expect("a file").to_owned());
+            let undescribed = [".route(", ".route_service(", ".fallback(", ".nest_service("];
+            let described = [".routes(", ".nest("];
+            for (makes, what) in [(&undescribed[..], "undescribed"), (&described, "described")] {
+                if makes.iter().any(|it| text.contains(it)) {
+                    let file = path.file_name().and_then(|it| it.to_str()).expect("a file");
+                    makers.insert((what, file.to_owned()));
+                }
             }
         }
     }
-    assert_eq!(makers, BTreeSet::from(["operator_api.rs".into(), "routes.rs".into()]));
+    let expected = [
+        ("described", "device_api.rs"),
+        ("described", "operator_api.rs"),
+        ("undescribed", "routes.rs"),
+    ];
+    assert_eq!(makers, expected.map(|(what, file)| (what, file.to_owned())).into());
 }
 
 /// Method and path of each `.route(…)` in the source.
@@ -375,7 +387,7 @@ impl Scene {
         };
         let mut path = template
             .replace("{clientId}", &addressed.id)
-            .replace("{*deviceId}", if template.starts_with("/api/") { "press-7" } else { "x" })
+            .replace("{deviceId}", if template.starts_with("/api/") { "press-7" } else { "x" })
             .replace("{deploymentId}", &self.deployment)
             .replace("{digest}", digest)
             .replace("{repository}", &format!("{}.git", addressed.id))
@@ -408,7 +420,7 @@ impl Scene {
                 let member = self.member(caller).unwrap_or(&self.this);
                 json(member.client.onboarding_request())
             }
-            "clients/{clientId}/capabilities" | "clients/{clientId}/capabilities/{*deviceId}" => {
+            "clients/{clientId}/capabilities" | "clients/{clientId}/capabilities/{deviceId}" => {
                 json(self.this.client.capabilities())
             }
             "clients/{clientId}/deployments/{deploymentId}/status" => json(json!({

@@ -367,6 +367,28 @@ fn an_authority_renews_the_certificate_of_a_client_with_a_new_key() {
 }
 
 #[test]
+fn a_certificate_is_announced_for_one_client_at_a_time() {
+    let fleet = TestFleet::start();
+    let [press, lathe] = ["press-7", "lathe-2"].map(|name| fleet.accepted_client(name));
+    let body = json!({"certificate": fleet.stranger("renewed").certificate_pem()});
+    let announce = |client: &str| {
+        let path = format!("/clients/{client}/certificate");
+        fleet.operator().send("POST", &path, Some(&body))
+    };
+    announce(press.id()).expect(200);
+    announce(press.id()).expect(200);
+    let refused = announce(lathe.id()).expect_problem(409, "about:blank", press.id());
+    assert!(refused.text().contains("announced"), "{}", refused.text());
+
+    // Who is revoked never comes with it.
+    let revoke = format!("/clients/{}/revoke", press.id());
+    fleet.operator().send("POST", &revoke, Some(&json!({}))).expect(200);
+    announce(lathe.id()).expect(200);
+    let former = fleet.operator().get(&format!("/clients/{}", press.id()));
+    assert_eq!(former.get("expectedFingerprint"), None);
+}
+
+#[test]
 fn an_operator_announces_the_certificate_of_a_new_key() {
     let fleet = TestFleet::start();
     let former = fleet.accepted_client("press-7");
