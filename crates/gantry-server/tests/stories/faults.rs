@@ -146,6 +146,7 @@ fn describe_until_refused(press: &TestClient) -> (Value, Answer) {
 fn a_full_disk_is_told_keeps_what_is_there_and_is_left_behind_by_itself() {
     let mut fleet = TestFleet::start_on_small_disk("24m");
     let press = fleet.accepted_client("press-7");
+    fleet.operator().revision_reached(press.id(), 1);
     add_web(&fleet);
     let deployment = fleet.operator().deploy("com-example-web", press.id(), &json!({}));
     fleet.operator().published(&deployment);

@@ -117,6 +117,8 @@ pub(crate) fn add_web(fleet: &TestFleet) {
 pub(crate) fn fleet_with_deployment() -> (TestFleet, TestClient, String) {
     let fleet = TestFleet::start();
     let press = fleet.accepted_client("press-7");
+    // Else the first revision may have the deployment already, and those that follow other numbers.
+    fleet.operator().revision_reached(press.id(), 1);
     add_web(&fleet);
     let deployment = fleet.operator().deploy("com-example-web", press.id(), &json!({}));
     fleet.operator().published(&deployment);
