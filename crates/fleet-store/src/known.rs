@@ -1,7 +1,7 @@
 //! What every poll asks, kept in memory: whether the client is let in, and its newest revision.
 //!
 //! Nothing stale is ever told. A [`Transaction`](crate::Transaction) notes whose state it changes, and
-//! when it has committed, before whoever began it is told so, those states are forgotten. A state that
+//! when it has committed, before anybody is told so who shared its commit, those states are forgotten. A state that
 //! was read counts only if it was not forgotten while it was read. Only one process may write the
 //! database while this holds.
 
@@ -101,17 +101,18 @@ impl Known {
 }
 
 /// Whose states a transaction changes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Changes {
     known: Arc<Known>,
     clients: Vec<ClientId>,
     commit: Commit,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Commit {
+    #[default]
     NotBegun,
-    /// Nobody has waited for its end, or it failed.
+    /// How it ended is not known, or it failed.
     Begun,
     Done,
 }

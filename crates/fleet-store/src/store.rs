@@ -158,13 +158,12 @@ pub struct Transaction {
 impl Transaction {
     /// Makes the change durable, all of it at once.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { snapshot, mut changes, published, recent } = self;
-        changes.commit_begins();
+        let Self { snapshot, changes, published, recent } = self;
         match snapshot.inner {
-            Inner::Write(lease) => lease.commit().await?,
-            Inner::Read(transaction) => transaction.commit().await?,
+            Inner::Write(lease) => lease.commit(changes).await?,
+            // A snapshot changes nothing.
+            Inner::Read(_) => {}
         }
-        changes.commit_is_done();
         for (client, revision) in &published {
             recent.published(*client, revision);
         }

@@ -15,6 +15,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
+use crate::known::Changes;
 
 /// How many can wait in the line of the writer before others wait for a place in it.
 const LINE: usize = 1024;
@@ -36,8 +37,15 @@ pub(crate) struct Writer {
 }
 
 type Asker = oneshot::Sender<Result<Lease, StoreError>>;
-/// Is told how the commit ended.
-type Waiting = oneshot::Sender<Result<(), Arc<sqlx::Error>>>;
+
+/// Who waits for the commit.
+#[derive(Debug)]
+struct Waiting {
+    /// What is no longer true in memory once it is done. Whoever is in the same transaction has read what
+    /// the others changed, so all of it is forgotten before the first of them is told.
+    changes: Changes,
+    ended: oneshot::Sender<Result<(), Arc<sqlx::Error>>>,
+}
 
 /// The connection, for one change. Dropped without [`commit`](Self::commit), nothing is changed.
 #[derive(Debug)]
@@ -85,11 +93,11 @@ impl Writer {
 }
 
 impl Lease {
-    /// Returns when the change is durable.
-    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
-        let (done, ended) = oneshot::channel();
-        self.give_back(Some(done));
-        match ended.await {
+    /// Returns when the change is durable, and what it made untrue in memory is forgotten.
+    pub(crate) async fn commit(mut self, changes: Changes) -> Result<(), StoreError> {
+        let (ended, told) = oneshot::channel();
+        self.give_back(Some(Waiting { changes, ended }));
+        match told.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(StoreError::closed()),
@@ -163,7 +171,7 @@ async fn write_together(
         }
     };
     let began = Instant::now();
-    let (mut waiting, mut left) = (Vec::new(), None);
+    let (mut waiting, mut left) = (Vec::<Waiting>::new(), None);
     let mut asker = first;
     let ended = loop {
         let returned = lend(connection, asker).await?;
@@ -184,6 +192,9 @@ async fn write_together(
             }
             None => {
                 let end = if kept { statements::END } else { statements::END_WITHOUT };
+                for one in &mut waiting {
+                    one.changes.commit_begins();
+                }
                 break connection.execute(end).await.map(drop).map_err(Arc::new);
             }
         }
@@ -193,7 +204,13 @@ async fn write_together(
         connection.close_on_drop();
     }
     drop(connection);
-    for one in waiting {
+    if ended.is_ok() {
+        for one in &mut waiting {
+            one.changes.commit_is_done();
+        }
+    }
+    let told: Vec<_> = waiting.into_iter().map(|one| one.ended).collect();
+    for one in told {
         drop(one.send(ended.clone()));
     }
     left
@@ -289,7 +306,7 @@ mod tests {
                     let mut lease = writer.begin().await?;
                     insert(&mut lease, number).await?;
                     // Every third one is given up.
-                    if number % 3 == 0 { Ok(()) } else { lease.commit().await }
+                    if number % 3 == 0 { Ok(()) } else { lease.commit(Changes::default()).await }
                 })
             })
             .collect();
@@ -330,7 +347,7 @@ mod tests {
         let numbers = Numbers::new(PATIENT).await;
         let mut lease = numbers.lease().await;
         insert(&mut lease, 2).await.expect("it is new");
-        lease.commit().await.expect("there is room on the disk");
+        lease.commit(Changes::default()).await.expect("there is room on the disk");
         let ended = crowd(&numbers, 2).await;
         assert!(matches!(ended[..], [Ok(()), Err(StoreError::Duplicate(_))]), "{ended:?}");
         assert_eq!(numbers.written().await, [1, 2]);
@@ -349,7 +366,7 @@ mod tests {
                     // As SQLite does by itself on a full disk, for one.
                     lease.execute("ROLLBACK").await?;
                 }
-                lease.commit().await
+                lease.commit(Changes::default()).await
             })
         };
         let before = change(1, false);
@@ -375,7 +392,7 @@ mod tests {
         drop(first);
         let mut lease = numbers.lease().await;
         insert(&mut lease, 1).await.expect("it is new");
-        lease.commit().await.expect("there is room on the disk");
+        lease.commit(Changes::default()).await.expect("there is room on the disk");
         assert_eq!(numbers.written().await, [1]);
     }
 }

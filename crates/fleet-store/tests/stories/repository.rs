@@ -2,6 +2,7 @@
 //! pieces.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fleet_domain::client::{Client, Standing};
 use fleet_domain::desired_state::DesiredState;
@@ -164,6 +165,35 @@ async fn a_poll_sees_each_change_from_its_commit_on() {
     done(transaction.save_standing(&revoked, &decision).await);
     done(transaction.commit().await);
     assert_eq!(state().await, Some(ClientState { standing: Standing::Revoked, ..second }));
+}
+
+#[tokio::test]
+async fn who_shares_a_commit_sees_what_the_others_changed_as_soon_as_it_is_told() {
+    let fleet = TestStore::new().await;
+    let press = with_four_revisions(&fleet).await;
+    let newest = async || {
+        let state = done(fleet.store.client_state(press).await).expect("it is there");
+        state.newest.as_ref().map(|it| it.number)
+    };
+    assert_eq!(newest().await, Some(revision(4)));
+    let mut first = fleet.begin().await;
+    let published = new_revision(5, DesiredState::default(), &["c5", "d4"]);
+    done(first.publish(press, &published).await);
+    let store = fleet.store.clone();
+    let second = tokio::spawn(async move {
+        let mut second = done(store.begin().await);
+        let seen = done(second.newest_revision(press).await).map(|it| it.number);
+        done(second.commit().await);
+        seen
+    });
+    // So that the second one stands in the line when the first one commits.
+    tokio::task::yield_now().await;
+    let mut commit = Box::pin(first.commit());
+    // Begun, and told to nobody yet.
+    assert!(tokio::time::timeout(Duration::ZERO, &mut commit).await.is_err());
+    assert_eq!(second.await.expect("it does not panic"), Some(revision(5)));
+    assert_eq!(newest().await, Some(revision(5)));
+    done(commit.await);
 }
 
 #[tokio::test]
