@@ -1,25 +1,28 @@
 //! Every route of the listener, grouped by who calls it. Those of the two APIs are made where they are described.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{Route, get, post};
 use axum::{Json, Router};
 use fleet_domain::permission::Permission;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tower::layer::layer_fn;
-use tower::{Layer as _, ServiceBuilder};
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use tracing::Instrument as _;
 use utoipa::openapi::OpenApi;
 
 use crate::identity::verify_operator;
 use crate::listener::{Peer, Serve};
+use crate::metrics::Refusals;
 use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
-use crate::{device_api, git_http, metrics, operator_api, unread};
+use crate::unread::Unread;
+use crate::{device_api, git_http, metrics, operator_api};
 
 /// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
@@ -28,7 +31,8 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 const LONGEST_CHECK: Duration = Duration::from_secs(3);
 
 /// All of them, and what is done with every request. That stands around the router and not in it, where
-/// each route would carry a copy of its own.
+/// each route would carry a copy of its own; and it is no chain of layers, each of which would clone all
+/// behind it for each request.
 pub(crate) fn service(server: Server) -> impl Serve {
     let (for_clients, device_api) = device_api::router(&server);
     let (for_operators, operator_api) = operator_api::router(&server);
@@ -42,15 +46,19 @@ pub(crate) fn service(server: Server) -> impl Serve {
     let router = router.route_layer(layer_fn(move |route: Route| {
         from_fn_with_state(requests.endpoint(), metrics::count).layer(route)
     }));
-    ServiceBuilder::new()
-        .layer(from_fn(unread::close_connection))
-        .layer(from_fn_with_state(server.metrics.refusals.clone(), problem::render))
-        .layer(from_fn(bound_and_log))
-        .layer(CatchPanicLayer::custom(|_| {
-            let detail = "the server made a mistake; its log says where";
-            Problem::unavailable(Reason::Panic, detail).into_response()
-        }))
-        .service(router.with_state(server))
+    let refusals = server.metrics.refusals.clone();
+    let router = router.with_state(server);
+    service_fn(move |request: Request| {
+        let (router, refusals) = (router.clone(), refusals.clone());
+        async move { Ok(answer(router, &refusals, request).await) }
+    })
+}
+
+async fn answer(router: impl Serve, refusals: &Refusals, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let (request, unread) = Unread::watch(request);
+    let response = bound_and_log(router, request).await;
+    unread.close_connection(problem::render(refusals, path, response))
 }
 
 /// They tell no secrets.
@@ -96,8 +104,8 @@ async fn get_readiness(State(server): State<Server>) -> Result<Json<Value>, Prob
     }
 }
 
-/// Ends requests that take too long, and writes one line about each.
-async fn bound_and_log(request: Request, next: Next) -> Response {
+/// Ends requests that take too long or panic, and writes one line about each.
+async fn bound_and_log(router: impl Serve, request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let span = tracing::info_span!(
         "request",
@@ -105,11 +113,19 @@ async fn bound_and_log(request: Request, next: Next) -> Response {
         operator = tracing::field::Empty
     );
     let peer = request.extensions().get::<Peer>().map(|it| tracing::field::display(it.0));
-    let answer = tokio::time::timeout(LONGEST_REQUEST, next.run(request).instrument(span.clone()));
-    let response = answer.await.unwrap_or_else(|_| {
-        let detail = "the request took too long";
-        Problem::unavailable(Reason::Timeout, detail).into_response()
-    });
+    // Nothing of the request is used after a panic.
+    let answer = AssertUnwindSafe(router.oneshot(request)).catch_unwind().instrument(span.clone());
+    let response = match tokio::time::timeout(LONGEST_REQUEST, answer).await {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Err(_panic)) => {
+            let detail = "the server made a mistake; its log says where";
+            Problem::unavailable(Reason::Panic, detail).into_response()
+        }
+        Err(_elapsed) => {
+            let detail = "the request took too long";
+            Problem::unavailable(Reason::Timeout, detail).into_response()
+        }
+    };
     let status = response.status().as_u16();
     span.in_scope(|| match response.extensions().get::<Problem>() {
         Some(problem) => {
@@ -132,13 +148,11 @@ mod tests {
     use std::convert::Infallible;
     use std::io;
 
+    use super::*;
+    use crate::extract;
     use axum::body::Body;
     use axum::http::StatusCode;
     use futures_util::stream;
-    use tower::{ServiceExt as _, service_fn};
-
-    use super::*;
-    use crate::extract;
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_finish_a_body_is_given_up() {
@@ -146,13 +160,21 @@ mod tests {
             let body = extract::read(request.into_body(), 1_000).await;
             Ok::<_, Infallible>(body.map(|_| StatusCode::OK).into_response())
         });
-        let service = ServiceBuilder::new().layer(from_fn(bound_and_log)).service(reads);
-        let answer = async |body| {
-            let request = Request::new(body);
-            service.clone().oneshot(request).await.expect("there is always an answer").status()
-        };
+        let answer = async |body| bound_and_log(reads, Request::new(body)).await.status();
         let stalled = Body::from_stream(stream::pending::<io::Result<Vec<u8>>>());
         assert_eq!(answer(stalled).await, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer(Body::from("all of it")).await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_mistake_of_the_server_is_an_answer_too() {
+        let wrong = service_fn(|request: Request| async move {
+            let header = request.headers().get("x").expect("it is there");
+            Ok::<_, Infallible>(header.len().to_string().into_response())
+        });
+        let answer = bound_and_log(wrong, Request::new(Body::empty())).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let problem = answer.extensions().get::<Problem>().expect("it is a problem");
+        assert_eq!(problem.reason(), Reason::Panic);
     }
 }

@@ -10,22 +10,30 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// Says in the answer that the connection ends, where the body has not been read to its end.
-pub(crate) async fn close_connection(request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() {
-        return next.run(request).await;
+/// Whether a body has been read to its end.
+pub(crate) struct Unread(Option<Arc<AtomicBool>>);
+
+impl Unread {
+    /// Watches the body of a request, where it has one.
+    pub(crate) fn watch(request: Request) -> (Request, Self) {
+        if request.body().is_end_stream() {
+            return (request, Self(None));
+        }
+        let unread = Arc::new(AtomicBool::new(true));
+        let request = request.map(|body| Body::new(Watched { body, unread: Arc::clone(&unread) }));
+        (request, Self(Some(unread)))
     }
-    let unread = Arc::new(AtomicBool::new(true));
-    let request = request.map(|body| Body::new(Watched { body, unread: Arc::clone(&unread) }));
-    let mut response = next.run(request).await;
-    if unread.load(Ordering::Relaxed) {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+
+    /// Says in the answer that the connection ends, where the body was not read to its end.
+    pub(crate) fn close_connection(self, mut response: Response) -> Response {
+        if self.0.is_some_and(|unread| unread.load(Ordering::Relaxed)) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
-    response
 }
 
 /// A body that tells when it has been read to its end.
@@ -60,27 +68,20 @@ impl HttpBody for Watched {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use axum::http::StatusCode;
-    use axum::middleware::from_fn;
     use axum::response::IntoResponse as _;
-    use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 
     use super::*;
     use crate::extract;
 
     /// What the answer says of the connection when so many bytes of this body are taken.
     async fn said(body: &'static str, limit: Option<usize>) -> Option<HeaderValue> {
-        let handler = service_fn(move |request: Request| async move {
-            if let Some(limit) = limit {
-                let _ = extract::read(request.into_body(), limit).await;
-            }
-            Ok::<_, Infallible>(StatusCode::UNAUTHORIZED.into_response())
-        });
-        let service = ServiceBuilder::new().layer(from_fn(close_connection)).service(handler);
-        let answer = service.oneshot(Request::new(Body::from(body))).await;
-        answer.expect("there is always an answer").headers().get(header::CONNECTION).cloned()
+        let (request, unread) = Unread::watch(Request::new(Body::from(body)));
+        if let Some(limit) = limit {
+            let _ = extract::read(request.into_body(), limit).await;
+        }
+        let answer = unread.close_connection(StatusCode::UNAUTHORIZED.into_response());
+        answer.headers().get(header::CONNECTION).cloned()
     }
 
     #[tokio::test]

@@ -1,9 +1,7 @@
-//! Writes problems down, in one middleware around all routes, and counts them there.
+//! Writes problems down, in one place around all routes, and counts them there.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use margo_contract::problem::{self, ProblemType};
 
@@ -22,13 +20,7 @@ impl IntoResponse for Problem {
 
 /// Writes problems down and counts them, and makes problems of errors that no handler of ours has answered.
 // margo(PD-1, X-07, E-3)
-pub(crate) async fn render(
-    State(refusals): State<Refusals>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+pub(crate) fn render(refusals: &Refusals, path: String, mut response: Response) -> Response {
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| {
         let status = response.status();
         match status {
