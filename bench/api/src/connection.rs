@@ -66,7 +66,17 @@ impl Way {
 impl Connection {
     /// Sends a whole request, and reads the whole answer. Gives its status.
     pub(crate) fn ask(&mut self, request: &[u8]) -> u16 {
+        self.send(request);
+        self.receive()
+    }
+
+    /// Sends a whole request.
+    pub(crate) fn send(&mut self, request: &[u8]) {
         self.stream.write_all(request).expect("the server reads");
+    }
+
+    /// Reads a whole answer. Gives its status.
+    pub(crate) fn receive(&mut self) -> u16 {
         self.received.clear();
         let mut buffer = [0; 4096];
         loop {
