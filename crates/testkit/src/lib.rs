@@ -2,6 +2,7 @@
 //! device, and an operator. All of them are the real programs and the real protocols; nothing here
 //! looks into a store. A helper that cannot do its part panics and says what it was doing.
 
+pub mod archive;
 pub mod certificates;
 pub mod client;
 pub mod device;

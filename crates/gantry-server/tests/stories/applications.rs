@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tar::EntryType::{self, Block, Char, Directory, Fifo, GNUSparse, Link, Regular, Symlink};
+use testkit::archive::packed;
 use testkit::fleet::TestFleet;
 use testkit::http::Answer;
 
@@ -21,23 +20,6 @@ const SIGNED: &str = include_str!(
 const LARGEST_UNPACKED: usize = 128 << 20;
 
 type Entry<'a> = (EntryType, &'a str, &'a [u8]);
-
-/// A tar.gz of entries that the real `tar` would not write.
-fn packed(entries: &[Entry<'_>]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for (kind, path, bytes) in entries {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(*kind);
-        header.set_size(bytes.len() as u64);
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-        if kind.is_symlink() || kind.is_hard_link() {
-            header.set_link_name("margo.yaml").expect("a short name");
-        }
-        header.set_cksum();
-        archive.append(&header, *bytes).expect("writing to memory");
-    }
-    archive.into_inner().and_then(GzEncoder::finish).expect("writing to memory")
-}
 
 /// The good package with more entries behind it.
 fn good_and(more: &[Entry<'_>]) -> Vec<u8> {

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 
 use tar::EntryType;
+use testkit::archive::packed;
 
 use super::*;
 
@@ -346,22 +347,4 @@ fn held(bench: &Bench) -> (Vec<u8>, Vec<OsString>) {
     let mut names: Vec<_> = documents.map(|it| it.expect("readable").file_name()).collect();
     names.sort();
     (accepted, names)
-}
-
-fn packed(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
-    let encoder = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::fast());
-    let mut archive = tar::Builder::new(encoder);
-    for (kind, path, bytes) in entries {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(*kind);
-        header.set_size(bytes.len() as u64);
-        // The checked setter would refuse what a hostile archive holds.
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-        if kind.is_symlink() || kind.is_hard_link() {
-            header.set_link_name("/etc/passwd").expect("a short link");
-        }
-        header.set_cksum();
-        archive.append(&header, *bytes).expect("writing to memory");
-    }
-    archive.into_inner().and_then(flate2::write::GzEncoder::finish).expect("writing to memory")
 }
