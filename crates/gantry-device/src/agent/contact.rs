@@ -69,6 +69,16 @@ impl Contact {
         }
     }
 
+    /// Notes that what is accepted is what the fleet manager offers: the same refusal again would be news.
+    pub(super) fn end_refusal(&mut self) {
+        if let Err(error) = self.security_events.end(&self.state) {
+            tracing::error!(
+                error = crate::chain(&error),
+                "cannot write down that a refusal is over"
+            );
+        }
+    }
+
     /// Notes how a contact went, and when the next one is due.
     pub(super) fn note_outcome(&mut self, outcome: Result<(), &LinkError>) {
         let quiet = self.link.is_quiet();

@@ -38,8 +38,9 @@ impl Agent<'_> {
             }
         };
         contact.last_at = Some(self.clock.now_ms());
-        if let Some(fetched) = fetched {
-            self.take(fetched);
+        match fetched {
+            Some(fetched) => self.take(fetched),
+            None => contact.end_refusal(),
         }
         Ok(())
     }

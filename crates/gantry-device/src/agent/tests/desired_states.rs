@@ -222,6 +222,26 @@ fn the_same_version_with_the_same_bytes_is_calm() {
     assert_eq!(said(&bench, 0), "");
 }
 
+// margo(CW-3)
+#[test]
+fn a_refusal_is_told_again_when_the_accepted_state_was_offered_in_between() {
+    let bench = settled();
+    let events =
+        || bench.requests().iter().filter(|it| it.path.ends_with("/security-events")).count();
+    let (good, older) = (
+        Offer::of(&bench, FIRST_VERSION, &[(1, "a")]),
+        Offer::of(&bench, FIRST_VERSION - 1, &[(1, "b")]),
+    );
+    for (offer, told) in [(&older, 1), (&older, 1), (&good, 1), (&older, 2), (&good, 2)] {
+        offer.is_offered_by(&bench);
+        bench.run_for(10 * MINUTE);
+        assert_eq!(events(), told);
+    }
+    let before = bench.files();
+    bench.run_for(30 * MINUTE);
+    assert_eq!(bench.files(), before, "what is over is written down once");
+}
+
 // margo(CW-5, CW-9, D-12, V-1, V-4, V-6, W-4, X-39)
 #[test]
 fn much_that_is_new_comes_as_a_bundle_and_little_as_single_documents() {
