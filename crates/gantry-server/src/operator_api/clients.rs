@@ -10,6 +10,7 @@ use operator_api::{CapabilitiesReport, Client, Decision, Page, RepositoryAccess}
 use serde::Deserialize;
 
 use super::answers;
+use super::deployments::bounded;
 use crate::clock;
 use crate::extract;
 use crate::extract::{Path, Query};
@@ -81,7 +82,8 @@ pub(super) async fn capabilities(
 #[utoipa::path(post, path = "/clients/{clientId}/approve", operation_id = "approveClient",
     params(("clientId" = String, Path)), request_body = Decision,
     responses((status = 200, body = Client), (status = 404, description = "no such client"),
-        (status = 409, description = "the client is revoked")))]
+        (status = 409, description = "the client is revoked"),
+        (status = 422, description = "the reason is too long")))]
 pub(super) async fn approve(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,
@@ -95,7 +97,8 @@ pub(super) async fn approve(
 #[utoipa::path(post, path = "/clients/{clientId}/reject", operation_id = "rejectClient",
     params(("clientId" = String, Path)), request_body = Decision,
     responses((status = 200, body = Client), (status = 404, description = "no such client"),
-        (status = 409, description = "the client is approved or revoked")))]
+        (status = 409, description = "the client is approved or revoked"),
+        (status = 422, description = "the reason is too long")))]
 pub(super) async fn reject(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,
@@ -108,7 +111,8 @@ pub(super) async fn reject(
 /// Refuses a client from now on, for good.
 #[utoipa::path(post, path = "/clients/{clientId}/revoke", operation_id = "revokeClient",
     params(("clientId" = String, Path)), request_body = Decision,
-    responses((status = 200, body = Client), (status = 404, description = "no such client")))]
+    responses((status = 200, body = Client), (status = 404, description = "no such client"),
+        (status = 422, description = "the reason is too long")))]
 pub(super) async fn revoke(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,
@@ -149,9 +153,9 @@ async fn decide(
     verdict: Verdict,
     decision: Decision,
 ) -> Answer {
-    let id = client_id(id)?;
+    let (id, reason) = (client_id(id)?, bounded(decision.reason)?);
     let now = clock::now();
-    match fleet.decide(&operator.name, id, verdict, decision.reason, now).await {
+    match fleet.decide(&operator.name, id, verdict, reason, now).await {
         Ok(view) => Ok(Json(answers::client(&view, now))),
         Err(DecideError::Unknown) => Err(unknown()),
         Err(DecideError::Refused(refused)) => Err(Problem::conflict(refused.to_string())),

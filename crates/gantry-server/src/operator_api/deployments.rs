@@ -166,6 +166,7 @@ fn content(
     })
 }
 
+/// A reason that fits into the history; none where it says nothing.
 pub(super) fn bounded(reason: Option<String>) -> Result<Option<String>, Problem> {
     match reason {
         Some(reason) if reason.len() > LONGEST_REASON => {

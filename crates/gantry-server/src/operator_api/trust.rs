@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::answers;
 use super::clients::{client_id, unknown};
+use super::deployments::bounded;
 use crate::certificate::{self, Certificate};
 use crate::clock::{self, rfc3339};
 use crate::extract::{self, Path};
@@ -34,7 +35,7 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/trust", operation_id = "addAuthority", request_body = GivenCertificate,
     responses((status = 201, body = TrustedAuthority),
         (status = 409, description = "it is trusted already, or there are too many"),
-        (status = 422, description = "it is not the certificate of an authority")))]
+        (status = 422, description = "it is not the certificate of an authority, or the reason is too long")))]
 pub(super) async fn add(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,
@@ -42,7 +43,8 @@ pub(super) async fn add(
 ) -> Result<(StatusCode, Json<TrustedAuthority>), Problem> {
     let certificate = read(&given.certificate)?;
     certificate.check_authority().map_err(|error| fault(error.to_string()))?;
-    match fleet.trust(&operator.name, certificate, given.reason.as_deref(), clock::now()).await {
+    let reason = bounded(given.reason)?;
+    match fleet.trust(&operator.name, certificate, reason.as_deref(), clock::now()).await {
         Ok(authority) => Ok((StatusCode::CREATED, Json(answer(&authority)))),
         Err(TrustError::Fleet(error)) => Err(Problem::internal(&error)),
         Err(error) => Err(Problem::conflict(error.to_string())),
@@ -70,14 +72,15 @@ pub(super) async fn remove(
     request_body = GivenCertificate,
     responses((status = 201, body = Client),
         (status = 409, description = "a client has this key already"),
-        (status = 422, description = "it is not a certificate that can be used")))]
+        (status = 422, description = "it is not a certificate that can be used, or the reason is too long")))]
 pub(super) async fn register(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,
     extract::Json(given): extract::Json<GivenCertificate>,
 ) -> Result<(StatusCode, Json<Client>), Problem> {
     let (certificate, now) = (read(&given.certificate)?, clock::now());
-    let view = fleet.register_client(&operator.name, &certificate, given.reason, now).await;
+    let reason = bounded(given.reason)?;
+    let view = fleet.register_client(&operator.name, &certificate, reason, now).await;
     Ok((StatusCode::CREATED, Json(answers::client(&view.map_err(refused)?, now))))
 }
 
@@ -86,7 +89,7 @@ pub(super) async fn register(
     params(("clientId" = String, Path)), request_body = GivenCertificate,
     responses((status = 200, body = Client), (status = 404, description = "no such client"),
         (status = 409, description = "it is not approved, or another client has this key or is to get it"),
-        (status = 422, description = "it is not a certificate that can be used")))]
+        (status = 422, description = "it is not a certificate that can be used, or the reason is too long")))]
 pub(super) async fn renew(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,
@@ -94,8 +97,8 @@ pub(super) async fn renew(
     extract::Json(given): extract::Json<GivenCertificate>,
 ) -> Result<Json<Client>, Problem> {
     let (id, now) = (client_id(&id)?, clock::now());
-    let certificate = read(&given.certificate)?;
-    let view = fleet.renew_client(&operator.name, id, &certificate, given.reason, now).await;
+    let (certificate, reason) = (read(&given.certificate)?, bounded(given.reason)?);
+    let view = fleet.renew_client(&operator.name, id, &certificate, reason, now).await;
     Ok(Json(answers::client(&view.map_err(refused)?, now)))
 }
 

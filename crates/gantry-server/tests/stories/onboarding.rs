@@ -482,3 +482,28 @@ fn revoking_holds_on_open_connections_and_for_tokens_of_git() {
     let after = ask();
     assert!(after.starts_with("HTTP/1.1 403 "), "{after}");
 }
+
+#[test]
+fn a_reason_that_is_too_long_changes_nothing() {
+    let fleet = TestFleet::start();
+    let plant = Authority::new();
+    let mut press = fleet.stranger("press-7");
+    press.onboard().expect(403);
+    let id = fleet.operator().client_called("press-7");
+    let reason = "x".repeat(2_001);
+    let certificate = |pem: &str| json!({"certificate": pem, "reason": reason});
+    let other = fleet.stranger("press-8").certificate_pem();
+    fleet.operator().approve(&id);
+    for (path, body) in [
+        (format!("/clients/{id}/revoke"), json!({"reason": reason})),
+        (format!("/clients/{id}/certificate"), certificate(&other)),
+        ("/clients".to_owned(), certificate(&other)),
+        ("/trust".to_owned(), certificate(plant.pem())),
+    ] {
+        let answer = fleet.operator().send("POST", &path, Some(&body));
+        answer.expect_problem(422, "#semantic-error", "more than 2000 bytes");
+    }
+    press.onboard().expect(201);
+    assert_eq!(count(&fleet), 1);
+    assert_eq!(fleet.operator().get("/trust")["items"], json!([]));
+}
