@@ -15,15 +15,8 @@ impl Transaction {
         name: &[u8; 32],
         until: i64,
     ) -> Result<Added, StoreError> {
-        let outcome = sqlx::query(
-            "INSERT INTO heard_signatures (name, until) VALUES ($1, $2) \
-             ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(name.as_slice())
-        .bind(until)
-        .execute(self.connection())
-        .await?;
-        Ok(if outcome.rows_affected() == 1 { Added::New } else { Added::AlreadyThere })
+        let new = self.remember_signatures(&[(*name, until)]).await?;
+        Ok(if new.contains(name) { Added::New } else { Added::AlreadyThere })
     }
 
     /// As [`remember_signature`](Self::remember_signature), of several: the names of those that are new.
