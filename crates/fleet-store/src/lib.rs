@@ -34,6 +34,7 @@ mod revisions;
 mod settings;
 mod signatures;
 mod store;
+mod upgrade;
 mod writer;
 
 pub use applications::{AddApplication, Application, NewApplication, RemoveApplication};

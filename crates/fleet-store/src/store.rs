@@ -54,6 +54,16 @@ pub enum OpenError {
     UnsupportedDatabase { scheme: String },
     #[error("the database cannot be opened")]
     Open(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "a newer server has changed the tables of the database (step {step}), and this one does not know \
+         them; start that server or a newer one, or restore a backup from before the upgrade"
+    )]
+    Newer { step: i64 },
+    #[error(
+        "the tables of the database were made by a server that was built otherwise (step {step}); start \
+         that one"
+    )]
+    MadeOtherwise { step: i64 },
     #[error("the tables of the database cannot be brought up to date")]
     Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -88,7 +98,7 @@ impl Store {
             .connect_with(database.clone())
             .await
             .map_err(|cause| OpenError::Open(cause.into()))?;
-        MIGRATIONS.run(&writers).await.map_err(|cause| OpenError::Migrate(cause.into()))?;
+        MIGRATIONS.run(&writers).await?;
         let readers =
             pool(&READER, options.patience, options.readers.max(1)).connect_lazy_with(database);
         let writer = Writer::start(writers.clone(), options.patience);
