@@ -26,6 +26,7 @@ mod events;
 mod inspection;
 mod jobs;
 mod known;
+mod lost;
 mod operators;
 mod orders;
 mod recent;

@@ -9,6 +9,7 @@ mod counters;
 mod deployments;
 mod desired_state;
 mod hearing;
+mod lost;
 mod onboarding;
 mod operators;
 mod order;

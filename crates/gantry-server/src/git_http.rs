@@ -108,7 +108,7 @@ pub(crate) async fn post_upload_pack(
             head.map(|head| Fetched::Whole(request.answer(head))).map_err(GitError::from)
         }
         Ok(Request::Fetch(fetch)) => {
-            server.fleet.git_fetch(reader.client, reader.reader, &fetch).await
+            server.fleet.git_fetch(reader.client, reader.reader, &fetch, clock::now()).await
         }
         Err(RequestError::Refused(refusal)) => Err(refusal.into()),
         Err(RequestError::Malformed(error)) => return Err(Problem::malformed(error.to_string())),
@@ -224,7 +224,9 @@ impl FromRequestParts<Server> for RepositoryReader {
         match &reader {
             Reader::Client => {
                 server.limits.count_client(caller, now)?;
-                server.fleet.note_contact(caller, announced(&parts.headers, now), now);
+                let announced = announced(&parts.headers, now);
+                let contact = server.fleet.hear_contact(caller, announced, now).await;
+                contact.map_err(|error| Problem::internal(&error))?;
             }
             // Whatever an operator sends, it does not come from the client.
             Reader::Operator(_) => {}
