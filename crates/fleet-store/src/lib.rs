@@ -12,6 +12,7 @@
 mod applications;
 mod audit;
 mod authorities;
+mod backup;
 mod clients;
 mod columns;
 mod contacts;
@@ -41,6 +42,7 @@ mod writer;
 pub use applications::{AddApplication, Application, NewApplication, RemoveApplication};
 pub use audit::{AuditEntry, AuditNote};
 pub use authorities::Authority;
+pub use backup::{BackupError, Contents, check, copy, settle};
 pub use clients::{ClientEntry, Decision, SecurityEvent};
 pub use counts::FleetCounts;
 pub use deployments::{AddDeployment, DeploymentEntry};

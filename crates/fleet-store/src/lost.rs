@@ -5,10 +5,27 @@ use std::ops::RangeInclusive;
 
 use fleet_domain::ids::{ClientId, Sha256};
 
-use crate::columns::Columns;
+use crate::columns::{Columns, count_column};
 use crate::{Snapshot, StoreError};
 
 impl Snapshot {
+    /// Clients that have a revision, by their ids, those after `after`.
+    pub async fn published_clients(
+        &mut self,
+        after: Option<ClientId>,
+        limit: u32,
+    ) -> Result<Vec<ClientId>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id FROM clients WHERE id > $1 AND EXISTS \
+             (SELECT 1 FROM revisions WHERE client_id = clients.id) ORDER BY id LIMIT $2",
+        )
+        .bind(after.map(|it| it.to_string()).unwrap_or_default())
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| Columns::of("clients", row).parsed("id")).collect()
+    }
+
     /// Whether a revision of the client has a manifest of this digest. Newer ones are found sooner.
     pub async fn has_manifest(
         &mut self,

@@ -2,6 +2,7 @@
 //! caller of the store and of the publisher; handlers and jobs come here.
 
 mod applications;
+pub(crate) mod backup;
 mod capabilities;
 mod clients;
 mod contacts;

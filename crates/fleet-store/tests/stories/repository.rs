@@ -248,4 +248,6 @@ async fn what_comes_after_a_gap_adds_what_the_revision_before_it_lacks() {
     }
     assert_eq!(done(snapshot.missing_revisions(press).await), [5..=89]);
     assert_eq!(done(snapshot.missing_revisions(client(99).id).await), []);
+    assert_eq!(done(snapshot.published_clients(None, 9).await), [press]);
+    assert_eq!(done(snapshot.published_clients(Some(press), 9).await), []);
 }

@@ -1,6 +1,7 @@
 //! Makes up for versions that clients have seen and the store has lost, because it was restored from an
 //! older backup. A device never takes a version that does not rise, so what the store holds is published
-//! again above all that was lost, whenever a client shows that it knows of more. A client can raise its own versions in this way and nobody else's, no further than could be true.
+//! again above all that was lost: at the restore for every client, and whenever a client shows that it knows
+//! of more. A client can raise its own versions in this way and nobody else's, no further than could be true.
 
 use fleet_domain::ids::{ClientId, RevisionNumber, Sha256};
 use fleet_publish::Lost;
@@ -8,6 +9,9 @@ use fleet_publish::Lost;
 use super::desired_state::publish;
 use super::repository::domain_id;
 use super::{Fleet, FleetError};
+
+/// How many clients are written in one transaction of a restore.
+const TOGETHER: u32 = 500;
 
 impl Fleet {
     /// Publishes the client's desired state above a version that it says it has seen, unless the store knows
@@ -65,6 +69,24 @@ impl Fleet {
         let held = domain_id(held)?;
         tracing::info!(%client, commit = held.as_str(), "the client has a commit that is not known here");
         self.recover(client, Lost::Unknown, now).await
+    }
+
+    /// Publishes the desired state of every client above all that can have been lost; of how many.
+    pub(crate) async fn recover_all(&self, now: i64) -> Result<u64, FleetError> {
+        let (mut after, mut recovered) = (None, 0);
+        loop {
+            let mut transaction = self.inner.store.begin().await?;
+            let clients = transaction.published_clients(after, TOGETHER).await?;
+            for client in &clients {
+                publish(&mut transaction, *client, Some(Lost::Unknown), now).await?;
+            }
+            transaction.commit().await?;
+            recovered += clients.len() as u64;
+            match clients.last() {
+                Some(last) => after = Some(*last),
+                None => return Ok(recovered),
+            }
+        }
     }
 
     async fn recover(&self, client: ClientId, lost: Lost, now: i64) -> Result<(), FleetError> {

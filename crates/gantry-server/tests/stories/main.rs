@@ -20,6 +20,7 @@ mod operators;
 mod orders;
 mod real_git;
 mod replays;
+mod restores;
 mod rollback;
 mod signature_keys;
 mod signatures;
