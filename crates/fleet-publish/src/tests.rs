@@ -214,11 +214,11 @@ fn what_was_lost_is_passed_by_a_revision_that_says_so_even_if_nothing_has_change
     let seen = |number| Lost::UpTo(RevisionNumber::new(number).expect("a number"));
     assert_eq!(recover(seen(1)), None, "nothing is lost");
     let recovered = recover(seen(4)).expect("it is above what was lost");
-    assert_eq!(recovered.number.get(), 5);
+    assert_eq!(recovered.number.get(), 6);
     let manifest = StateManifest::parse(&recovered.manifest).expect("our own manifest");
-    assert_eq!(manifest.manifest_version, 5);
+    assert_eq!(manifest.manifest_version, 6);
     let declared = Recovery::declared_by(&recovered.message).expect("it says so");
-    assert_eq!(declared, Recovery { client: client().to_string(), version: 5 });
+    assert_eq!(declared, Recovery { client: client().to_string(), version: 6 });
     assert_eq!(Recovery::declared_by(&first.message), None);
     assert!(recover(Lost::Unknown).expect("it is above what was lost").number > recovered.number);
 }

@@ -33,7 +33,8 @@ impl Lost {
         let newest = newest.map_or(0, RevisionNumber::get);
         match self {
             Self::UpTo(seen) if seen.get() <= newest => None,
-            Self::UpTo(seen) => seen.next(),
+            // A version is left out: whoever misses one knows that what he has told may be lost, too.
+            Self::UpTo(seen) => RevisionNumber::new(seen.get().saturating_add(2)),
             Self::Unknown => RevisionNumber::new(newest.saturating_add(MARGIN).max(at(now))),
         }
     }
@@ -68,10 +69,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_has_seen_is_passed_by_one() {
+    fn what_a_client_has_seen_is_passed_and_a_version_is_left_out() {
         let recover = |seen, newest| Lost::UpTo(number(seen)).recover(newest, NOW);
-        assert_eq!(recover(9, Some(number(7))), Some(number(10)));
-        assert_eq!(recover(9, None), Some(number(10)));
+        assert_eq!(recover(9, Some(number(7))), Some(number(11)));
+        assert_eq!(recover(9, None), Some(number(11)));
         assert_eq!(recover(9, Some(number(9))), None, "nothing is lost");
         assert_eq!(recover(i64::MAX as u64, None), None, "there is no higher one");
     }

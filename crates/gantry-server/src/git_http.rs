@@ -108,7 +108,7 @@ pub(crate) async fn post_upload_pack(
             head.map(|head| Fetched::Whole(request.answer(head))).map_err(GitError::from)
         }
         Ok(Request::Fetch(fetch)) => {
-            server.fleet.git_fetch(reader.client, reader.reader, &fetch, clock::now()).await
+            server.fleet.git_fetch(reader.client, reader.reader, &fetch).await
         }
         Err(RequestError::Refused(refusal)) => Err(refusal.into()),
         Err(RequestError::Malformed(error)) => return Err(Problem::malformed(error.to_string())),

@@ -99,11 +99,6 @@ impl Fetch {
         wants.iter().chain(haves).chain(shallow).copied().collect()
     }
 
-    /// What the client has, the newest first as a rule.
-    pub fn haves(&self) -> &[ObjectId] {
-        &self.wishes.haves
-    }
-
     /// Whether it asks for a part of the history. Then the numbers of revisions are counted with, so they must
     /// have no gaps; else only their order matters.
     pub fn deepens(&self) -> bool {

@@ -38,6 +38,14 @@ fn rises_above(scene: &Scene, revision: u64) -> u64 {
     })
 }
 
+/// Waits until operators see that the workload runs.
+fn is_seen_installed(scene: &Scene) {
+    wait::until("operators to see that it is installed", || {
+        let shown = json(&scene.gantry(&["deployment", "show", "hello", "-o", "json"]));
+        (shown["state"] == "installed").then_some(())
+    });
+}
+
 /// A device that has taken up two more revisions than the backup has, and the fleet manager stopped.
 fn scene_with_a_loss(source: &str) -> (Scene, PathBuf, Value) {
     let mut scene = Scene::with(source);
@@ -56,6 +64,7 @@ fn goes_on(scene: &Scene, restored: u64) {
     let said_before = scene.press.log().len();
     scene.change("Hola");
     assert_eq!(rises_above(scene, restored), restored + 1);
+    is_seen_installed(scene);
     let shown = json(&scene.gantry(&["client", "show", PRESS, "-o", "json"]));
     assert_eq!(shown["securityEvent"], Value::Null, "{shown}");
     let log = scene.press.log();
@@ -78,9 +87,28 @@ fn a_database_that_was_put_back_is_followed(source: &str) {
     tar.arg("-C").arg(scene.fleet.dir().join("data")).arg("-xf").arg(&backup).arg("gantry.db");
     programs::stdout_of(&mut tar);
     scene.fleet.start_server();
-    assert_eq!(rises_above(&scene, 4), 5);
+    assert_eq!(rises_above(&scene, 4), 6);
     assert_eq!(in_force(&scene), backed_up);
-    goes_on(&scene, 5);
+    goes_on(&scene, 6);
+}
+
+#[test]
+fn what_was_told_since_the_backup_is_told_again() {
+    let mut scene = Scene::with("http");
+    is_seen_installed(&scene);
+    assert_eq!(scene.press.stop(), Some(0));
+    scene.change("Moin");
+    let backup = back_up(&scene);
+    scene.press.start_program();
+    scene.takes_up(3);
+    is_seen_installed(&scene);
+    let in_force_before = in_force(&scene);
+
+    assert_eq!(scene.fleet.stop(), Some(0));
+    server(&scene, "restore", &backup);
+    scene.fleet.start_server();
+    is_seen_installed(&scene);
+    assert_eq!(in_force(&scene), in_force_before);
 }
 
 #[test]

@@ -200,9 +200,28 @@ pub(super) async fn publish(
         objects,
     };
     transaction.publish(client, &new).await?;
+    if lost.is_some() {
+        publish_anew(transaction, client, new.revision.number).await?;
+    }
     forget_untold(transaction, client, now).await?;
     tracing::info!(%client, revision = %new.revision.number, "published");
     Ok(true)
+}
+
+/// What the device says of versions that were lost is not about what was ordered here.
+async fn publish_anew(
+    transaction: &mut Transaction,
+    client: ClientId,
+    revision: RevisionNumber,
+) -> Result<(), FleetError> {
+    for mut entry in transaction.deployments_of(client, LONGEST_LIST).await? {
+        let before = entry.deployment.published();
+        entry.deployment.publish_anew(revision);
+        if entry.deployment.published() != before {
+            transaction.save_deployment(&entry).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Withdrawn deployments that the client was never told of need no word from it: they are gone.

@@ -7,7 +7,6 @@ use fleet_domain::ids::{ClientId, RevisionNumber, Sha256};
 use fleet_publish::Lost;
 
 use super::desired_state::publish;
-use super::repository::domain_id;
 use super::{Fleet, FleetError};
 
 /// How many clients are written in one transaction of a restore.
@@ -52,22 +51,6 @@ impl Fleet {
             }
         }
         drop(snapshot);
-        self.recover(client, Lost::Unknown, now).await
-    }
-
-    /// As [`recover_from_manifests`](Self::recover_from_manifests), for a client that has a commit which is
-    /// not in its repository.
-    pub(super) async fn recover_from_commit(
-        &self,
-        client: ClientId,
-        held: &git_serve::ObjectId,
-        now: i64,
-    ) -> Result<(), FleetError> {
-        if !self.may_lack(client, now).await? {
-            return Ok(());
-        }
-        let held = domain_id(held)?;
-        tracing::info!(%client, commit = held.as_str(), "the client has a commit that is not known here");
         self.recover(client, Lost::Unknown, now).await
     }
 

@@ -78,7 +78,6 @@ impl Fleet {
         client: ClientId,
         reader: Reader,
         fetch: &Fetch,
-        now: i64,
     ) -> Result<Fetched, GitError> {
         let newest = self.newest(client).await?;
         let mut revisions: BTreeMap<_, _> =
@@ -88,13 +87,6 @@ impl Fleet {
         let store = &self.inner.store;
         for (commit, revision) in store.revisions_of_commits(client, &others).await? {
             revisions.insert(git_id(&commit)?, revision.get());
-        }
-        if reader == Reader::Client
-            && let Some(has) = fetch.haves().first()
-            && !revisions.contains_key(has)
-        {
-            // Too late for this fetch, which has seen the newest commit already.
-            self.recover_from_commit(client, has, now).await?;
         }
         let places = if fetch.deepens() {
             Places::with_gaps(store.read().await?.missing_revisions(client).await?)

@@ -13,7 +13,7 @@ use testkit::http::Answer;
 use testkit::programs;
 
 use crate::real_git::Git;
-use crate::support::{fleet_with_deployment, greet, manifest, metric};
+use crate::support::{fleet_with_deployment, greet, manifest, metric, seen, sha256};
 
 fn server(fleet: &TestFleet, arguments: &[&str]) -> Command {
     let mut command = Command::new(programs::path("gantry-server"));
@@ -113,7 +113,7 @@ fn a_backup_of_a_running_server_is_private_and_says_what_is_in_it() {
     let text = file.to_string_lossy().into_owned();
     let said = programs::stdout_of(&mut server(&fleet, &["backup", &text]));
     let bytes = fs::read(&file).expect("it was written");
-    let digest = crate::support::sha256(&bytes);
+    let digest = sha256(&bytes);
     for expected in [
         "clients   1\n",
         "revisions 2\n",
@@ -184,14 +184,14 @@ fn what_a_client_says_it_has_seen_raises_its_version_at_once() {
     let mut lost = Lost::start();
     put_database_back(&mut lost.fleet, &lost.backup);
     let announced = lost.press.announce(&running(4)).expect(200).json();
-    assert_eq!(version(&announced), 5);
+    assert_eq!(version(&announced), 6);
     lost.assert_backed_up(&announced);
     assert_eq!(metric(&lost.fleet, "gantry_recoveries_total"), 1);
     // Saying so again is nothing new.
-    assert_eq!(version(&lost.press.announce(&running(5)).expect(200).json()), 5);
-    assert_eq!(version(&lost.press.announce(&running(4)).expect(200).json()), 5);
+    assert_eq!(version(&lost.press.announce(&running(6)).expect(200).json()), 6);
+    assert_eq!(version(&lost.press.announce(&running(4)).expect(200).json()), 6);
 
-    // With a report, too.
+    // With a report, too, which is about what was lost.
     put_database_back(&mut lost.fleet, &lost.backup);
     let path = lost.press.path(&format!("/deployments/{}/status", lost.deployment));
     let status = json!({
@@ -201,13 +201,21 @@ fn what_a_client_says_it_has_seen_raises_its_version_at_once() {
         "status": {"state": "installed"},
         "components": [{"name": "web", "state": "installed"}],
     });
-    let headers = [("content-type", "application/json"), ("gantry-adopted-manifest-version", "5")];
-    let body = Some(status.to_string().into_bytes());
-    let report = lost.press.signed("POST", &path, body, &headers);
-    lost.press.send(&report).expect(201);
+    let report = |adopted| {
+        let headers =
+            [("content-type", "application/json"), ("gantry-adopted-manifest-version", adopted)];
+        let body = Some(status.to_string().into_bytes());
+        lost.press.send(&lost.press.signed("POST", &path, body, &headers))
+    };
+    report("5").expect(201);
     let told = manifest(&lost.press);
-    assert_eq!(version(&told), 6);
+    assert_eq!(version(&told), 7);
     lost.assert_backed_up(&told);
+    assert_ne!(seen(&lost.fleet, &lost.deployment), "installed");
+    report("4").expect(200);
+    assert_ne!(seen(&lost.fleet, &lost.deployment), "installed");
+    report("7").expect(200);
+    assert_eq!(seen(&lost.fleet, &lost.deployment), "installed");
 }
 
 #[test]
@@ -238,7 +246,7 @@ fn a_client_raises_nobody_elses_versions_and_its_own_no_further_than_can_be_true
     }
     // The last one is the largest that a header can hold.
     assert_eq!(metric(&fleet, "gantry_incredible_versions_total"), 1);
-    assert_eq!(version(&press.announce(&running(1 << 20)).expect(200).json()), (1 << 20) + 1);
+    assert_eq!(version(&press.announce(&running(1 << 20)).expect(200).json()), (1 << 20) + 2);
     assert_eq!(version(&manifest(&lathe)), 1);
 }
 

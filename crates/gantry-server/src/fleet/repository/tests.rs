@@ -71,7 +71,7 @@ impl LongHistory {
         let Ok(Request::Fetch(fetch)) = Request::parse(Version::V0, body.as_bytes()) else {
             panic!("a fetch: {body}");
         };
-        let fetched = self.fleet.git_fetch(self.client, Reader::Client, &fetch, 0).await;
+        let fetched = self.fleet.git_fetch(self.client, Reader::Client, &fetch).await;
         fetched.expect("the store can be read")
     }
 }
