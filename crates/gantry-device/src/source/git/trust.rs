@@ -2,8 +2,8 @@
 //! by the owner's configuration; a further one is taken only when a commit of a pinned one introduces it.
 //!
 //! History may only grow. Where the fleet manager has lost the newest part of it, it says so in a commit for
-//! this very client, with a version above the one in force: from there the client goes on, and from no other
-//! commit. So neither an older state nor another client's history can be put in place of its own.
+//! this very client: from there the client goes on, and from no other commit. So another client's history
+//! cannot be put in place of its own; and an older state is not taken, wherever it comes from (`accepted`).
 
 use commit_signature::{Recovery, Signer, verify};
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,7 @@ fn commits_since(
         gix::ObjectId::from_hex(trust.commit.as_bytes()).map_err(|_| GitError::Rewritten)?;
     // Without a signature anybody could say that something was lost.
     let position = position.filter(|_| !trust.signers.is_empty());
-    let (mut commits, mut from_recovery) = (Vec::new(), None);
+    let (mut commits, mut newest, mut oldest_above) = (Vec::new(), None, None);
     let mut id = head;
     while id != trusted {
         if commits.len() == LONGEST_HISTORY {
@@ -104,9 +104,13 @@ fn commits_since(
         // One that is not there lies before what this client has ever had.
         let Ok(commit) = repository.find_commit(id) else { break };
         commits.push(id);
-        // The oldest that is above the one in force: whoever signs later is introduced after it.
-        if position.is_some_and(|position| recovers(&commit, position)) {
-            from_recovery = Some(commits.len());
+        if let Some(position) = position
+            && let Some(version) = recovered_version(&commit, position.client)
+        {
+            newest.get_or_insert(commits.len());
+            if version > position.version {
+                oldest_above = Some(commits.len());
+            }
         }
         let mut parents = commit.parent_ids();
         id = match (parents.next(), parents.next()) {
@@ -115,7 +119,9 @@ fn commits_since(
         };
     }
     if id != trusted {
-        commits.truncate(from_recovery.ok_or(GitError::Rewritten)?);
+        // Whoever signs later is introduced after the oldest one above what is in force. There is none where
+        // that came over HTTP, which leaves the trusted commit as it was.
+        commits.truncate(oldest_above.or(newest).ok_or(GitError::Rewritten)?);
         tracing::warn!(
             "the fleet manager has lost a part of the history; going on where it says so"
         );
@@ -123,11 +129,10 @@ fn commits_since(
     Ok(commits)
 }
 
-/// Whether a commit says that the history of this client goes on with it, above what is in force.
-fn recovers(commit: &gix::Commit<'_>, position: Position<'_>) -> bool {
-    let message = commit.message_raw_sloppy().to_string();
-    Recovery::declared_by(&message)
-        .is_some_and(|it| it.client == position.client && it.version > position.version)
+/// At which version a commit says that the history of this client goes on with it, if it does.
+fn recovered_version(commit: &gix::Commit<'_>, client: &str) -> Option<u64> {
+    let recovery = Recovery::declared_by(&commit.message_raw_sloppy().to_string())?;
+    (recovery.client == client).then_some(recovery.version)
 }
 
 /// Checks one commit against the pinned signers; gives those that are pinned after it. Once a newer
