@@ -167,8 +167,15 @@ fn prepare(keys: &[SigningKey]) -> Prepared {
         let documents = states[number].map(|it| (id, it.clone())).into_iter().collect();
         let desired = DesiredState { documents };
         let order = std::slice::from_ref(&orders[number]);
-        let made =
-            fleet_publish::publish(client.id, previous.as_ref(), &desired, order, keys, now());
+        let made = fleet_publish::publish(
+            client.id,
+            previous.as_ref(),
+            &desired,
+            order,
+            keys,
+            None,
+            now(),
+        );
         let made = made.expect("a revision can be made").expect("something has changed");
         let documents: BTreeMap<DeploymentId, Sha256> =
             desired.documents.iter().map(|(id, it)| (*id, it.digest)).collect();

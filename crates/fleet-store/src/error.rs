@@ -57,10 +57,15 @@ pub enum OpenError {
     #[error("the database cannot be opened")]
     Open(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(
-        "the tables of the database were made by a newer gantry-server, or by one that was built otherwise; \
-         start that one, or restore a backup from before it"
+        "a newer server has changed the tables of the database (step {step}), and this one does not know \
+         them; start that server or a newer one, or restore a backup from before the upgrade"
     )]
-    Newer,
+    Newer { step: i64 },
+    #[error(
+        "the tables of the database were made by a server that was built otherwise (step {step}); start \
+         that one"
+    )]
+    MadeOtherwise { step: i64 },
     #[error(
         "a fleet is being moved into the database and not all of it is there; run `gantry-server migrate-to` \
          again, it goes on where it was"

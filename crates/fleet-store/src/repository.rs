@@ -222,6 +222,7 @@ impl Transaction {
         revision: RevisionNumber,
         objects: &[GitObject],
     ) -> Result<Vec<ObjectId>, StoreError> {
+        let before = self.number_before(client, revision).await?;
         let mut added = Vec::new();
         for object in objects {
             sqlx::query(
@@ -245,7 +246,7 @@ impl Transaction {
             .bind(client.to_string())
             .bind(revision_column(revision))
             .bind(object.id.as_str())
-            .bind(revision_column(revision) - 1)
+            .bind(before)
             .fetch_optional(self.connection())
             .await?;
             if let Some(row) = row
@@ -255,6 +256,22 @@ impl Transaction {
             }
         }
         Ok(added)
+    }
+
+    /// The number of the revision before this one: not always one less.
+    async fn number_before(
+        &mut self,
+        client: ClientId,
+        revision: RevisionNumber,
+    ) -> Result<i64, StoreError> {
+        let row = sqlx::query(
+            "SELECT MAX(number) AS it FROM revisions WHERE client_id = $1 AND number < $2",
+        )
+        .bind(client.to_string())
+        .bind(revision_column(revision))
+        .fetch_one(self.connection())
+        .await?;
+        Ok(Columns::of("revisions", &row).optional_integer("it")?.unwrap_or(NO_REVISION))
     }
 }
 

@@ -23,7 +23,8 @@ pub enum Schema {
 /// Takes the steps that are missing, each wholly or not at all. Servers that start together take turns.
 pub(crate) async fn bring_up_to_date(database: &mut AnyConnection) -> Result<(), OpenError> {
     MIGRATIONS.run(database).await.map_err(|error| match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => OpenError::Newer,
+        MigrateError::VersionMissing(step) => OpenError::Newer { step },
+        MigrateError::VersionMismatch(step) => OpenError::MadeOtherwise { step },
         error => OpenError::Migrate(error.into()),
     })
 }

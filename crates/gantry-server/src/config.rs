@@ -67,6 +67,25 @@ pub(crate) enum Command {
         #[arg(value_name = "URL")]
         url: String,
     },
+    /// Write all that the fleet manager needs to come back into one file; the server may run.
+    ///
+    /// The file holds the database and the CA with its key. Who has it can be the fleet manager: keep it
+    /// as safe as the server.
+    Backup {
+        /// Where to; it must not be there yet.
+        file: PathBuf,
+        /// Overwrite the file.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a backup in place of what the data directory holds; the server must be stopped.
+    ///
+    /// The backup is checked first. What was there before is moved into a folder beside it. Devices that
+    /// have taken up newer desired states since the backup was made take the restored one by themselves.
+    Restore {
+        /// What `backup` has written.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

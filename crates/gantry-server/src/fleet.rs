@@ -2,6 +2,7 @@
 //! caller of the store and of the publisher; handlers and jobs come here.
 
 mod applications;
+pub(crate) mod backup;
 mod capabilities;
 mod clients;
 mod contacts;
@@ -9,6 +10,7 @@ mod counters;
 mod deployments;
 mod desired_state;
 mod hearing;
+mod lost;
 mod onboarding;
 mod operators;
 mod order;

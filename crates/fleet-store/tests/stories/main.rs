@@ -4,6 +4,7 @@ mod contacts;
 mod repository;
 mod signatures;
 mod support;
+mod upgrades;
 
 use fleet_domain::client::{Standing, Verdict};
 use fleet_domain::deployment::{Heard, Life, Progress};

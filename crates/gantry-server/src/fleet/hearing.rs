@@ -60,6 +60,9 @@ impl Fleet {
         adopted: Option<RevisionNumber>,
         now: i64,
     ) -> Answer {
+        if let Some(adopted) = adopted {
+            self.recover_above(client.id(), adopted, now).await?;
+        }
         let state = self.client_state(client.id()).await?;
         let newest = state.as_ref().and_then(|it| it.newest.as_ref());
         let newest = newest.map_or(RevisionNumber::first(), |it| it.number);

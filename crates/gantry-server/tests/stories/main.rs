@@ -23,6 +23,7 @@ mod orders;
 mod real_git;
 mod replays;
 mod replicas;
+mod restores;
 mod rollback;
 mod signature_keys;
 mod signatures;
