@@ -17,6 +17,7 @@ mod metrics;
 mod onboarding;
 mod openapi;
 mod operators;
+mod operators_at_once;
 mod orders;
 mod real_git;
 mod replays;
