@@ -12,6 +12,8 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::Migrator;
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor};
+use tracing::Span;
+use tracing::field::Empty;
 
 use fleet_domain::ids::ClientId;
 
@@ -19,6 +21,9 @@ use crate::StoreError;
 use crate::known::{Changes, Known};
 use crate::recent::{Published, Recent};
 use crate::writer::{Lease, Writer};
+
+/// The target of the spans that are for traces and not for the log.
+const TRACES: &str = "traces";
 
 pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -102,10 +107,11 @@ impl Store {
 
     /// Begins to change the fleet. Waits for those who asked before.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let span = tracing::trace_span!(target: TRACES, "transaction", committed = Empty);
         let snapshot = Snapshot { inner: Inner::Write(self.writer.begin().await?) };
         let changes = Changes::none(Arc::clone(&self.known));
         let recent = Arc::clone(&self.recent);
-        Ok(Transaction { snapshot, changes, published: Vec::new(), recent })
+        Ok(Transaction { snapshot, changes, published: Vec::new(), recent, span })
     }
 
     pub(crate) fn known(&self) -> &Known {
@@ -153,12 +159,14 @@ pub struct Transaction {
     changes: Changes,
     published: Vec<(ClientId, Published)>,
     recent: Arc<Recent>,
+    /// Of the traces: as long as the transaction, with the time that it waited to begin.
+    span: Span,
 }
 
 impl Transaction {
     /// Makes the change durable, all of it at once.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { snapshot, changes, published, recent } = self;
+        let Self { snapshot, changes, published, recent, span } = self;
         match snapshot.inner {
             Inner::Write(lease) => lease.commit(changes).await?,
             // A snapshot changes nothing.
@@ -167,6 +175,7 @@ impl Transaction {
         for (client, revision) in &published {
             recent.published(*client, revision);
         }
+        span.record("committed", true);
         Ok(())
     }
 

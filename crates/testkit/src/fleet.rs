@@ -27,6 +27,8 @@ pub struct TestFleet {
     server: Option<Running>,
     /// A shared library that is loaded into the server before all others.
     preloaded: Option<PathBuf>,
+    /// Variables of the server's environment.
+    variables: Vec<(String, String)>,
 }
 
 impl TestFleet {
@@ -49,7 +51,15 @@ impl TestFleet {
 
     fn start_in(disk: Option<SmallDisk>, dir: TempDir, configuration: &str) -> Self {
         let port = free_port();
-        let mut fleet = Self { disk, dir, port, listen: port, server: None, preloaded: None };
+        let mut fleet = Self {
+            disk,
+            dir,
+            port,
+            listen: port,
+            server: None,
+            preloaded: None,
+            variables: Vec::new(),
+        };
         fleet.configure(configuration);
         fleet.start_server();
         fleet
@@ -74,6 +84,7 @@ impl TestFleet {
         if let Some(library) = &self.preloaded {
             command.env("LD_PRELOAD", library);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut server = Running::start(&mut command, &self.dir.path().join("server.log"));
         wait::until("gantry-server to answer", || {
             server.assert_running();
@@ -89,6 +100,11 @@ impl TestFleet {
     /// be had otherwise.
     pub fn preload(&mut self, library: &Path) {
         self.preloaded = Some(library.to_owned());
+    }
+
+    /// Sets a variable in the environment of the server from its next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Takes the server away without a warning.

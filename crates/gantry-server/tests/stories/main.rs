@@ -3,6 +3,7 @@
 
 mod applications;
 mod capabilities;
+mod collector;
 mod contacts;
 mod crashes;
 mod desired_state;
@@ -27,4 +28,5 @@ mod signatures;
 mod signing_keys;
 mod statuses;
 mod support;
+mod traces;
 mod transport;
