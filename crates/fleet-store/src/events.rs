@@ -1,5 +1,6 @@
 //! What happened to a deployment, in order. Only the newest events are kept: a device that reports
-//! once a second must not fill the disk.
+//! once a second must not fill the disk. The newest order stays whatever comes after it, since its number
+//! tells one order from the next.
 
 use sqlx::AssertSqlSafe;
 
@@ -10,8 +11,11 @@ use crate::columns::{Columns, count_column, revision_column, rows};
 use crate::encoding::{optional_report, report_json};
 use crate::{Snapshot, StoreError, Transaction};
 
-/// How many events of one deployment are kept.
+/// How many events of one deployment are kept, beside that of its newest order.
 pub const KEPT_EVENTS: u32 = 500;
+
+/// The condition that an event is an order.
+const IS_ORDER: &str = "what IN ('ordered', 'updated', 'withdrawn')";
 
 /// Something that happened to a deployment. The first one has the sequence number 1; numbers are never
 /// used again.
@@ -60,6 +64,40 @@ impl Snapshot {
         .fetch_all(self.connection())
         .await?;
         rows.iter().map(|row| event(&Columns::of("deployment_events", row))).collect()
+    }
+
+    /// The sequence number of the event of a deployment's newest order; 0 where it is not kept.
+    pub async fn newest_order_event(
+        &mut self,
+        deployment: DeploymentId,
+    ) -> Result<u64, StoreError> {
+        let statement = format!(
+            "SELECT sequence FROM deployment_events WHERE deployment_id = $1 AND {IS_ORDER} \
+             ORDER BY sequence DESC LIMIT 1"
+        );
+        let row = sqlx::query(AssertSqlSafe(statement))
+            .bind(deployment.to_string())
+            .fetch_optional(self.connection())
+            .await?;
+        row.map_or(Ok(0), |row| Columns::of("deployment_events", &row).count("sequence"))
+    }
+
+    /// How many orders about a deployment came after the event with this number, as far as they are kept.
+    pub async fn count_orders_after(
+        &mut self,
+        deployment: DeploymentId,
+        event: u64,
+    ) -> Result<u64, StoreError> {
+        let statement = format!(
+            "SELECT COUNT(*) AS orders FROM deployment_events \
+             WHERE deployment_id = $1 AND sequence > $2 AND {IS_ORDER}"
+        );
+        let row = sqlx::query(AssertSqlSafe(statement))
+            .bind(deployment.to_string())
+            .bind(count_column(event))
+            .fetch_one(self.connection())
+            .await?;
+        Columns::of("deployment_events", &row).count("orders")
     }
 
     /// What happened to a deployment last.
@@ -141,12 +179,18 @@ impl Transaction {
         Ok(sequences)
     }
 
-    /// Forgets the events up to this one.
+    /// Forgets the events up to this one, but for that of the newest order.
     async fn forget_events(&mut self, deployment: &str, last: u64) -> Result<(), StoreError> {
         if last == 0 {
             return Ok(());
         }
-        sqlx::query("DELETE FROM deployment_events WHERE deployment_id = $1 AND sequence <= $2")
+        let statement = format!(
+            "DELETE FROM deployment_events WHERE deployment_id = $1 AND sequence <= $2 AND NOT \
+             ({IS_ORDER} AND NOT EXISTS (SELECT 1 FROM deployment_events AS later \
+             WHERE later.deployment_id = deployment_events.deployment_id \
+             AND later.sequence > deployment_events.sequence AND later.{IS_ORDER}))"
+        );
+        sqlx::query(AssertSqlSafe(statement))
             .bind(deployment)
             .bind(count_column(last))
             .execute(self.connection())

@@ -1,9 +1,9 @@
 //! What operators ordered, until a revision has carried it out and for ever after.
 
 use fleet_domain::desired_state::Order;
-use fleet_domain::ids::{ClientId, RevisionNumber};
+use fleet_domain::ids::{ClientId, DeploymentId, RevisionNumber};
 
-use crate::columns::{Columns, revision_column};
+use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{StoredOrdered, from_json, to_json};
 use crate::{Snapshot, StoreError, Transaction};
 
@@ -30,6 +30,55 @@ impl Snapshot {
         )
         .bind(client.to_string())
         .bind(revision_column(revision))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| order(&Columns::of("orders", row))).collect()
+    }
+
+    /// The number of a client's newest order; 0 where there is none.
+    pub async fn newest_order(&mut self, client: ClientId) -> Result<u64, StoreError> {
+        let row = sqlx::query("SELECT last_order FROM clients WHERE id = $1")
+            .bind(client.to_string())
+            .fetch_optional(self.connection())
+            .await?;
+        row.map_or(Ok(0), |row| Columns::of("clients", &row).count("last_order"))
+    }
+
+    /// The newest orders for a client after the one with this number, the newest first.
+    pub async fn orders_after(
+        &mut self,
+        client: ClientId,
+        number: u64,
+        limit: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT * FROM orders WHERE client_id = $1 AND number > $2 \
+             ORDER BY number DESC LIMIT $3",
+        )
+        .bind(client.to_string())
+        .bind(count_column(number))
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| order(&Columns::of("orders", row))).collect()
+    }
+
+    /// The newest orders about one deployment of a client, the newest first.
+    pub async fn orders_about(
+        &mut self,
+        client: ClientId,
+        deployment: DeploymentId,
+        limit: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        // Too seldom asked to keep a column for it. In JSON the quotes of a value would be escaped, so no
+        // value of a parameter looks like this.
+        let rows = sqlx::query(
+            "SELECT * FROM orders WHERE client_id = $1 AND what LIKE $2 \
+             ORDER BY number DESC LIMIT $3",
+        )
+        .bind(client.to_string())
+        .bind(format!("%\"id\":\"{deployment}\"%"))
+        .bind(count_column(limit))
         .fetch_all(self.connection())
         .await?;
         rows.iter().map(|row| order(&Columns::of("orders", row))).collect()

@@ -10,6 +10,8 @@ use std::time::Duration;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor};
+use tracing::Span;
+use tracing::field::Empty;
 
 use fleet_domain::ids::ClientId;
 
@@ -23,6 +25,9 @@ use crate::{OpenError, StoreError, relocation};
 
 /// A database that is about to come back needs less.
 const PATIENCE_WHEN_AWAY: Duration = Duration::from_secs(2);
+
+/// The target of the spans that are for traces and not for the log.
+const TRACES: &str = "traces";
 
 /// Where the fleet is remembered. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -115,11 +120,12 @@ impl Store {
 
     /// Begins to change the fleet. Waits for those who asked before.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let span = tracing::trace_span!(target: TRACES, "transaction", committed = Empty);
         let lease = self.with_patience(self.writer.begin()).await?;
         let snapshot = Snapshot { inner: Inner::Write(lease) };
         let changes = Changes::none(Arc::clone(&self.known));
         let recent = Arc::clone(&self.recent);
-        Ok(Transaction { snapshot, changes, published: Vec::new(), recent })
+        Ok(Transaction { snapshot, changes, published: Vec::new(), recent, span })
     }
 
     /// While the database is known to be away nobody waits long for it, so that those who ask do not pile up.
@@ -185,12 +191,14 @@ pub struct Transaction {
     changes: Changes,
     published: Vec<(ClientId, Published)>,
     recent: Arc<Recent>,
+    /// Of the traces: as long as the transaction, with the time that it waited to begin.
+    span: Span,
 }
 
 impl Transaction {
     /// Makes the change durable, all of it at once.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { snapshot, changes, published, recent } = self;
+        let Self { snapshot, changes, published, recent, span } = self;
         match snapshot.inner {
             Inner::Write(lease) => lease.commit(changes).await?,
             // A snapshot changes nothing.
@@ -199,6 +207,7 @@ impl Transaction {
         for (client, revision) in &published {
             recent.published(*client, revision);
         }
+        span.record("committed", true);
         Ok(())
     }
 

@@ -109,6 +109,7 @@ pub(crate) struct Config {
     pub(crate) limits: LimitsConfig,
     pub(crate) git: GitConfig,
     pub(crate) log: LogConfig,
+    pub(crate) traces: TracesConfig,
 }
 
 /// The certificate that the server shows. Without one it makes its own, signed by its own CA.
@@ -243,6 +244,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Where traces go; nowhere without an endpoint, unless the variables of OpenTelemetry name one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TracesConfig {
+    /// The collector, such as `http://localhost:4318`, as OTLP over HTTP has it: traces go to `/v1/traces` below it.
+    pub(crate) endpoint: Option<String>,
+    /// A PEM file with the certificates to trust; needed for https.
+    pub(crate) ca: Option<PathBuf>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -257,6 +268,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             git: GitConfig::default(),
             log: LogConfig::default(),
+            traces: TracesConfig::default(),
         }
     }
 }
@@ -296,6 +308,10 @@ pub(crate) enum ConfigError {
         "[log] level is `{0}`; it has to be error, warn, info, debug or trace, or directives with them"
     )]
     LogLevel(String),
+    #[error(
+        "[traces] endpoint is `{0}`; it has to look like http://localhost:4318, or https://… with `ca`"
+    )]
+    TracesEndpoint(String),
 }
 
 impl Config {
@@ -332,6 +348,13 @@ impl Config {
         }
         if config.log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             return Err(ConfigError::LogLevel(config.log.level));
+        }
+        if let Some(endpoint) = &config.traces.endpoint {
+            let is_url = endpoint.starts_with("http://")
+                || (endpoint.starts_with("https://") && config.traces.ca.is_some());
+            if !is_url {
+                return Err(ConfigError::TracesEndpoint(endpoint.clone()));
+            }
         }
         Ok(config)
     }
@@ -475,5 +498,9 @@ mod tests {
         }
         assert!(matches!(load("[tls]\nkey = \"k.pem\""), Err(ConfigError::HalfTls)));
         assert!(matches!(load("[log]\nlevel = \"a=b=c\""), Err(ConfigError::LogLevel(_))));
+        for endpoint in ["localhost:4318", "https://localhost:4318"] {
+            let error = load(&format!("[traces]\nendpoint = \"{endpoint}\"")).expect_err(endpoint);
+            assert!(matches!(error, ConfigError::TracesEndpoint(_)), "{endpoint}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod certificate;
 mod database;
 mod files;
+mod traces;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ fn check(config: &Config, now: i64) -> Result<Vec<Finding>> {
     findings.push(certificate::check(config, now));
     findings.extend(runtime.block_on(database::check(config, now)));
     findings.push(files::room(config));
+    findings.extend(runtime.block_on(traces::check(&config.traces)));
     Ok(findings)
 }
 

@@ -27,6 +27,7 @@ use crate::fleet::{Fetched, FleetError, GitError, Head, PackStream, Reader};
 use crate::metrics::Way;
 use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
+use crate::traces;
 
 const BASIC: &str = "Basic realm=\"gantry\", charset=\"UTF-8\"";
 const AGENT: &str = concat!("gantry/", env!("CARGO_PKG_VERSION"));
@@ -221,6 +222,7 @@ impl FromRequestParts<Server> for RepositoryReader {
             return Err(Problem::not_found("there is no such repository"));
         }
         tracing::Span::current().record("client", tracing::field::display(caller));
+        traces::by_client(caller);
         match &reader {
             Reader::Client => {
                 server.limits.count_client(caller, now)?;

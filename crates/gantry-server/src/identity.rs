@@ -25,6 +25,7 @@ use crate::extract::{self, LARGEST_BODY};
 use crate::fleet::FleetError;
 use crate::problem::{Problem, Reason, WAITING_RETRY_SECONDS};
 use crate::server::Server;
+use crate::traces;
 
 pub(crate) use keys::ClientKeys;
 pub(crate) use replay::{ReplayGuard, SignedOnce, replayed};
@@ -100,6 +101,7 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
     };
     let verified = verified?;
     tracing::Span::current().record("client", tracing::field::display(id));
+    traces::by_client(id);
     check_standing(standing)?;
     let now = clock::now();
     check_expiry(key.certificate_ends(), now)?;
@@ -151,6 +153,7 @@ async fn check_operator(
     let operator = operator
         .ok_or_else(|| Problem::unauthenticated(BEARER, "the token is not that of an operator"))?;
     tracing::Span::current().record("operator", tracing::field::display(&operator.name));
+    traces::by_operator(&operator.name);
     if operator.role.may(permission) {
         return Ok(VerifiedOperator { name: operator.name, role: operator.role });
     }

@@ -26,6 +26,7 @@ mod room;
 mod routes;
 mod server;
 mod tls;
+mod traces;
 mod unread;
 
 use std::process::ExitCode;
@@ -37,7 +38,9 @@ use clap::Parser as _;
 use fleet_domain::client::OnboardingPolicy as Policy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{Arguments, Command, Config, LogFormat, OnboardingPolicy};
 use crate::fleet::{Fleet, FleetOptions};
@@ -47,6 +50,7 @@ use crate::listener::ConnectionLimit;
 use crate::metrics::Metrics;
 use crate::server::{Server, ServerParts};
 use crate::tls::ServerCertificate;
+use crate::traces::Traces;
 
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// A server that is killed forgets which clients were heard of in this time.
@@ -73,12 +77,17 @@ fn main() -> ExitCode {
 
 fn start(arguments: &Arguments) -> Result<()> {
     let config = Config::load(arguments)?;
-    start_log(&config)?;
+    let traces = Traces::start(&config.traces).context("[traces]")?;
+    start_log(&config, traces.as_ref())?;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider is in place already"))?;
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
-    runtime.block_on(run(config))
+    let done = runtime.block_on(run(config));
+    if let Some(traces) = traces {
+        traces.stop();
+    }
+    done
 }
 
 async fn run(config: Config) -> Result<()> {
@@ -187,12 +196,19 @@ fn asked_to_stop() -> Result<impl Future<Output = ()>> {
     })
 }
 
-fn start_log(config: &Config) -> Result<()> {
+fn start_log(config: &Config, traces: Option<&Traces>) -> Result<()> {
     let filter: EnvFilter = config.log.level.parse().context("reading the log level")?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().init(),
+    let filter = filter.add_directive(traces::not_logged());
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = match config.log.format {
+        LogFormat::Text => log.with_ansi(false).boxed(),
+        LogFormat::Json => log.json().boxed(),
+    };
+    let registry = tracing_subscriber::registry();
+    match traces {
+        Some(traces) => registry.with(log.with_filter(filter)).with(traces.layer()).init(),
+        // One filter for all costs less than one for each layer.
+        None => registry.with(log).with(filter).init(),
     }
     Ok(())
 }

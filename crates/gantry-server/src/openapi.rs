@@ -12,6 +12,8 @@ use utoipa::openapi::{Header, HeaderBuilder, OpenApi, RefOr, Response, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
+pub(crate) use problem::{OvertakenProblem, PROBLEM};
+
 use crate::server::Server;
 
 /// Bytes that are no text: OpenAPI 3.1 has no schema for them, the media type says all.

@@ -8,6 +8,8 @@ mod render;
 
 use axum::http::StatusCode;
 use margo_contract::problem::{self, FieldError, ProblemType};
+use operator_api::Conflict;
+use serde::Serialize;
 
 pub(crate) use causes::chain;
 pub(crate) use reason::Reason;
@@ -26,12 +28,23 @@ const MOST_LOGGED_FIELDS: usize = 10;
 pub(crate) struct Problem {
     body: Box<problem::Problem>,
     reason: Reason,
+    /// What was ordered meanwhile, of an order that was overtaken.
+    conflict: Option<Box<Conflict>>,
     /// What the log says in place of the detail, which may repeat values that are none of its business.
     logged: Option<String>,
     challenge: Option<&'static str>,
     closes_connection: bool,
     plain_text: bool,
     accepts_plain_only: bool,
+}
+
+/// A problem as it is written down.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    body: &'a problem::Problem,
+    #[serde(flatten)]
+    conflict: Option<&'a Conflict>,
 }
 
 impl Problem {
@@ -55,6 +68,7 @@ impl Problem {
         Self {
             body: Box::new(body),
             reason,
+            conflict: None,
             logged: None,
             challenge: None,
             closes_connection: false,
@@ -107,6 +121,15 @@ impl Problem {
     /// 409.
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(ProblemType::Blank, StatusCode::CONFLICT, Reason::Conflict, detail)
+    }
+
+    /// 409 that tells what was ordered meanwhile. The log names who ordered it, and no value.
+    pub(crate) fn overtaken(detail: impl Into<String>, conflict: Conflict) -> Self {
+        let mut problem = Self::conflict(detail);
+        let by = conflict.meanwhile.last().map_or("somebody", |it| it.by.as_str());
+        problem.logged = Some(format!("{by} has ordered something else"));
+        problem.conflict = Some(Box::new(conflict));
+        problem
     }
 
     /// 413.
@@ -168,6 +191,12 @@ impl Problem {
     pub(crate) fn logged(&self) -> String {
         let text = self.logged.as_deref().or(self.body.detail.as_deref()).unwrap_or_default();
         text.chars().take(LONGEST_LOGGED).collect()
+    }
+
+    /// As JSON.
+    fn written(&self) -> Vec<u8> {
+        let written = Written { body: &self.body, conflict: self.conflict.as_deref() };
+        serde_json::to_vec(&written).expect("a problem has nothing but text, numbers and lists")
     }
 
     /// Counts as refused for this reason.

@@ -22,7 +22,7 @@ use crate::metrics::Refusals;
 use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
 use crate::unread::Unread;
-use crate::{device_api, git_http, metrics, operator_api};
+use crate::{device_api, git_http, metrics, operator_api, traces};
 
 /// How long any one request may take, up to the beginning of its answer.
 const LONGEST_REQUEST: Duration = Duration::from_secs(60);
@@ -56,8 +56,9 @@ pub(crate) fn service(server: Server) -> impl Serve {
 
 async fn answer(router: impl Serve, refusals: &Refusals, request: Request) -> Response {
     let path = request.uri().path().to_owned();
+    let trace = traces::of_request(&request);
     let (request, unread) = Unread::watch(request);
-    let response = bound_and_log(router, request).await;
+    let response = traces::follow(trace, bound_and_log(router, request)).await;
     unread.close_connection(problem::render(refusals, path, response))
 }
 

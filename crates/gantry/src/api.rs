@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use operator_api::BASE_PATH;
+use operator_api::{BASE_PATH, OrderMeanwhile};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ureq::http::{Method, Request};
@@ -51,6 +51,8 @@ pub(crate) struct Refusal {
     pub(crate) title: String,
     pub(crate) detail: String,
     pub(crate) errors: Vec<FieldError>,
+    /// What was ordered meanwhile, where that is why.
+    pub(crate) meanwhile: Vec<OrderMeanwhile>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -238,6 +240,10 @@ impl ApiError {
                 ),
                 403 => Some("`gantry whoami` shows your role; an administrator can do more."),
                 404 => Some("The `list` and `show` commands tell what there is."),
+                409 if !refusal.meanwhile.is_empty() => Some(
+                    "Look at what is ordered now, as `gantry deployment show` tells; give the order again \
+                     if it is still right.",
+                ),
                 429 | 500.. => {
                     Some("Try again in a moment; if it stays, see the fleet manager's log.")
                 }

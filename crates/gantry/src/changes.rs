@@ -1,6 +1,7 @@
-//! How deployments differ between two desired states, for people: versions and parameters.
+//! How deployments differ between two desired states, and what others ordered meanwhile, for people: versions
+//! and parameters.
 
-use operator_api::{ChangeKind, DeploymentChange, ParameterChange};
+use operator_api::{ChangeKind, DeploymentChange, EventKind, OrderMeanwhile, ParameterChange};
 
 use crate::table;
 
@@ -18,6 +19,29 @@ pub(crate) fn paragraph(change: &DeploymentChange) -> String {
     ];
     lines.extend(change.parameters.iter().map(|it| format!("    {}", parameter(it, change.what))));
     lines.iter().map(|line| table::clean(line) + "\n").collect()
+}
+
+/// A line about an order that came first, and one for each parameter.
+pub(crate) fn meanwhile(order: &OrderMeanwhile) -> String {
+    let OrderMeanwhile { at, by, name, application_id, application_version, .. } = order;
+    let what = match order.what {
+        EventKind::Withdrawn => format!("withdrew {name}"),
+        EventKind::Updated => format!("changed {name} ({application_id} {application_version})"),
+        _ => format!("ordered {name} ({application_id} {application_version})"),
+    };
+    let mut line = format!("  {at} {by} {what}");
+    if let Some(revision) = order.rolled_back_to {
+        line.push_str(&format!(" with a rollback to revision {revision}"));
+    }
+    if let Some(reason) = &order.reason {
+        line.push_str(&format!(": {reason}"));
+    }
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not set)".to_owned());
+    let parameters = order
+        .parameters
+        .iter()
+        .map(|it| format!("    {}: {} -> {}", it.name, text(&it.before), text(&it.after)));
+    std::iter::once(line).chain(parameters).map(|line| table::clean(&line) + "\n").collect()
 }
 
 fn version(change: &DeploymentChange) -> String {
@@ -65,6 +89,29 @@ mod tests {
         );
         let same = paragraph(&change("changed", [Some("1"), Some("1")]));
         assert!(same.contains("\n    a 1\n"), "{same}");
+    }
+
+    #[test]
+    fn an_order_that_came_first_tells_who_when_what_and_why() {
+        let order = |more: serde_json::Value| {
+            let mut order = json!({
+                "at": "2026-01-02T12:00:01Z", "by": "bob", "what": "updated", "deploymentId": "d-1",
+                "name": "hello", "applicationId": "a", "applicationVersion": "2", "parameters": [],
+            });
+            let members = more.as_object().expect("an object").clone();
+            order.as_object_mut().expect("an object").extend(members);
+            meanwhile(&serde_json::from_value(order).expect("an order"))
+        };
+        let parameters = json!([{"name": "greeting", "before": "Hello", "after": "Moin\u{1b}[2J"},
+            {"name": "port", "before": "8080"}]);
+        assert_eq!(
+            order(json!({"parameters": parameters, "reason": "night shift"})),
+            "  2026-01-02T12:00:01Z bob changed hello (a 2): night shift\n    \
+             greeting: Hello -> Moin\u{fffd}[2J\n    port: 8080 -> (not set)\n"
+        );
+        let withdrawn = order(json!({"what": "withdrawn", "rolledBackTo": 7}));
+        let expected = "  2026-01-02T12:00:01Z bob withdrew hello with a rollback to revision 7\n";
+        assert_eq!(withdrawn, expected);
     }
 
     #[test]

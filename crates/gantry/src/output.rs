@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::api::ApiError;
 use crate::arguments::Format;
+use crate::changes;
 use crate::table::{clean, clean_lines};
 use crate::wait::Step;
 
@@ -102,6 +103,7 @@ fn error_text(error: &anyhow::Error) -> String {
             text.push_str(&clean(&format!("  {}: {}", fault.field, fault.message)));
             text.push('\n');
         }
+        text.extend(refusal.meanwhile.iter().map(changes::meanwhile));
     }
     if let Some(hint) = api.hint() {
         text.push_str(hint);

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Number, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{Deployment, RevisionDocument};
+use crate::{Deployment, RevisionDocument, number};
 
 /// What becomes of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,7 +52,7 @@ pub struct ParameterChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrderRollback {
-    #[serde(deserialize_with = "whole_number")]
+    #[serde(deserialize_with = "number::whole")]
     #[schema(minimum = 1)]
     pub revision: u64,
     /// Why; it goes into the history.
@@ -62,6 +61,11 @@ pub struct OrderRollback {
     /// Only tell what would change.
     #[serde(default)]
     pub dry_run: bool,
+    /// The client's `newestOrder` as a dry run has told it. Where there is a newer order by now nothing is
+    /// ordered, and 409 tells what was ordered meanwhile. Without it the order holds whatever that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "number::optional_whole")]
+    pub newest_order: Option<u64>,
 }
 
 /// What a rollback changes.
@@ -76,6 +80,9 @@ pub struct Rollback {
     pub changes: Vec<DeploymentChange>,
     /// The deployments that were changed, as they are now.
     pub deployments: Vec<Deployment>,
+    /// The number of the client's newest order, this one included.
+    #[serde(default)]
+    pub newest_order: u64,
 }
 
 impl DeploymentChange {
@@ -105,21 +112,6 @@ impl DeploymentChange {
     }
 }
 
-/// A whole number, however it is written: in JSON, 7.0 is 7, and some languages know no other numbers.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = Number::deserialize(deserializer)?;
-    let whole = |it: f64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the number is whole and inside the range that a double holds exactly"
-        )]
-        (it.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&it)).then_some(it as u64)
-    };
-    let found = number.as_u64().or_else(|| number.as_f64().and_then(whole));
-    found.ok_or_else(|| D::Error::custom(format!("{number} is not a whole number from 0")))
-}
-
 fn parameters(
     before: Option<&BTreeMap<String, Value>>,
     after: Option<&BTreeMap<String, Value>>,
@@ -147,20 +139,6 @@ mod tests {
             "parameters": parameters, "digest": "sha256:0", "yaml": "",
         }))
         .expect("a document")
-    }
-
-    // RFC 8259, section 6.
-    #[test]
-    fn a_whole_number_may_be_written_with_a_point() {
-        let read = |revision: &str| {
-            let text = format!(r#"{{"revision": {revision}, "reason": "r"}}"#);
-            serde_json::from_str::<OrderRollback>(&text).map(|it| it.revision).ok()
-        };
-        assert_eq!([read("7"), read("7.0"), read("7e0")], [Some(7); 3]);
-        assert_eq!(read("18446744073709551615"), Some(u64::MAX));
-        for bad in ["7.5", "-7", "\"7\"", "null", "1e300"] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
     }
 
     #[test]

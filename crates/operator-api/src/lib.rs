@@ -2,7 +2,9 @@
 //! the server answers and the command line reads. Times are RFC 3339 in UTC.
 
 mod change;
+mod conflict;
 mod contact;
+mod number;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use change::{ChangeKind, DeploymentChange, OrderRollback, ParameterChange, Rollback};
+pub use conflict::{Conflict, OrderMeanwhile, ParameterText};
 pub use contact::{Contact, ContactStanding, Quiet};
 
 /// Where every path of this API begins.
@@ -331,6 +334,10 @@ pub struct UpdateDeployment {
     pub parameters: BTreeMap<String, ParameterInput>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The deployment's `orderedEvent` as the caller has seen it. Where it has another one by now nothing is
+    /// ordered, and 409 tells what was ordered meanwhile. Without it the order holds whatever that was.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number::optional_whole")]
+    pub ordered_event: Option<u64>,
 }
 
 /// How far a deployment or a component has got.
@@ -391,7 +398,8 @@ pub struct Deployment {
     pub ordered_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heard_at: Option<String>,
-    /// The sequence number of the event of the newest order: what comes after it is about it.
+    /// The sequence number of the event of the newest order: what comes after it is about it. Send it with a
+    /// change, so that the change is refused where somebody has ordered something else meanwhile.
     pub ordered_event: u64,
 }
 

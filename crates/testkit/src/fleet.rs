@@ -33,6 +33,8 @@ pub struct TestFleet {
     database: Option<Arc<PostgresDatabase>>,
     /// A shared library that is loaded into the server before all others.
     preloaded: Option<PathBuf>,
+    /// Variables of the server's environment.
+    variables: Vec<(String, String)>,
 }
 
 impl TestFleet {
@@ -74,6 +76,7 @@ impl TestFleet {
             server: None,
             database,
             preloaded: None,
+            variables: Vec::new(),
         };
         fleet.configure("");
         fleet.start_server();
@@ -99,9 +102,17 @@ impl TestFleet {
         configuration: &str,
     ) -> Self {
         let port = free_port();
-        let (server, preloaded, is_replica) = (None, None, false);
-        let mut fleet =
-            Self { disk, dir, port, listen: port, is_replica, server, database, preloaded };
+        let mut fleet = Self {
+            disk,
+            dir,
+            port,
+            listen: port,
+            is_replica: false,
+            server: None,
+            database,
+            preloaded: None,
+            variables: Vec::new(),
+        };
         fleet.configure(configuration);
         fleet.start_server();
         fleet
@@ -128,6 +139,7 @@ impl TestFleet {
         if let Some(library) = &self.preloaded {
             command.env("LD_PRELOAD", library);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut server = Running::start(&mut command, &self.dir.path().join("server.log"));
         wait::until("gantry-server to answer", || {
             server.assert_running();
@@ -143,6 +155,11 @@ impl TestFleet {
     /// be had otherwise.
     pub fn preload(&mut self, library: &Path) {
         self.preloaded = Some(library.to_owned());
+    }
+
+    /// Sets a variable in the environment of the server from its next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Takes the server away without a warning.

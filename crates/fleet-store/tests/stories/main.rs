@@ -302,6 +302,52 @@ async fn only_the_newest_events_of_a_deployment_are_kept() {
 }
 
 #[tokio::test]
+async fn the_event_of_the_newest_order_outlives_all_reports() {
+    let fleet = TestStore::new().await;
+    let (_, pumps) = fleet.with_an_ordered_deployment().await;
+    let pumps = pumps.deployment.id();
+    let mut transaction = fleet.begin().await;
+    assert_eq!(done(transaction.newest_order_event(pumps).await), 0);
+    done(transaction.append_event(pumps, 100, &Event::Ordered { by: id("ada") }).await);
+    let order = transaction.append_event(pumps, 100, &Event::Updated { by: id("ada") }).await;
+    let order = done(order);
+    assert_eq!(done(transaction.count_orders_after(pumps, 0).await), 2);
+    for _ in 0..=KEPT_EVENTS {
+        let event = Event::Reported(report(Progress::Installing));
+        done(transaction.append_event(pumps, 100, &event).await);
+    }
+    assert_eq!(done(transaction.newest_order_event(pumps).await), order);
+    assert_eq!(done(transaction.count_orders_after(pumps, 0).await), 1, "one is forgotten");
+    assert_eq!(done(transaction.count_orders_after(pumps, order).await), 0);
+    let kept = done(transaction.deployment_events(pumps, 0, u32::MAX).await);
+    assert_eq!((kept.len(), kept[0].sequence), (KEPT_EVENTS as usize + 1, order));
+}
+
+#[tokio::test]
+async fn orders_are_found_by_what_came_before_them_and_by_what_they_are_about() {
+    let fleet = TestStore::new().await;
+    let (press, pumps) = fleet.with_an_ordered_deployment().await;
+    let fans = deployment(2, press.id, "fans");
+    let mut transaction = fleet.begin().await;
+    let seen = done(transaction.newest_order(press.id).await);
+    let again = Order { reason: None, ..install(&pumps) };
+    for order in [install(&fans), again.clone()] {
+        done(transaction.append_order(press.id, &order).await);
+    }
+    assert_eq!(done(transaction.newest_order(press.id).await), seen + 2);
+    let after = done(transaction.orders_after(press.id, seen, 10).await);
+    assert_eq!(after, [again.clone(), install(&fans)]);
+    assert_eq!(
+        done(transaction.orders_after(press.id, seen, 1).await),
+        std::slice::from_ref(&again)
+    );
+    let about = done(transaction.orders_about(press.id, pumps.deployment.id(), 10).await);
+    assert_eq!(about, [again, install(&pumps)]);
+    let about = done(transaction.orders_about(press.id, fans.deployment.id(), 10).await);
+    assert_eq!(about, [install(&fans)]);
+}
+
+#[tokio::test]
 async fn the_audit_only_grows() {
     let fleet = TestStore::new().await;
     for action in ["onboard", "approve"] {

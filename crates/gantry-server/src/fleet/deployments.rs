@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::order::ordered;
 use super::parameters::kept;
-use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
+use super::{Fleet, FleetError, LONGEST_LIST, Overtaken, ask_to_publish, audit, overtaken};
 use crate::identity::VerifiedClient;
 
 /// A deployment with all that operators see of it.
@@ -37,6 +37,8 @@ pub(crate) struct Reportable {
 pub(crate) enum WithdrawError {
     #[error("there is no such deployment")]
     Unknown,
+    #[error("something else was ordered meanwhile")]
+    Overtaken(Box<Overtaken>),
     #[error("the withdrawal could not be remembered")]
     Fleet(#[from] FleetError),
 }
@@ -66,16 +68,21 @@ impl Fleet {
         Ok(Some(Reportable { components, former_components, newest }))
     }
 
-    /// An operator no longer wants a deployment. Saying so twice is once.
+    /// An operator no longer wants a deployment. Saying so twice is once. Refused where an order is newer
+    /// than the one that was seen, if one is named.
     pub(crate) async fn withdraw(
         &self,
         operator: &OperatorName,
         id: DeploymentId,
+        seen: Option<u64>,
         reason: Option<String>,
         now: i64,
     ) -> Result<DeploymentView, WithdrawError> {
         let mut transaction = self.inner.store.begin().await?;
         let mut entry = transaction.deployment(id).await?.ok_or(WithdrawError::Unknown)?;
+        if let Some(overtaken) = overtaken::since(&mut transaction, &entry, seen).await? {
+            return Err(WithdrawError::Overtaken(overtaken));
+        }
         if entry.deployment.is_wanted() {
             let_go(&mut transaction, &mut entry, operator, now).await?;
             let detail = reason.clone().unwrap_or_default();
@@ -128,7 +135,8 @@ impl Fleet {
         if snapshot.deployment(id).await?.is_none() {
             return Ok(None);
         }
-        Ok(Some(snapshot.deployment_events(id, after, KEPT_EVENTS).await?))
+        // All that are kept.
+        Ok(Some(snapshot.deployment_events(id, after, KEPT_EVENTS + 1).await?))
     }
 }
 
@@ -151,10 +159,6 @@ pub(super) async fn view(
     entry: DeploymentEntry,
 ) -> Result<DeploymentView, FleetError> {
     let parameters = kept(&entry.parameters)?;
-    let events = snapshot.deployment_events(entry.deployment.id(), 0, KEPT_EVENTS).await?;
-    let is_order = |it: &&DeploymentEvent| {
-        matches!(it.event, Event::Ordered { .. } | Event::Updated { .. } | Event::Withdrawn { .. })
-    };
-    let ordered_event = events.iter().rev().find(is_order).map_or(0, |it| it.sequence);
+    let ordered_event = snapshot.newest_order_event(entry.deployment.id()).await?;
     Ok(DeploymentView { entry, parameters, ordered_event })
 }

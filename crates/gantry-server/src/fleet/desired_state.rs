@@ -13,9 +13,12 @@ use fleet_store::{
 };
 use git_serve::object::PackedObject;
 
+use tracing::Instrument as _;
+use tracing::field::Empty;
+
 use super::repository::{domain_id, git_id};
 use super::{Fleet, FleetError, LONGEST_LIST, PUBLISH, signers};
-use crate::problem;
+use crate::{problem, traces};
 
 const JOBS_AT_A_TIME: u32 = 100;
 /// A job that fails is tried again after this many seconds, and after twice as many each time.
@@ -40,9 +43,18 @@ impl Fleet {
         let jobs = self.inner.store.read().await?.due_jobs(now, JOBS_AT_A_TIME).await?;
         let mut done = 0;
         for job in jobs {
-            match self.do_job(&job, now).await {
+            let span = tracing::trace_span!(
+                target: traces::TARGET,
+                "job",
+                otel.name = job.kind,
+                otel.status_code = Empty,
+                gantry.client = job.subject,
+                gantry.attempt = job.attempts + 1,
+            );
+            match self.do_job(&job, now).instrument(span.clone()).await {
                 Ok(()) => done += 1,
                 Err(error) => {
+                    span.record("otel.status_code", "ERROR");
                     self.inner.counters.job_failures.inc();
                     let doublings = job.attempts.min(16);
                     let pause = (FIRST_RETRY_SECONDS << doublings).min(LONGEST_RETRY_SECONDS);

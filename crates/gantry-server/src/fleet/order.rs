@@ -24,7 +24,7 @@ use super::applications::description;
 use super::parameters::{
     GivenValue, Values, changes, immutable_faults, json, kept, set_over, without_nulls,
 };
-use super::{DeploymentView, Fleet, FleetError, ask_to_publish, audit};
+use super::{DeploymentView, Fleet, FleetError, Overtaken, ask_to_publish, audit, overtaken};
 
 /// A deployment that somebody wants.
 #[derive(Debug, Clone)]
@@ -68,11 +68,13 @@ pub(crate) enum OrderError {
     #[error("{} of the parameters cannot be as ordered", .0.len())]
     Parameters(Vec<ParameterFault>),
     #[error("the application is on this device already, as deployment {0}; update that one")]
-    ApplicationAlreadyThere(DeploymentId),
+    ApplicationAlreadyThere(DeploymentId, Box<Overtaken>),
     #[error("the name is taken by deployment {0}; choose another one")]
     NameTaken(DeploymentId),
     #[error("the id {0} is that of another order; choose another one")]
     IdTaken(DeploymentId),
+    #[error("something else was ordered meanwhile; this order changes nothing")]
+    Overtaken(Box<Overtaken>),
     #[error(transparent)]
     Reorder(#[from] ReorderRefused),
     #[error("the order could not be remembered")]
@@ -174,7 +176,10 @@ impl Fleet {
         match transaction.add_deployment(&entry).await? {
             AddDeployment::Added => {}
             AddDeployment::ApplicationAlreadyThere(id) => {
-                return Err(OrderError::ApplicationAlreadyThere(id));
+                let there = transaction.deployment(id).await?;
+                let there = there.ok_or(FleetError::Corrupt("deployment of an application"))?;
+                let newest = overtaken::newest(&mut transaction, &there, 1).await?;
+                return Err(OrderError::ApplicationAlreadyThere(id, Box::new(newest)));
             }
             AddDeployment::NameTaken(id) => return Err(OrderError::NameTaken(id)),
         }
@@ -188,16 +193,20 @@ impl Fleet {
     }
 
     /// Orders other content for a deployment; what is not given stays. The same content again is no
-    /// change.
+    /// change. Refused where an order is newer than the one that was seen, if one is named.
     pub(crate) async fn update(
         &self,
         operator: &OperatorName,
         id: DeploymentId,
+        seen: Option<u64>,
         content: NewContent,
         now: i64,
     ) -> Result<DeploymentView, OrderError> {
         let mut transaction = self.inner.store.begin().await?;
         let entry = transaction.deployment(id).await?.ok_or(OrderError::UnknownDeployment(id))?;
+        if let Some(overtaken) = overtaken::since(&mut transaction, &entry, seen).await? {
+            return Err(OrderError::Overtaken(overtaken));
+        }
         if !entry.deployment.is_wanted() {
             return Err(ReorderRefused::Withdrawn.into());
         }

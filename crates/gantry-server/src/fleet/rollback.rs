@@ -22,13 +22,17 @@ use margo_contract::component::Source;
 use super::deployments::{let_go, view};
 use super::order::{device, ordered};
 use super::parameters::{Values, changes, kept};
-use super::{DeploymentView, Fleet, FleetError, OrderError, ask_to_publish, audit};
+use super::{
+    DeploymentView, Fleet, FleetError, OrderError, Overtaken, ask_to_publish, audit, overtaken,
+};
 
 /// The content of this revision shall be the client's again.
 #[derive(Debug, Clone)]
 pub(crate) struct NewRollback {
     pub(crate) to: RevisionNumber,
     pub(crate) reason: String,
+    /// The client's newest order, as far as the operator has seen; refused where there is a newer one.
+    pub(crate) seen: Option<u64>,
     /// Only find out what would change.
     pub(crate) dry_run: bool,
 }
@@ -39,6 +43,8 @@ pub(crate) struct Rollback {
     pub(crate) differences: Vec<Difference>,
     /// The deployments that it changed, as they are now. None where it changed nothing.
     pub(crate) deployments: Vec<DeploymentView>,
+    /// The number of the client's newest order, this one included.
+    pub(crate) newest_order: u64,
 }
 
 /// A deployment before and after; nothing where it is not wanted.
@@ -75,6 +81,8 @@ pub(crate) enum RollbackError {
     },
     #[error("{name} cannot run on its device again: {why}")]
     Device { name: DeploymentName, why: String },
+    #[error("something else was ordered meanwhile; nothing is rolled back")]
+    Overtaken(Box<Overtaken>),
     #[error("the rollback could not be remembered")]
     Fleet(#[from] FleetError),
 }
@@ -108,17 +116,21 @@ impl Fleet {
         rollback: NewRollback,
         now: i64,
     ) -> Result<Rollback, RollbackError> {
-        let NewRollback { to, reason, dry_run } = rollback;
+        let NewRollback { to, reason, seen, dry_run } = rollback;
         let mut transaction = self.inner.store.begin().await?;
         let standing = transaction.client(client).await?.map(|it| it.client.standing);
         match standing.ok_or(RollbackError::UnknownClient)? {
             Standing::Approved => {}
             other => return Err(RollbackError::NotApproved(other)),
         }
+        if let Some(overtaken) = overtaken::since_order(&mut transaction, client, seen).await? {
+            return Err(RollbackError::Overtaken(overtaken));
+        }
         let plan = plan(&mut transaction, client, to).await?;
         let differences = plan.differences();
         if dry_run || differences.is_empty() {
-            return Ok(Rollback { differences, deployments: Vec::new() });
+            let newest_order = transaction.newest_order(client).await?;
+            return Ok(Rollback { differences, deployments: Vec::new(), newest_order });
         }
         let what = plan.ordered(to)?;
         let detail = format!("to revision {to}: {reason}");
@@ -131,9 +143,10 @@ impl Fleet {
         for entry in entries {
             deployments.push(view(&mut transaction, entry).await?);
         }
+        let newest_order = transaction.newest_order(client).await?;
         self.commit(transaction).await?;
         tracing::info!(%client, %operator, revision = %to, "an operator rolls back");
-        Ok(Rollback { differences, deployments })
+        Ok(Rollback { differences, deployments, newest_order })
     }
 }
 

@@ -12,6 +12,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::traces;
+
 /// Statuses that are given here, and a word for a further one.
 const STATUSES: [(u16, &str); 23] = [
     (200, "200"),
@@ -111,10 +113,11 @@ pub(crate) async fn count(
     request: Request,
     next: Next,
 ) -> Response {
-    endpoint.name.get_or_init(|| {
+    let (route, method) = endpoint.name.get_or_init(|| {
         let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         (route.unwrap_or_default().to_owned(), method(request.method()))
     });
+    traces::matched(method, route);
     let mut asked = Asked(Some(&endpoint));
     let response = next.run(request).await;
     asked.0 = None;

@@ -6,6 +6,7 @@
 )]
 
 use margo_contract::problem::MEDIA_TYPE;
+use operator_api::OrderMeanwhile;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Components, Content, Header, HeaderBuilder, Ref, RefOr};
@@ -43,6 +44,20 @@ struct Problem {
     message: String,
 }
 
+/// What the body of a problem is of.
+pub(crate) const PROBLEM: &str = MEDIA_TYPE;
+
+/// A problem; where an order was overtaken by another one with what that was.
+#[derive(ToSchema)]
+pub(crate) struct OvertakenProblem {
+    #[serde(flatten)]
+    problem: Problem,
+    /// What the caller would have had to send as `orderedEvent` or `newestOrder`.
+    present: Option<u64>,
+    /// What was ordered meanwhile, the oldest first; the newest 10 where there is more.
+    meanwhile: Option<Vec<OrderMeanwhile>>,
+}
+
 /// How the pauses between attempts should grow.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
@@ -73,11 +88,13 @@ pub(super) fn add_schemas(components: &mut Components) {
 pub(super) fn describe(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
-        if !status.starts_with(['4', '5']) || !response.content.is_empty() {
+        if !status.starts_with(['4', '5']) {
             continue;
         }
-        let body = Content::new(Some(Ref::from_schema_name("Problem")));
-        response.content.insert(MEDIA_TYPE.to_owned(), RefOr::T(body));
+        if response.content.is_empty() {
+            let body = Content::new(Some(Ref::from_schema_name("Problem")));
+            response.content.insert(MEDIA_TYPE.to_owned(), RefOr::T(body));
+        }
         for (name, header) in headers(status) {
             response.headers.insert(name.to_owned(), RefOr::T(header));
         }

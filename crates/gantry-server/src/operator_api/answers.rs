@@ -3,6 +3,7 @@
 use fleet_domain::client::Standing;
 use fleet_domain::contact::{ContactStanding, Quiet};
 use fleet_domain::deployment::{Deployment, Life, Progress, Report};
+use fleet_domain::desired_state::ParameterChange;
 use fleet_domain::ids::{ClientId, RevisionNumber};
 use fleet_store::{ClientEntry, DeploymentEvent, Event, RevisedDeployment};
 use margo_contract::application_description::ApplicationDescription;
@@ -12,7 +13,8 @@ use serde_json::Value;
 use crate::certificate;
 use crate::clock::rfc3339;
 use crate::fleet::{
-    ClientView, DeploymentView, KeptReport, RepositoryAccess, RevisionView, Rollback,
+    ClientView, DeploymentView, KeptReport, Overtaken, RepositoryAccess, RevisionView, Rollback,
+    What,
 };
 
 pub(super) fn client(view: &ClientView, now: i64) -> api::Client {
@@ -259,6 +261,31 @@ pub(super) fn revision(view: &RevisionView) -> api::Revision {
         manifest: serde_json::from_slice(&view.revision.manifest).unwrap_or(Value::Null),
         documents: view.deployments.iter().map(document).collect(),
     }
+}
+
+pub(super) fn conflict(overtaken: &Overtaken) -> api::Conflict {
+    let meanwhile = overtaken.meanwhile.iter().map(|it| api::OrderMeanwhile {
+        at: rfc3339(it.at),
+        by: it.by.to_string(),
+        reason: it.reason.clone(),
+        what: match it.what {
+            What::Ordered => api::EventKind::Ordered,
+            What::Updated => api::EventKind::Updated,
+            What::Withdrawn => api::EventKind::Withdrawn,
+        },
+        deployment_id: it.deployment.to_string(),
+        name: it.name.to_string(),
+        application_id: it.application.to_string(),
+        application_version: it.version.to_string(),
+        parameters: it.changes.iter().map(parameter_text).collect(),
+        rolled_back_to: it.returned_to.map(RevisionNumber::get),
+    });
+    api::Conflict { present: overtaken.present, meanwhile: meanwhile.collect() }
+}
+
+fn parameter_text(change: &ParameterChange) -> api::ParameterText {
+    let ParameterChange { name, before, after } = change.clone();
+    api::ParameterText { name, before, after }
 }
 
 pub(super) fn changes(rollback: &Rollback) -> Vec<api::DeploymentChange> {

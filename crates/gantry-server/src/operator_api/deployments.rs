@@ -18,6 +18,7 @@ use crate::clock;
 use crate::extract::{self, Path, Query};
 use crate::fleet::{Fleet, GivenValue, NewContent, NewOrder, OrderError, WithdrawError};
 use crate::identity::VerifiedOperator;
+use crate::openapi::{OvertakenProblem, PROBLEM};
 use crate::problem::Problem;
 
 /// Longer reasons than this are not kept, in bytes.
@@ -41,10 +42,15 @@ pub(super) struct After {
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Because {
+pub(super) struct Withdrawal {
     /// Why; it goes into the history.
     #[param(nullable = false)]
     reason: Option<String>,
+    /// The deployment's `orderedEvent` as the caller has seen it. Where it has another one by now it is not
+    /// withdrawn, and 409 tells what was ordered meanwhile. Without it the order holds whatever that was.
+    #[serde(rename = "orderedEvent")]
+    #[param(format = "uint64", maximum = 18_446_744_073_709_551_615u64, nullable = false)]
+    ordered_event: Option<u64>,
 }
 
 /// All deployments, the newest order first.
@@ -65,7 +71,8 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/deployments", operation_id = "orderDeployment",
     request_body = OrderDeployment,
     responses((status = 201, body = Deployment),
-        (status = 409, description = "the application is there, or the client is not approved"),
+        (status = 409, description = "the application is there, or the client is not approved",
+            body = OvertakenProblem, content_type = PROBLEM),
         (status = 422, description = "something cannot be as ordered; errors names each")))]
 pub(super) async fn order(
     State(fleet): State<Fleet>,
@@ -102,7 +109,8 @@ pub(super) async fn show(
 #[utoipa::path(patch, path = "/deployments/{deploymentId}", operation_id = "updateDeployment",
     params(("deploymentId" = String, Path)), request_body = UpdateDeployment,
     responses((status = 200, body = Deployment), (status = 404, description = "unknown"),
-        (status = 409, description = "it has been withdrawn"),
+        (status = 409, description = "it has been withdrawn, or something else was ordered meanwhile",
+            body = OvertakenProblem, content_type = PROBLEM),
         (status = 422, description = "something cannot be as ordered; errors names each")))]
 pub(super) async fn update(
     State(fleet): State<Fleet>,
@@ -111,26 +119,33 @@ pub(super) async fn update(
     extract::Json(update): extract::Json<UpdateDeployment>,
 ) -> Result<Json<Deployment>, Problem> {
     let content = content(update.version, update.parameters, update.reason)?;
-    let id = deployment_id(&id)?;
-    let view = fleet.update(&operator.name, id, content, clock::now()).await.map_err(refused)?;
+    let (id, seen) = (deployment_id(&id)?, update.ordered_event);
+    let view = fleet.update(&operator.name, id, seen, content, clock::now()).await;
+    let view = view.map_err(refused)?;
     Ok(Json(answers::deployment(&view)))
 }
 
 /// Withdraws a deployment: its device removes it.
 #[utoipa::path(delete, path = "/deployments/{deploymentId}", operation_id = "withdrawDeployment",
-    params(("deploymentId" = String, Path), Because),
+    params(("deploymentId" = String, Path), Withdrawal),
     responses((status = 200, body = Deployment), (status = 404, description = "unknown"),
+        (status = 409, description = "something else was ordered meanwhile",
+            body = OvertakenProblem, content_type = PROBLEM),
         (status = 422, description = "the reason is too long")))]
 pub(super) async fn withdraw(
     State(fleet): State<Fleet>,
     operator: VerifiedOperator,
     Path(id): Path<String>,
-    Query(Because { reason }): Query<Because>,
+    Query(Withdrawal { reason, ordered_event }): Query<Withdrawal>,
 ) -> Result<Json<Deployment>, Problem> {
     let (id, reason) = (deployment_id(&id)?, bounded(reason)?);
-    match fleet.withdraw(&operator.name, id, reason, clock::now()).await {
+    match fleet.withdraw(&operator.name, id, ordered_event, reason, clock::now()).await {
         Ok(view) => Ok(Json(answers::deployment(&view))),
         Err(WithdrawError::Unknown) => Err(unknown()),
+        Err(WithdrawError::Overtaken(overtaken)) => {
+            let detail = "something else was ordered meanwhile; it is not withdrawn";
+            Err(Problem::overtaken(detail, answers::conflict(&overtaken)))
+        }
         Err(WithdrawError::Fleet(error)) => Err(Problem::internal(&error)),
     }
 }
@@ -196,8 +211,10 @@ fn refused(error: OrderError) -> Problem {
     let message = error.to_string();
     match error {
         OrderError::UnknownDeployment(_) => unknown(),
+        OrderError::ApplicationAlreadyThere(_, overtaken) | OrderError::Overtaken(overtaken) => {
+            Problem::overtaken(message, answers::conflict(&overtaken))
+        }
         OrderError::NotApproved(_)
-        | OrderError::ApplicationAlreadyThere(_)
         | OrderError::NameTaken(_)
         | OrderError::IdTaken(_)
         | OrderError::Reorder(_) => Problem::conflict(message),

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::extract::{self, Path, Query};
 use crate::fleet::{Fleet, NewRollback, RollbackError};
 use crate::identity::VerifiedOperator;
+use crate::openapi::{OvertakenProblem, PROBLEM};
 use crate::problem::Problem;
 
 const USUAL_LIMIT: u32 = 100;
@@ -68,7 +69,8 @@ pub(super) async fn show(
 #[utoipa::path(post, path = "/clients/{clientId}/rollback", operation_id = "rollBack",
     params(("clientId" = String, Path)), request_body = OrderRollback,
     responses((status = 200, body = Rollback), (status = 404, description = "unknown"),
-        (status = 409, description = "a deployment cannot be what it was, or the client is not approved"),
+        (status = 409, description = "a deployment cannot be what it was, the client is not approved, or \
+            something else was ordered meanwhile", body = OvertakenProblem, content_type = PROBLEM),
         (status = 422, description = "no reason is given")))]
 pub(super) async fn roll_back(
     State(fleet): State<Fleet>,
@@ -76,11 +78,12 @@ pub(super) async fn roll_back(
     Path(id): Path<String>,
     extract::Json(order): extract::Json<OrderRollback>,
 ) -> Result<Json<Rollback>, Problem> {
-    let (id, OrderRollback { revision, reason, dry_run }) = (client_id(&id)?, order);
+    let OrderRollback { revision, reason, dry_run, newest_order: seen } = order;
+    let id = client_id(&id)?;
     let reason = bounded(Some(reason))?;
     let reason = reason.ok_or_else(|| fault("reason", "say why, for the history".to_owned()))?;
     let to = RevisionNumber::new(revision).ok_or_else(unknown_revision)?;
-    let order = NewRollback { to, reason, dry_run };
+    let order = NewRollback { to, reason, seen, dry_run };
     let rollback = fleet.roll_back(&operator.name, id, order, clock::now()).await;
     let rollback = rollback.map_err(refused)?;
     Ok(Json(Rollback {
@@ -89,17 +92,22 @@ pub(super) async fn roll_back(
         dry_run,
         changes: answers::changes(&rollback),
         deployments: rollback.deployments.iter().map(answers::deployment).collect(),
+        newest_order: rollback.newest_order,
     }))
 }
 
 fn refused(error: RollbackError) -> Problem {
+    let message = error.to_string();
     match error {
+        RollbackError::Overtaken(overtaken) => {
+            Problem::overtaken(message, answers::conflict(&overtaken))
+        }
         RollbackError::UnknownClient => unknown(),
         RollbackError::UnknownRevision => unknown_revision(),
         RollbackError::NotApproved(_)
         | RollbackError::ApplicationGone { .. }
         | RollbackError::PackageGone { .. }
-        | RollbackError::Device { .. } => Problem::conflict(error.to_string()),
+        | RollbackError::Device { .. } => Problem::conflict(message),
         RollbackError::Fleet(error) => Problem::internal(&error),
     }
 }

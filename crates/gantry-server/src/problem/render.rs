@@ -59,7 +59,7 @@ pub(crate) fn render(refusals: &Refusals, path: String, mut response: Response) 
     let body = if problem.plain_text {
         format!("{}\n", problem.body.detail.unwrap_or(problem.body.title)).into_bytes()
     } else {
-        serde_json::to_vec(&problem.body).expect("a problem has nothing but text and numbers")
+        problem.written()
     };
     *response.body_mut() = Body::from(body);
     response

@@ -4,6 +4,7 @@
 
 mod applications;
 mod capabilities;
+mod collector;
 mod contacts;
 mod crashes;
 mod desired_state;
@@ -19,6 +20,7 @@ mod migration;
 mod onboarding;
 mod openapi;
 mod operators;
+mod operators_at_once;
 mod orders;
 mod real_git;
 mod replays;
@@ -30,4 +32,5 @@ mod signatures;
 mod signing_keys;
 mod statuses;
 mod support;
+mod traces;
 mod transport;

@@ -1,12 +1,9 @@
 //! `gantry deploy` and `gantry deployment`: orders, and how far they got.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use operator_api::{
-    ComponentStatus, Deployment, OrderDeployment, Page, ParameterInput, UpdateDeployment,
-};
+use operator_api::{ComponentStatus, Deployment, OrderDeployment, Page, UpdateDeployment};
 
 use super::{Context, application, or_dash};
 use crate::api::{ApiError, segment};
@@ -97,29 +94,24 @@ fn update(
         let (id, version) = (deployment.application_id.clone(), Some(version.to_owned()));
         application::find(&ApplicationArgument { id, version }, context)?;
     }
-    let body = update_body(version, parameters, order);
+    let body = UpdateDeployment {
+        version: version.map(str::to_owned),
+        parameters,
+        reason: order.reason.clone(),
+        // So that it changes what was there, and nothing that somebody else orders in this moment.
+        ordered_event: Some(deployment.ordered_event),
+    };
     let path = format!("/deployments/{}", segment(&deployment.id));
     let deployment: Deployment = context.api.patch(&path, &body)?;
     finish(&deployment, order, context)
 }
 
-fn update_body(
-    version: Option<&str>,
-    parameters: BTreeMap<String, ParameterInput>,
-    order: &Order,
-) -> UpdateDeployment {
-    UpdateDeployment {
-        version: version.map(str::to_owned),
-        parameters,
-        reason: order.reason.clone(),
-    }
-}
-
 fn remove(name: &str, order: &Order, context: &Context) -> Result<()> {
     let deployment = resolve::deployment(&context.api, name)?;
-    let mut path = format!("/deployments/{}", segment(&deployment.id));
+    let Deployment { id, ordered_event, .. } = deployment;
+    let mut path = format!("/deployments/{}?orderedEvent={ordered_event}", segment(&id));
     if let Some(reason) = &order.reason {
-        path.push_str(&format!("?reason={}", segment(reason)));
+        path.push_str(&format!("&reason={}", segment(reason)));
     }
     let deployment: Deployment = context.api.read(&context.api.delete(&path)?)?;
     finish(&deployment, order, context)

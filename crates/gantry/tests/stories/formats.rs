@@ -103,7 +103,8 @@ const CHANGE: &[&str] = &[
     "parameters",
     "diff",
 ];
-const ROLLBACK: &[&str] = &["clientId", "revision", "dryRun", "changes", "deployments"];
+const ROLLBACK: &[&str] =
+    &["clientId", "revision", "dryRun", "changes", "deployments", "newestOrder"];
 const PARAMETER_CHANGE: &[&str] = &["name", "before", "after"];
 
 /// What a command prints for programs: the same in both forms, and nothing beside it.

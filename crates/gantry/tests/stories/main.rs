@@ -6,6 +6,7 @@ mod clients;
 mod deployments;
 mod formats;
 mod history;
+mod operators_at_once;
 mod repositories;
 mod rollback;
 mod session;

@@ -14,7 +14,7 @@ use crate::{changes, output, resolve, table};
 
 pub(super) fn run(arguments: &Rollback, context: &Context) -> Result<()> {
     let client = resolve::client(&context.api, &arguments.client)?;
-    let preview = send(&client, arguments, true, context)?;
+    let preview = send(&client, arguments, None, context)?;
     let to = arguments.to;
     if preview.changes.is_empty() {
         return output::result(context.format, &preview, |_| {
@@ -26,23 +26,21 @@ pub(super) fn run(arguments: &Rollback, context: &Context) -> Result<()> {
     }
     output::paragraphs(context.format, &text(&client, &preview))?;
     confirm(arguments)?;
-    let done = send(&client, arguments, false, context)?;
-    if done.changes != preview.changes {
-        let others = "Somebody gave another order meanwhile; this is what was changed:\n";
-        output::paragraphs(context.format, &(others.to_owned() + &paragraphs(&done)))?;
-    }
+    let done = send(&client, arguments, Some(preview.newest_order), context)?;
     finish(done, &client, arguments, context)
 }
 
+/// Only asks what would change, unless it is known what that was.
 fn send(
     client: &Client,
     arguments: &Rollback,
-    dry_run: bool,
+    newest_order: Option<u64>,
     context: &Context,
 ) -> Result<operator_api::Rollback> {
     let path = format!("/clients/{}/rollback", segment(&client.id));
     let Rollback { to, reason, .. } = arguments;
-    let order = OrderRollback { revision: *to, reason: reason.clone(), dry_run };
+    let (reason, dry_run) = (reason.clone(), newest_order.is_none());
+    let order = OrderRollback { revision: *to, reason, dry_run, newest_order };
     Ok(context.api.post(&path, &order)?)
 }
 
