@@ -3,7 +3,6 @@
 //! makes them in a real fleet, but many clients share one transaction.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,9 +17,10 @@ use fleet_domain::desired_state::{
 };
 use fleet_domain::ids::{ClientId, DeploymentId, ObjectId, OperatorName, Sha256};
 use fleet_publish::Previous;
+pub use fleet_store::Database;
 use fleet_store::{
     DeploymentEntry, GitObject, GitObjectKind, NewRevision, Revision, Store, StoreOptions,
-    Transaction, sqlite_url,
+    Transaction,
 };
 use git_serve::object::PackedObject;
 use margo_contract::digest::Digest;
@@ -67,7 +67,7 @@ struct Prepared {
 }
 
 /// Adds so many clients to the store in this file.
-pub fn populate(database: &Path, count: usize, step: &dyn Fn(&str)) -> Vec<Member> {
+pub fn populate(database: &Database, count: usize, step: &dyn Fn(&str)) -> Vec<Member> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let (sender, prepared) = sync_channel(AHEAD);
@@ -87,12 +87,12 @@ pub fn populate(database: &Path, count: usize, step: &dyn Fn(&str)) -> Vec<Membe
 }
 
 async fn write(
-    database: &Path,
+    database: &Database,
     count: usize,
     prepared: Receiver<Prepared>,
     step: &dyn Fn(&str),
 ) -> Vec<Member> {
-    let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await;
+    let store = Store::open(database, &StoreOptions::default()).await;
     let store = store.expect("the server's store can be opened");
     let mut snapshot = store.read().await.expect("the store can be read");
     let key = snapshot.setting(TOKEN_KEY).await.expect("the store can be read");

@@ -16,6 +16,7 @@ mod jobs;
 mod limits;
 mod listener;
 mod metrics;
+mod migrate_to;
 mod openapi;
 mod operator_api;
 mod package;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Some(Command::Doctor { output }) => doctor::run(&arguments, output),
+        Some(Command::MigrateTo { ref url }) => migrate_to::run(&arguments, url),
         None => start(&arguments).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

@@ -121,7 +121,9 @@ mod tests {
             onboarding: OnboardingPolicy::Approve,
             origin: "https://localhost".to_owned(),
         };
-        Fleet::open(&folder.join("fleet.db"), options).await.expect("the database opens")
+        Fleet::open(&fleet_store::Database::sqlite(&folder.join("fleet.db")), options)
+            .await
+            .expect("the database opens")
     }
 
     /// A fleet with clients of these numbers.

@@ -64,11 +64,13 @@ impl Fleet {
 
     async fn do_job(&self, job: &Job, now: i64) -> Result<(), FleetError> {
         let mut transaction = self.inner.store.begin().await?;
+        if !transaction.take_job(job).await? {
+            return Ok(());
+        }
         let published = match (job.kind.as_str(), job.subject.parse::<ClientId>()) {
             (PUBLISH, Ok(client)) => publish(&mut transaction, client, now).await?,
             (_, _) => return Err(FleetError::Corrupt("job")),
         };
-        transaction.finish_job(job).await?;
         transaction.commit().await?;
         self.count_publication(published);
         Ok(())
