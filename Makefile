@@ -9,7 +9,7 @@ help:
 	@echo 'make bench-git     set up and measure what serving Git costs, beside nginx and git http-backend'
 	@echo 'make bench-device  set up and measure what the device client costs its machine'
 	@echo 'make crash-device  set up and kill the device client KILLS=200 times; nothing may be lost or done twice'
-	@echo 'make crash-server  set up and kill the server KILLS=500 times (SEED=... as before); nothing may be lost'
+	@echo 'make crash-server  set up and kill the server KILLS=500 times (DATABASE=sqlite|postgres, SEED=...); nothing may be lost'
 
 demo:
 	@KEEP=$(KEEP) scripts/demo.sh
@@ -42,6 +42,6 @@ crash-device:
 	@KILLS=$(or $(KILLS),200) $${CARGO_TARGET_DIR:-target}/debug/bench-crash-device
 
 crash-server:
-	@scripts/set-up.sh build
+	@scripts/set-up.sh $(if $(filter postgres,$(DATABASE)),postgres,build)
 	@cargo build --locked --package gantry-server --package bench-crash-server
-	@KILLS=$(or $(KILLS),500) SEED=$(SEED) $${CARGO_TARGET_DIR:-target}/debug/bench-crash-server
+	@KILLS=$(or $(KILLS),500) DATABASE=$(or $(DATABASE),sqlite) SEED=$(SEED) $${CARGO_TARGET_DIR:-target}/debug/bench-crash-server

@@ -4,6 +4,7 @@
 
 mod application;
 mod chance;
+mod database;
 mod desk;
 mod device;
 mod door;
@@ -30,6 +31,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use testkit::client;
 
 use chance::Chance;
+use database::Database;
 use scene::Scene;
 use strike::Strike;
 use tally::Tally;
@@ -49,7 +51,9 @@ fn main() -> ExitCode {
     let start = Instant::now();
     let tell = |text: &str| tell(&format!("[{:4} s] {text}", start.elapsed().as_secs()));
 
-    let mut scene = Scene::set_up();
+    let database: String = variable("DATABASE").unwrap_or_else(|| "sqlite".to_owned());
+    let database = Database::called(&database);
+    let mut scene = Scene::set_up(&database);
     let folder = scene.fleet.dir().display().to_string();
     tell(&format!("SEED={seed}; the fleet manager's data and log are in {folder}"));
     let mut chance = Chance::of(seed);
@@ -57,8 +61,8 @@ fn main() -> ExitCode {
     let mut told = Instant::now();
     while tally.kills < wanted && tally.is_clean() {
         assert!(!interrupted.load(Ordering::Relaxed), "interrupted");
-        let strike = Strike::choose(&mut chance, wanted - tally.kills);
-        scene.work_until(strike, &mut chance);
+        let strike = Strike::choose(&mut chance, database.is_mortal(), wanted - tally.kills);
+        scene.work_until(strike, &database, &mut chance);
         tally.kills += strike.kills();
         let is_last = tally.kills >= wanted;
         inspection::inspect(&mut scene, &mut chance, is_last, &mut tally);
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
     let is_clean = tally.is_clean();
     scene.fleet.keep_dir(!is_clean);
     if !is_clean {
+        database.dump(&scene.fleet);
         tell(&format!("SEED={seed}; look into {folder}"));
     }
     say(&tally.to_json().to_string());

@@ -7,11 +7,12 @@ use testkit::fleet::TestFleet;
 
 use crate::application;
 use crate::chance::Chance;
+use crate::database::{Database, FormerServer};
 use crate::desk::Desk;
 use crate::device::Device;
 use crate::door::Door;
 use crate::hearing::Struck;
-use crate::strike::Strike;
+use crate::strike::{Strike, Victim};
 
 const DEVICES: usize = 4;
 const APPLICATIONS: [&str; 3] = ["com-gantry-one", "com-gantry-two", "com-gantry-three"];
@@ -29,8 +30,8 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Devices that have been let in, applications that can be ordered, and nothing ordered yet.
-    pub(crate) fn set_up() -> Self {
-        let mut fleet = TestFleet::start_with(UNLIMITED);
+    pub(crate) fn set_up(database: &Database) -> Self {
+        let mut fleet = database.start_fleet(UNLIMITED);
         // What is left of a failure is to be looked at.
         fleet.keep_dir(true);
         for id in APPLICATIONS {
@@ -51,7 +52,7 @@ impl Scene {
     }
 
     /// Lets everybody work until the strike comes, and starts the fleet manager again.
-    pub(crate) fn work_until(&mut self, strike: Strike, chance: &mut Chance) {
+    pub(crate) fn work_until(&mut self, strike: Strike, database: &Database, chance: &mut Chance) {
         let struck = Struck::default();
         let Self { fleet, desks, devices, door, .. } = self;
         thread::scope(|scope| {
@@ -68,13 +69,25 @@ impl Scene {
             struck.await_granted(strike.granted);
             thread::sleep(strike.delay);
             struck.set();
-            fleet.kill();
+            if strike.victim != Victim::Database {
+                fleet.kill();
+            }
+            if strike.victim != Victim::Server {
+                database.kill();
+                database.start_again();
+            }
         });
+        if strike.victim == Victim::Database {
+            // By itself, and without a restart.
+            return fleet.await_server();
+        }
         if let Some(after) = strike.again_after {
             fleet.launch_server();
             thread::sleep(after);
             fleet.kill();
         }
+        let former = FormerServer::of(fleet);
         fleet.start_server();
+        former.await_end(fleet);
     }
 }

@@ -48,7 +48,7 @@ impl fmt::Display for Loss {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) seed: u64,
-    /// Times that the server was killed.
+    /// Times that the server or the database was killed.
     pub(crate) kills: u64,
     pub(crate) losses: Vec<Loss>,
     /// What operators had acknowledged.
