@@ -1,6 +1,6 @@
 # The commands of Gantry. All set up what this machine is missing.
 
-.PHONY: demo test bench-api bench-git bench-device crash-device help
+.PHONY: demo test bench-api bench-git bench-device crash-device crash-server help
 
 help:
 	@echo 'make demo          set up, build, run the main job and show it (KEEP=1 leaves it running)'
@@ -9,6 +9,7 @@ help:
 	@echo 'make bench-git     set up and measure what serving Git costs, beside nginx and git http-backend'
 	@echo 'make bench-device  set up and measure what the device client costs its machine'
 	@echo 'make crash-device  set up and kill the device client KILLS=200 times; nothing may be lost or done twice'
+	@echo 'make crash-server  set up and kill the server KILLS=500 times (DATABASE=sqlite|postgres, SEED=...); nothing may be lost'
 
 demo:
 	@KEEP=$(KEEP) scripts/demo.sh
@@ -39,3 +40,8 @@ crash-device:
 	@scripts/build-hello-image.sh >/dev/null
 	@cargo build --locked --package gantry-server --package gantry --package gantry-device --package bench-crash-device
 	@KILLS=$(or $(KILLS),200) $${CARGO_TARGET_DIR:-target}/debug/bench-crash-device
+
+crash-server:
+	@scripts/set-up.sh $(if $(filter postgres,$(DATABASE)),postgres,build)
+	@cargo build --locked --package gantry-server --package bench-crash-server
+	@KILLS=$(or $(KILLS),500) DATABASE=$(or $(DATABASE),sqlite) SEED=$(SEED) $${CARGO_TARGET_DIR:-target}/debug/bench-crash-server

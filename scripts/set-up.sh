@@ -5,10 +5,10 @@
 # devices may fetch with, below target/git-clients, and schemathesis below target/schemathesis; for the benchmark nginx
 # and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is there is left
 # alone.
-# Usage: scripts/set-up.sh build|demo|test|ci|crash|bench
+# Usage: scripts/set-up.sh build|demo|test|ci|crash|postgres|bench
 set -euo pipefail
 
-purpose=${1:?usage: scripts/set-up.sh build|demo|test|ci|crash|bench}
+purpose=${1:?usage: scripts/set-up.sh build|demo|test|ci|crash|postgres|bench}
 cd "$(dirname "$0")/.."
 state=${GANTRY_SET_UP_DIR:-target/set-up}
 mkdir -p "$state"
@@ -309,11 +309,16 @@ ci)
   # For libFuzzer.
   need g++ g++
   ;;
+postgres)
+  need_postgres
+  say "ready: $(cargo --version), PostgreSQL of $(ls -d /usr/lib/postgresql/* | tail -n 1)"
+  exit
+  ;;
 bench)
   need_peer
   say "ready: $(git --version), $(PATH=$PATH:/usr/sbin nginx -v 2>&1), fcgiwrap"
   exit
   ;;
-*) fail "unknown purpose '$purpose': build, demo, test, ci, crash or bench" ;;
+*) fail "unknown purpose '$purpose': build, demo, test, ci, crash, postgres or bench" ;;
 esac
 say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"

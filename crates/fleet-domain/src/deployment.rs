@@ -262,6 +262,16 @@ impl Deployment {
         untold
     }
 
+    /// Takes back that a deployment is over, for the caller knows that the device has said nothing of it and is
+    /// being told of it now. Returns whether it was over.
+    pub fn tell_after_all(&mut self) -> bool {
+        let is_over = matches!(self.life, Life::Gone);
+        if is_over {
+            self.life = Life::Withdrawn(None);
+        }
+        is_over
+    }
+
     /// Takes note of what the device says. `adopted` is the newest manifest version whose content of
     /// this deployment the device has taken up, margo(S-6, S-8, DS-7, V-1), where it tells; `newest` is the newest
     /// one that it can know of.

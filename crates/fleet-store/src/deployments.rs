@@ -6,7 +6,7 @@ use fleet_domain::deployment::{Deployment, DeploymentRecord, Life};
 use fleet_domain::desired_state::{DesiredState, Document};
 use fleet_domain::ids::{
     ApplicationId, ApplicationVersion, ClientId, DeploymentId, DeploymentName, DeviceId,
-    OperatorName,
+    OperatorName, RevisionNumber,
 };
 
 use crate::columns::{Columns, count_column, revision_column, rows};
@@ -130,6 +130,25 @@ impl Snapshot {
              AND told.revision <= (SELECT COALESCE(fetched, 0) FROM clients WHERE id = $1))",
         )
         .bind(client.to_string())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
+    }
+
+    /// Deployments that are gone without a word from the device, and that this revision names.
+    pub async fn gone_unheard(
+        &mut self,
+        client: ClientId,
+        revision: RevisionNumber,
+    ) -> Result<Vec<DeploymentEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT deployments.* FROM revision_documents AS told \
+             JOIN deployments ON deployments.id = told.deployment_id \
+             WHERE told.client_id = $1 AND told.revision = $2 \
+             AND deployments.life = 'gone' AND deployments.heard_at IS NULL",
+        )
+        .bind(client.to_string())
+        .bind(revision_column(revision))
         .fetch_all(self.connection())
         .await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()

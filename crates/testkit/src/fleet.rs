@@ -132,23 +132,32 @@ impl TestFleet {
             .expect("the configuration can be written");
     }
 
-    /// Starts the server again on the same data directory, after [`TestFleet::kill`].
+    /// Starts the server again on the same data directory, after [`TestFleet::kill`], and waits until it answers.
     pub fn start_server(&mut self) {
+        self.launch_server();
+        self.await_server();
+    }
+
+    /// Waits until the running server can do its work.
+    pub fn await_server(&mut self) {
+        wait::until("gantry-server to answer", || {
+            self.server.as_mut().expect("the server is running").assert_running();
+            if !self.ca().is_file() {
+                return None;
+            }
+            self.http().try_send("GET", "/readyz", &[], None).ok().filter(|it| it.status == 200)
+        });
+    }
+
+    /// As [`TestFleet::start_server`], without waiting for it.
+    pub fn launch_server(&mut self) {
         let mut command = Command::new(programs::path("gantry-server"));
         command.arg("--config").arg(self.dir.path().join("server.toml"));
         if let Some(library) = &self.preloaded {
             command.env("LD_PRELOAD", library);
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let mut server = Running::start(&mut command, &self.dir.path().join("server.log"));
-        wait::until("gantry-server to answer", || {
-            server.assert_running();
-            if !self.ca().is_file() {
-                return None;
-            }
-            self.http().try_send("GET", "/readyz", &[], None).ok().filter(|it| it.status == 200)
-        });
-        self.server = Some(server);
+        self.server = Some(Running::start(&mut command, &self.dir.path().join("server.log")));
     }
 
     /// Loads a shared library into the server from its next start on, for failures and delays that cannot
@@ -230,6 +239,11 @@ impl TestFleet {
     /// The folder of this test; the data directory is `data` in it.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Whether the folder stays when this value goes, for somebody to look into it.
+    pub fn keep_dir(&mut self, is_kept: bool) {
+        self.dir.disable_cleanup(is_kept);
     }
 
     /// The root certificate that everyone pins.

@@ -222,6 +222,19 @@ fn an_order_that_no_device_was_told_of_ends_without_one() {
     assert!(!told_of_former_content.forget_unpublished());
 }
 
+#[test]
+fn a_device_that_is_told_after_all_has_to_let_go() {
+    let mut deployment = published(&["api"]);
+    assert!(!deployment.tell_after_all(), "it is wanted");
+    deployment.withdraw();
+    assert!(deployment.forget_untold());
+    assert!(deployment.tell_after_all());
+    assert_eq!(*deployment.life(), Life::Withdrawn(None));
+    assert_eq!(hear(&mut deployment, api(Progress::Removing)), Ok(Heard::First));
+    assert_eq!(hear(&mut deployment, api(Progress::Removed)), Ok(Heard::Again));
+    assert_eq!(*deployment.life(), Life::Gone);
+}
+
 // margo(S-1, S-3)
 #[test]
 fn a_report_covers_exactly_the_components_of_its_deployment() {

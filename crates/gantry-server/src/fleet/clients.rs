@@ -66,6 +66,13 @@ impl Fleet {
         }
         let mut transaction = self.inner.store.begin().await?;
         transaction.note_fetched(client, revision).await?;
+        // A newer revision may have been published since this one was looked up, and what is withdrawn with it
+        // counted as untold.
+        for mut entry in transaction.gone_unheard(client, revision).await? {
+            if entry.deployment.tell_after_all() {
+                transaction.save_deployment(&entry).await?;
+            }
+        }
         transaction.commit().await?;
         Ok(())
     }

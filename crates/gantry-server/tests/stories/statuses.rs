@@ -3,6 +3,7 @@
 use serde_json::json;
 use testkit::fleet::TestFleet;
 
+use crate::real_git::{VERSION_2, packets, send};
 use crate::support::{fleet_with_deployment, manifest, seen};
 
 // margo(S-4, S-5, S-8, SP-8, SP-46, SP-53).
@@ -137,6 +138,26 @@ fn what_is_withdrawn_before_the_device_was_told_of_it_needs_no_word_from_it() {
         events["items"].as_array().and_then(|it| it.last()).expect("events")["what"],
         "forgotten"
     );
+}
+
+#[test]
+fn what_the_device_is_told_while_it_is_withdrawn_is_not_removed_before_it_says_so() {
+    let (fleet, press, deployment) = fleet_with_deployment();
+    // A device that has asked for the newest commit just now fetches that one, however new another one is.
+    let revision = fleet.operator().get(&format!("/clients/{}/revisions/latest", press.id()));
+    fleet.operator().send("DELETE", &format!("/deployments/{deployment}"), None).expect(200);
+    fleet.operator().revision_reached(press.id(), 3);
+    assert_eq!(seen(&fleet, &deployment), "removed");
+
+    let want = format!("want {}", revision["commit"].as_str().expect("a commit is text"));
+    let fetch = packets(&["command=fetch", "0001", &want, "done", "0000"]);
+    let packs = ("content-type", "application/x-git-upload-pack-request");
+    let headers = [VERSION_2, packs];
+    send(&fleet, &press, "POST", "git-upload-pack", &headers, Some(&fetch)).expect(200);
+    assert_eq!(seen(&fleet, &deployment), "removing");
+    press.report(&deployment, "removing", &[("web", "removing")]).expect(201);
+    press.report(&deployment, "removed", &[("web", "removed")]).expect(200);
+    assert_eq!(seen(&fleet, &deployment), "removed");
 }
 
 #[test]
