@@ -8,7 +8,7 @@ help:
 	@echo 'make bench-api     set up and measure what the device API costs, beside bare verifications and single commits'
 	@echo 'make bench-git     set up and measure what serving Git costs, beside nginx and git http-backend'
 	@echo 'make bench-device  set up and measure what the device client costs its machine'
-	@echo 'make bench-fleet   set up and measure a fleet of CLIENTS=10000 on DATABASE=sqlite: polls, orders, an outage'
+	@echo 'make bench-fleet   set up and measure a fleet of CLIENTS=10000 on DATABASE=sqlite or postgres'
 	@echo 'make crash-device  set up and kill the device client KILLS=200 times; nothing may be lost or done twice'
 
 demo:
@@ -36,7 +36,7 @@ bench-device:
 	@$${CARGO_TARGET_DIR:-target}/debug/bench-device $${CARGO_TARGET_DIR:-target}/device/gantry-device
 
 bench-fleet:
-	@scripts/set-up.sh build
+	@scripts/set-up.sh fleet
 	@cargo build --release --locked --package gantry-server
 	@cargo build --release --locked --package bench-fleet
 	@CLIENTS=$(CLIENTS) DATABASE=$(DATABASE) $${CARGO_TARGET_DIR:-target}/release/bench-fleet

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
-# Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, a registry, GnuPG, a
-# Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, the Git libraries that
+# Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, a registry, GnuPG,
+# PostgreSQL, a Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, the Git libraries that
 # devices may fetch with, below target/git-clients, and schemathesis below target/schemathesis; for the benchmark nginx
 # and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is there is left
 # alone.
-# Usage: scripts/set-up.sh build|demo|test|ci|crash|bench
+# Usage: scripts/set-up.sh build|demo|test|ci|crash|bench|fleet
 set -euo pipefail
 
-purpose=${1:?usage: scripts/set-up.sh build|demo|test|ci|crash|bench}
+purpose=${1:?usage: scripts/set-up.sh build|demo|test|ci|crash|bench|fleet}
 cd "$(dirname "$0")/.."
 state=${GANTRY_SET_UP_DIR:-target/set-up}
 mkdir -p "$state"
@@ -257,6 +257,13 @@ build_kubernetes() { # build_kubernetes TO
   done
 }
 
+# The tests make clusters of their own. The package makes one more, and starts it where systemd runs.
+need_postgres() {
+  local there
+  there=$(ls /usr/lib/postgresql 2>/dev/null | sort --numeric-sort | tail -n 1)
+  [ "${there:-0}" -ge 15 ] && [ -x "/usr/lib/postgresql/$there/bin/initdb" ] || install_packages postgresql
+}
+
 # The packages start servers of their own where systemd runs; the benchmark uses the programs only.
 need_peer() {
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_packages nginx-light
@@ -286,6 +293,7 @@ test)
   # tests use the program only.
   need docker-registry docker-registry
   need gpg gnupg
+  need_postgres
   need_go_of scripts/kubernetes/go.mod
   need_git_clients
   need_schemathesis
@@ -301,11 +309,16 @@ ci)
   # For libFuzzer.
   need g++ g++
   ;;
+fleet)
+  need_postgres
+  say "ready: $(cargo --version)"
+  exit
+  ;;
 bench)
   need_peer
   say "ready: $(git --version), $(PATH=$PATH:/usr/sbin nginx -v 2>&1), fcgiwrap"
   exit
   ;;
-*) fail "unknown purpose '$purpose': build, demo, test, ci, crash or bench" ;;
+*) fail "unknown purpose '$purpose': build, demo, test, ci, crash, bench or fleet" ;;
 esac
 say "ready: $(git --version), Docker Engine $(docker version --format '{{.Server.Version}}'), $(docker compose version)"

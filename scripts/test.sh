@@ -8,3 +8,5 @@ scripts/build-hello-image.sh >/dev/null
 cargo build --workspace --bins
 scripts/build-device-image.sh gantry-device:test "${CARGO_TARGET_DIR:-target}/debug/gantry-device" >/dev/null
 cargo test --workspace --no-fail-fast
+# Once more on the other engine, what goes as far as the database.
+GANTRY_TEST_DATABASE=postgres cargo test --no-fail-fast --package fleet-store --package gantry-server --test stories

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use fleet_store::{Store, StoreOptions, sqlite_url};
+use fleet_store::{Database, Store, StoreOptions};
 
 /// The first argument of this program when it is asked for nothing but commits.
 pub(crate) const ARGUMENT: &str = "single-commits";
@@ -25,7 +25,7 @@ pub(crate) fn rate_in_a_process(folder: &Path, count: u32, slow_sync: &Path) -> 
 pub(crate) fn rate(database: &Path, count: u32) -> f64 {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     runtime.block_on(async {
-        let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await;
+        let store = Store::open(&Database::sqlite(database), &StoreOptions::default()).await;
         let store = store.expect("a new store can be made");
         let start = Instant::now();
         for number in 0..count {

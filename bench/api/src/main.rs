@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use std::{env, fs, thread};
 
-use bench_population::Member;
+use bench_population::{Database, Member};
 use serde_json::json;
 use testkit::fleet::TestFleet;
 use testkit::memory;
@@ -260,7 +260,8 @@ fn fleet_of(
     step(&format!("making {count} clients"));
     let mut fleet = TestFleet::start_with(UNLIMITED);
     assert_eq!(fleet.stop(), Some(0), "a server that is asked to stop does so");
-    let members = bench_population::populate(&fleet.dir().join("data/gantry.db"), count, step);
+    let members =
+        bench_population::populate(&Database::sqlite(&fleet.database_file()), count, step);
     if let Some(library) = slow_sync {
         fleet.preload(library);
     }

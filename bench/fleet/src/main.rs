@@ -46,14 +46,15 @@ fn main() {
     let step = |text: &str| tell(&format!("[{:4} s] {text}", start.elapsed().as_secs()));
     let runtime = Runtime::new().expect("a runtime can be made");
 
-    let mut server = TestFleet::start_with(OPEN);
-    let empty = store::size(&mut server, settings.engine);
+    let cluster = store::cluster(settings.engine);
+    let mut server = store::server(cluster.as_ref(), OPEN);
+    let empty = store::size(&mut server);
     let (clients, onboardings_per_s) = come_in(&mut server, &runtime, &settings, &step);
     let fleet = Arc::new(Fleet { clients, way: Arc::new(Way::to(&server)) });
     let polls = poll(&server, &fleet, &runtime, &settings, &step);
     let order = order(&server, &fleet, &runtime, &settings, &step);
     let outage = fail_and_return(&mut server, &fleet, &runtime, &settings, &step);
-    let bytes = store::size(&mut server, settings.engine);
+    let bytes = store::size(&mut server);
 
     step("done");
     let figures = json!({
@@ -103,7 +104,7 @@ fn come_in(
     let others = all - some;
     if others > 0 {
         step(&format!("the store is filled with the other {others}, of three revisions each"));
-        let members = store::fill(server, settings.engine, others, step);
+        let members = store::fill(server, others, step);
         clients.reserve_exact(others);
         clients.extend(members.iter().enumerate().map(|(number, member)| {
             Client::of_population(member, settings.uses_git(some + number))

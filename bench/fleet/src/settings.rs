@@ -30,6 +30,7 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
     Sqlite,
+    Postgres,
 }
 
 impl Settings {
@@ -69,7 +70,8 @@ impl FromStr for Engine {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "sqlite" => Ok(Self::Sqlite),
-            _ => Err("it has to be sqlite"),
+            "postgres" => Ok(Self::Postgres),
+            _ => Err("it has to be sqlite or postgres"),
         }
     }
 }
@@ -78,6 +80,7 @@ impl Engine {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
         }
     }
 }

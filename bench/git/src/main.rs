@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use bench_population::Member;
+use bench_population::{Database, Member};
 use serde_json::json;
 use testkit::device::TestDevice;
 use testkit::fleet::TestFleet;
@@ -158,7 +158,8 @@ fn fleet_of(count: usize, step: &dyn Fn(&str)) -> (TestFleet, Vec<Member>) {
     step(&format!("making {count} repositories of 3 revisions each"));
     let mut fleet = TestFleet::start_with(UNLIMITED);
     assert_eq!(fleet.stop(), Some(0), "a server that is asked to stop does so");
-    let repositories = bench_population::populate(&fleet.dir().join("data/gantry.db"), count, step);
+    let repositories =
+        bench_population::populate(&Database::sqlite(&fleet.database_file()), count, step);
     fleet.start_server();
     (fleet, repositories)
 }

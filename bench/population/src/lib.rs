@@ -3,7 +3,6 @@
 //! makes them in a real fleet, but many clients share one transaction.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,9 +17,10 @@ use fleet_domain::desired_state::{
 };
 use fleet_domain::ids::{ClientId, DeploymentId, DeviceId, ObjectId, OperatorName, Sha256};
 use fleet_publish::Previous;
+pub use fleet_store::Database;
 use fleet_store::{
     DeploymentEntry, DeviceEntry, DeviceReport, GitObject, GitObjectKind, NewRevision, Revision,
-    Store, StoreOptions, Transaction, sqlite_url,
+    Store, StoreOptions, Transaction,
 };
 use git_serve::object::PackedObject;
 use margo_contract::digest::Digest;
@@ -67,7 +67,7 @@ struct Prepared {
 }
 
 /// Adds so many clients to the store in this file.
-pub fn populate(database: &Path, count: usize, step: &dyn Fn(&str)) -> Vec<Member> {
+pub fn populate(database: &Database, count: usize, step: &dyn Fn(&str)) -> Vec<Member> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let (sender, prepared) = sync_channel(AHEAD);
@@ -87,12 +87,12 @@ pub fn populate(database: &Path, count: usize, step: &dyn Fn(&str)) -> Vec<Membe
 }
 
 async fn write(
-    database: &Path,
+    database: &Database,
     count: usize,
     prepared: Receiver<Prepared>,
     step: &dyn Fn(&str),
 ) -> Vec<Member> {
-    let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await;
+    let store = Store::open(database, &StoreOptions::default()).await;
     let store = store.expect("the server's store can be opened");
     let mut snapshot = store.read().await.expect("the store can be read");
     let key = snapshot.setting(TOKEN_KEY).await.expect("the store can be read");
@@ -116,11 +116,11 @@ async fn write(
 }
 
 /// Adds the device of each of these clients, of which `capabilities` says by its name what it is.
-pub fn describe(database: &Path, members: &[Member], capabilities: &dyn Fn(&str) -> String) {
+pub fn describe(database: &Database, members: &[Member], capabilities: &dyn Fn(&str) -> String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     runtime.block_on(async {
-        let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await;
+        let store = Store::open(database, &StoreOptions::default()).await;
         let store = store.expect("the server's store can be opened");
         for some in members.chunks(CLIENTS_IN_A_TRANSACTION) {
             let mut transaction = store.begin().await.expect("nobody else writes");
@@ -203,8 +203,15 @@ fn prepare(keys: &[SigningKey]) -> Prepared {
         let documents = states[number].map(|it| (id, it.clone())).into_iter().collect();
         let desired = DesiredState { documents };
         let order = std::slice::from_ref(&orders[number]);
-        let made =
-            fleet_publish::publish(client.id, previous.as_ref(), &desired, order, keys, now());
+        let made = fleet_publish::publish(
+            client.id,
+            previous.as_ref(),
+            &desired,
+            order,
+            keys,
+            None,
+            now(),
+        );
         let made = made.expect("a revision can be made").expect("something has changed");
         let documents: BTreeMap<DeploymentId, Sha256> =
             desired.documents.iter().map(|(id, it)| (*id, it.digest)).collect();

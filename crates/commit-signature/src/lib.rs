@@ -1,6 +1,8 @@
 //! Signatures of Git commits with SSH keys (OpenSSH's format SSHSIG, namespace `git`), as any Git checks
 //! them with `gpg.format = ssh`: sign and verify, with Ed25519. No I/O, and no opinion on whom to trust.
 
+mod recovery;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,6 +10,8 @@ use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use ssh_key::public::{Ed25519PublicKey, KeyData};
 use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SshSig};
+
+pub use recovery::Recovery;
 
 /// What keeps a signature of a commit from being taken for one of something else.
 const NAMESPACE: &str = "git";
@@ -131,13 +135,16 @@ impl Signer {
         format!("{INTRODUCTION}: {self}")
     }
 
-    /// Whom a commit with this message introduces. Only the last paragraph counts, where trailers are.
+    /// Whom a commit with this message introduces.
     pub fn introduced_by(message: &str) -> Option<Self> {
-        let trailers = message.trim_end().rsplit("\n\n").next()?;
-        let value =
-            |line: &'_ str| line.strip_prefix(INTRODUCTION)?.strip_prefix(": ")?.parse().ok();
-        trailers.lines().find_map(value)
+        trailer(message, INTRODUCTION)?.parse().ok()
     }
+}
+
+/// What a trailer of a message says. Only the last paragraph counts, where trailers are.
+fn trailer<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    let trailers = message.trim_end().rsplit("\n\n").next()?;
+    trailers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 impl fmt::Display for Signer {

@@ -223,6 +223,14 @@ impl Deployment {
         self.published.get_or_insert(revision);
     }
 
+    /// Takes note that a revision carries the newest content anew, because those that the device may have taken
+    /// up since the first one are lost: what it says of them is about other content.
+    pub fn publish_anew(&mut self, revision: RevisionNumber) {
+        if matches!(self.life, Life::Ordered { .. }) && self.published.is_some() {
+            self.published = Some(revision);
+        }
+    }
+
     /// Takes note that the operator no longer wants the deployment. Saying so twice is once.
     pub fn withdraw(&mut self) {
         self.life = match mem::replace(&mut self.life, Life::Gone) {

@@ -4,11 +4,12 @@
 
 mod message;
 mod signers;
+mod version;
 
 use std::collections::BTreeMap;
 use std::io;
 
-use commit_signature::{KeyError, Signer, SigningKey};
+use commit_signature::{KeyError, Recovery, Signer, SigningKey};
 use fleet_domain::desired_state::{DesiredState, Order};
 use fleet_domain::ids::{ClientId, DeploymentId, RevisionNumber, Sha256};
 use git_serve::ObjectId;
@@ -18,6 +19,7 @@ use margo_contract::digest::Digest;
 use margo_contract::state_manifest::{BundleRef, DeploymentRef, StateManifest, UnwritableManifest};
 
 pub use message::COMMITTER_EMAIL;
+pub use version::Lost;
 
 /// What the newest revision of a client is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +75,7 @@ pub enum PublishError {
 }
 
 /// Builds the next revision of a client at `now` (seconds since 1970), or nothing when its desired
-/// state has not changed. `orders` say why it has.
+/// state has not changed and nothing of it was lost. `orders` say why it has.
 // margo(D-2, D-3, D-5, SP-12, G-0): the first manifest is 1, even when it is empty; each change is one more.
 pub fn publish(
     client: ClientId,
@@ -81,21 +83,26 @@ pub fn publish(
     desired: &DesiredState,
     orders: &[Order],
     keys: &[SigningKey],
+    lost: Option<Lost>,
     now: i64,
 ) -> Result<Option<Revision>, PublishError> {
     let digests: BTreeMap<DeploymentId, Sha256> =
         desired.documents.iter().map(|(id, document)| (*id, document.digest)).collect();
-    let number = match previous {
-        None => RevisionNumber::first(),
-        Some(previous) if previous.documents == digests => return Ok(None),
-        Some(previous) => previous.number.next().ok_or(PublishError::LastVersion)?,
+    let recovered = lost.and_then(|it| it.recover(previous.map(|it| it.number), now));
+    let number = match (recovered, previous) {
+        (Some(number), _) => number,
+        (None, None) => RevisionNumber::first(),
+        (None, Some(previous)) if previous.documents == digests => return Ok(None),
+        (None, Some(previous)) => previous.number.next().ok_or(PublishError::LastVersion)?,
     };
 
     let bundle = bundle_of(desired)?;
     let manifest = manifest(client, number, desired, bundle.as_ref()).to_bytes()?;
     let (tree, objects) = tree(&manifest, desired)?;
     let signing = signers::choose(previous, keys).ok_or(PublishError::NoKey)?;
-    let message = message::of(number, orders, signing.introduces.as_ref());
+    let recovery =
+        recovered.map(|_| Recovery { client: client.to_string(), version: number.get() });
+    let message = message::of(number, orders, signing.introduces.as_ref(), recovery.as_ref());
     let commit = Commit {
         tree,
         parent: previous.map(|it| it.commit),

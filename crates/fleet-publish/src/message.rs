@@ -1,7 +1,7 @@
 //! What a commit tells: who ordered what, when and why, and trailers that programs can read. What
 //! operators write is folded into one line, so that nobody can forge a trailer.
 
-use commit_signature::Signer;
+use commit_signature::{Recovery, Signer};
 use fleet_domain::desired_state::{Order, Ordered, OrderedDeployment, ParameterChange};
 use fleet_domain::ids::RevisionNumber;
 use git_serve::object::Person;
@@ -15,8 +15,14 @@ const DOMAIN: &str = "gantry.invalid";
 pub const COMMITTER_EMAIL: &str = "gantry@gantry.invalid";
 
 /// The message of a revision.
-pub(crate) fn of(number: RevisionNumber, orders: &[Order], introduces: Option<&Signer>) -> String {
+pub(crate) fn of(
+    number: RevisionNumber,
+    orders: &[Order],
+    introduces: Option<&Signer>,
+    recovery: Option<&Recovery>,
+) -> String {
     let subject = match orders {
+        [] if recovery.is_some() => "Publish again above versions that were lost".to_owned(),
         [] => "Publish the desired state".to_owned(),
         [order] => subject(order),
         [first, more @ ..] => format!("{} and {} more", subject(first), more.len()),
@@ -37,6 +43,9 @@ pub(crate) fn of(number: RevisionNumber, orders: &[Order], introduces: Option<&S
     }
     if let Some(signer) = introduces {
         message.push_str(&format!("{}\n", signer.introduction()));
+    }
+    if let Some(recovery) = recovery {
+        message.push_str(&format!("{}\n", recovery.declaration()));
     }
     message
 }

@@ -54,7 +54,7 @@ fn order(what: fn(OrderedDeployment) -> Ordered, reason: Option<&str>) -> Order 
 }
 
 fn revision(previous: Option<&Previous>, desired: &DesiredState, orders: &[Order]) -> Revision {
-    publish(client(), previous, desired, orders, &[key()], NOW)
+    publish(client(), previous, desired, orders, &[key()], None, NOW)
         .expect("it can be made")
         .expect("it is new")
 }
@@ -85,7 +85,8 @@ fn a_change_makes_the_next_revision_and_no_change_none() {
     let one = desired(&[(1, "a: 1\n")]);
     let first = revision(None, &one, &[]);
     let before = previous(&first, &one);
-    assert_eq!(publish(client(), Some(&before), &one, &[], &[key()], NOW + 9).expect("fine"), None);
+    let again = publish(client(), Some(&before), &one, &[], &[key()], None, NOW + 9);
+    assert_eq!(again.expect("fine"), None);
 
     let two = desired(&[(1, "a: 2\n")]);
     assert_eq!(revision(Some(&before), &two, &[]).number.get(), 2);
@@ -200,4 +201,24 @@ fn an_operator_cannot_forge_a_trailer() {
     assert_eq!(trailers["Gantry-Operator"], "ada");
     let forged = |line: &str| line.starts_with("Gantry-Operator: eve");
     assert!(!message.lines().any(forged), "{message}");
+}
+
+#[test]
+fn what_was_lost_is_passed_by_a_revision_that_says_so_even_if_nothing_has_changed() {
+    let one = desired(&[(1, "a: 1\n")]);
+    let first = revision(None, &one, &[]);
+    let before = previous(&first, &one);
+    let recover = |lost| {
+        publish(client(), Some(&before), &one, &[], &[key()], Some(lost), NOW).expect("fine")
+    };
+    let seen = |number| Lost::UpTo(RevisionNumber::new(number).expect("a number"));
+    assert_eq!(recover(seen(1)), None, "nothing is lost");
+    let recovered = recover(seen(4)).expect("it is above what was lost");
+    assert_eq!(recovered.number.get(), 6);
+    let manifest = StateManifest::parse(&recovered.manifest).expect("our own manifest");
+    assert_eq!(manifest.manifest_version, 6);
+    let declared = Recovery::declared_by(&recovered.message).expect("it says so");
+    assert_eq!(declared, Recovery { client: client().to_string(), version: 6 });
+    assert_eq!(Recovery::declared_by(&first.message), None);
+    assert!(recover(Lost::Unknown).expect("it is above what was lost").number > recovered.number);
 }

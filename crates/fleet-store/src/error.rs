@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use sqlx::error::ErrorKind;
 
+use crate::engine::{Trouble, trouble};
+
 /// Several may be told of the same trouble.
 type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -16,8 +18,9 @@ pub enum StoreError {
     /// The disk is full. What is stored stays readable.
     #[error("there is no room left for the database")]
     Full(#[source] Cause),
-    /// The files of the database cannot be read or written: a disk that fails or is gone, or permissions.
-    #[error("the database cannot be read or written")]
+    /// The database cannot be reached, or its files cannot be read or written: a network or a disk that fails
+    /// or is gone, or permissions.
+    #[error("the database cannot be reached, read or written")]
     Unreachable(#[source] Cause),
     /// Something that must be unique is there already.
     #[error("this would be stored twice")]
@@ -37,6 +40,41 @@ pub enum StoreError {
     Failed(#[source] Cause),
 }
 
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "`{scheme}` is not a kind of database that this program can use; `postgres` and `sqlite` are"
+    )]
+    UnsupportedDatabase { scheme: String },
+    /// It is not repeated: it may hold a password.
+    #[error(
+        "the URL of the database cannot be read; it has to look like postgres://USER:PASSWORD@HOST:5432/NAME"
+    )]
+    UnreadableUrl,
+    #[error("the database is PostgreSQL {version}; this program needs 15 or newer")]
+    TooOld { version: i64 },
+    #[error("the database cannot be opened")]
+    Open(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(
+        "a newer server has changed the tables of the database (step {step}), and this one does not know \
+         them; start that server or a newer one, or restore a backup from before the upgrade"
+    )]
+    Newer { step: i64 },
+    #[error(
+        "the tables of the database were made by a server that was built otherwise (step {step}); start \
+         that one"
+    )]
+    MadeOtherwise { step: i64 },
+    #[error(
+        "a fleet is being moved into the database and not all of it is there; run `gantry-server migrate-to` \
+         again, it goes on where it was"
+    )]
+    Unfinished,
+    #[error("the tables of the database cannot be brought up to date")]
+    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Arc::new(error).into()
@@ -46,18 +84,16 @@ impl From<sqlx::Error> for StoreError {
 /// Of an error that several are told of.
 impl From<Arc<sqlx::Error>> for StoreError {
     fn from(error: Arc<sqlx::Error>) -> Self {
-        let database = error.as_database_error();
-        let code = database.and_then(|it| it.code()?.parse::<i32>().ok());
-        // The low byte is SQLite's primary result code: SQLITE_BUSY and _LOCKED, SQLITE_FULL, and
-        // SQLITE_PERM, _READONLY, _IOERR and _CANTOPEN.
-        let primary = code.map(|code| code & 0xff);
-        match (database.map(sqlx::error::DatabaseError::kind), primary) {
-            (Some(ErrorKind::UniqueViolation), _) => Self::Duplicate(error),
-            (Some(ErrorKind::ForeignKeyViolation), _) => Self::UnknownReference(error),
-            (_, Some(5 | 6)) => Self::Busy(error),
-            (_, Some(13)) => Self::Full(error),
-            (_, Some(3 | 8 | 10 | 14)) => Self::Unreachable(error),
-            _ => Self::without_code(error),
+        match error.as_database_error().map(sqlx::error::DatabaseError::kind) {
+            Some(ErrorKind::UniqueViolation) => return Self::Duplicate(error),
+            Some(ErrorKind::ForeignKeyViolation) => return Self::UnknownReference(error),
+            _ => {}
+        }
+        match trouble(&error) {
+            Some(Trouble::Busy) => Self::Busy(error),
+            Some(Trouble::Full) => Self::Full(error),
+            Some(Trouble::Unreachable) => Self::Unreachable(error),
+            None => Self::Failed(error),
         }
     }
 }
@@ -71,13 +107,5 @@ impl StoreError {
     /// The cause of an error from what there is to say of it.
     pub(crate) fn cause(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Cause {
         cause.into().into()
-    }
-
-    fn without_code(error: Arc<sqlx::Error>) -> Self {
-        match *error {
-            sqlx::Error::PoolTimedOut => Self::Busy(error),
-            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => Self::Unreachable(error),
-            _ => Self::Failed(error),
-        }
     }
 }

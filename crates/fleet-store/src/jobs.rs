@@ -59,15 +59,17 @@ impl Transaction {
         Ok(())
     }
 
-    /// Strikes out a job, unless it was asked for again since it was read.
-    pub async fn finish_job(&mut self, job: &Job) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM jobs WHERE kind = $1 AND subject = $2 AND asked = $3")
+    /// Strikes out a job, unless it was asked for again since it was read, or somebody else has done it.
+    /// Whether it was there. Struck out first, in the transaction that does it, a job is done once however
+    /// many servers have read of it.
+    pub async fn take_job(&mut self, job: &Job) -> Result<bool, StoreError> {
+        let taken = sqlx::query("DELETE FROM jobs WHERE kind = $1 AND subject = $2 AND asked = $3")
             .bind(job.kind.as_str())
             .bind(job.subject.as_str())
             .bind(job.asked)
             .execute(self.connection())
             .await?;
-        Ok(())
+        Ok(taken.rows_affected() == 1)
     }
 
     /// Puts a job off after a vain attempt, unless it was asked for again since it was read.

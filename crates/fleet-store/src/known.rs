@@ -2,11 +2,13 @@
 //!
 //! Nothing stale is ever told. A [`Transaction`](crate::Transaction) notes whose state it changes, and
 //! when it has committed, before anybody is told so who shared its commit, those states are forgotten. A state that
-//! was read counts only if it was not forgotten while it was read. Only one process may write the
-//! database while this holds.
+//! was read counts only if it was not forgotten while it was read. Where several servers share a database,
+//! each tells the others what it has changed (see `notifications`), and what is known counts only for as long
+//! as it is certain that they are heard.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use fleet_domain::client::Standing;
 use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber, Sha256};
@@ -49,6 +51,19 @@ pub(crate) struct Known {
 struct Inner {
     entries: HashMap<ClientId, Entry>,
     readings: u64,
+    counts: Counts,
+}
+
+/// Until when what is known counts.
+#[derive(Debug, Default, Clone, Copy)]
+enum Counts {
+    /// There is no other server.
+    #[default]
+    Always,
+    /// Others are heard for so long at the least.
+    Until(Instant),
+    /// Others are not heard.
+    Not,
 }
 
 #[derive(Debug)]
@@ -71,6 +86,14 @@ enum Glance {
 impl Known {
     fn glance(&self, client: ClientId) -> Glance {
         let mut inner = self.lock();
+        let counts = match inner.counts {
+            Counts::Always => true,
+            Counts::Until(end) => Instant::now() < end,
+            Counts::Not => false,
+        };
+        if !counts {
+            return Glance::Unknown(None);
+        }
         let is_full = inner.entries.len() >= MOST_KNOWN;
         match inner.entries.get(&client) {
             Some(Entry::Known(state)) => return Glance::Known(Arc::clone(state)),
@@ -93,6 +116,39 @@ impl Known {
             Some(state) => inner.entries.insert(client, Entry::Known(state)),
             None => inner.entries.remove(&client),
         };
+    }
+
+    /// Of a database that only this server uses.
+    pub(crate) fn of_one_server() -> Self {
+        Self::default()
+    }
+
+    /// Of a database that others use too, who are not heard yet.
+    pub(crate) fn of_several_servers() -> Self {
+        let inner = Inner { counts: Counts::Not, ..Inner::default() };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    /// Whoever changes the fleet is heard until then.
+    pub(crate) fn others_are_heard_until(&self, end: Instant) {
+        self.lock().counts = Counts::Until(end);
+    }
+
+    /// Others may change the fleet unheard from now on.
+    pub(crate) fn others_are_not_heard(&self) {
+        let mut inner = self.lock();
+        inner.counts = Counts::Not;
+        inner.entries.clear();
+    }
+
+    /// Whether it is known that the database is away: it no longer tells what others change.
+    pub(crate) fn hears_nothing(&self) -> bool {
+        matches!(self.lock().counts, Counts::Not)
+    }
+
+    /// Another server has changed the state of a client.
+    pub(crate) fn forget(&self, client: ClientId) {
+        self.lock().entries.remove(&client);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -124,6 +180,10 @@ impl Changes {
 
     pub(crate) fn note(&mut self, client: ClientId) {
         self.clients.push(client);
+    }
+
+    pub(crate) fn clients(&self) -> impl Iterator<Item = ClientId> {
+        self.clients.iter().copied()
     }
 
     pub(crate) fn commit_begins(&mut self) {
@@ -201,6 +261,8 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use uuid::Uuid;
 
     use super::*;
@@ -283,6 +345,26 @@ mod tests {
         drop(changes);
         known.remember(client(), begin_to_read(&known), Some(Arc::new(REVOKED)));
         assert!(is_known(&known));
+    }
+
+    #[test]
+    fn what_is_known_counts_only_while_others_are_heard() {
+        let known = Known::of_several_servers();
+        assert!(matches!(known.glance(client()), Glance::Unknown(None)));
+        known.others_are_heard_until(Instant::now() + Duration::from_secs(3600));
+        known.remember(client(), begin_to_read(&known), Some(Arc::new(APPROVED)));
+        assert!(is_known(&known));
+        known.others_are_heard_until(Instant::now());
+        assert!(!is_known(&known), "nobody was heard for too long");
+        known.others_are_heard_until(Instant::now() + Duration::from_secs(3600));
+        assert!(is_known(&known), "nothing was changed meanwhile");
+        known.forget(client());
+        assert!(!is_known(&known), "another server has changed it");
+        let reading = begin_to_read(&known);
+        known.others_are_not_heard();
+        known.others_are_heard_until(Instant::now() + Duration::from_secs(3600));
+        known.remember(client(), reading, Some(Arc::new(APPROVED)));
+        assert!(!is_known(&known), "it may have changed since it was read");
     }
 
     #[test]

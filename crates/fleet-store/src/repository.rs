@@ -223,10 +223,11 @@ impl Transaction {
         revision: RevisionNumber,
         objects: &[GitObject],
     ) -> Result<Vec<ObjectId>, StoreError> {
+        let before = self.number_before(client, revision).await?;
         let mut added = Vec::new();
         for some in objects.chunks(OBJECTS_ADDED_AT_A_TIME) {
             self.keep_objects(client, some).await?;
-            added.extend(self.note_objects(client, revision, some).await?);
+            added.extend(self.note_objects(client, revision, before, some).await?);
         }
         Ok(added)
     }
@@ -259,23 +260,25 @@ impl Transaction {
         &mut self,
         client: ClientId,
         revision: RevisionNumber,
+        before: i64,
         objects: &[GitObject],
     ) -> Result<Vec<ObjectId>, StoreError> {
         let statement = format!(
             "INSERT INTO revision_objects (client_id, revision, oid, added) \
              SELECT new.column1, new.column2, new.column3, \
              CASE WHEN EXISTS (SELECT 1 FROM revision_objects AS former \
-             WHERE former.client_id = new.column1 AND former.revision = new.column2 - 1 \
+             WHERE former.client_id = new.column1 AND former.revision = new.column4 \
              AND former.oid = new.column3) THEN 0 ELSE 1 END \
              FROM (VALUES {}) AS new WHERE TRUE ON CONFLICT DO NOTHING RETURNING oid, added",
-            rows(objects.len(), 3)
+            rows(objects.len(), 4)
         );
         let mut query = sqlx::query(AssertSqlSafe(statement));
         for object in objects {
             query = query
                 .bind(client.to_string())
                 .bind(revision_column(revision))
-                .bind(object.id.as_str());
+                .bind(object.id.as_str())
+                .bind(before);
         }
         let mut added = Vec::new();
         for row in query.fetch_all(self.connection()).await? {
@@ -285,6 +288,22 @@ impl Transaction {
             }
         }
         Ok(added)
+    }
+
+    /// The number of the revision before this one: not always one less.
+    async fn number_before(
+        &mut self,
+        client: ClientId,
+        revision: RevisionNumber,
+    ) -> Result<i64, StoreError> {
+        let row = sqlx::query(
+            "SELECT MAX(number) AS it FROM revisions WHERE client_id = $1 AND number < $2",
+        )
+        .bind(client.to_string())
+        .bind(revision_column(revision))
+        .fetch_one(self.connection())
+        .await?;
+        Ok(Columns::of("revisions", &row).optional_integer("it")?.unwrap_or(NO_REVISION))
     }
 }
 

@@ -1,26 +1,28 @@
 //! Opens the database, and hands out snapshots and transactions.
 //!
-//! Whoever writes waits for the one [`Writer`]; readers have their own connections and never wait for it
-//! (WAL).
+//! Whoever writes waits for the one [`Writer`]; readers have their own connections and never wait for it.
 
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor};
 
 use fleet_domain::ids::ClientId;
 
-use crate::StoreError;
+use crate::database::{Database, Engine};
+use crate::engine::Settings;
 use crate::known::{Changes, Known};
+use crate::notifications::Notifications;
 use crate::recent::{Published, Recent};
 use crate::writer::{Lease, Writer};
+use crate::{OpenError, StoreError, relocation};
 
-pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!();
+/// A database that is about to come back needs less.
+const PATIENCE_WHEN_AWAY: Duration = Duration::from_secs(2);
 
 /// Where the fleet is remembered. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -30,6 +32,8 @@ pub struct Store {
     writer: Writer,
     known: Arc<Known>,
     recent: Arc<Recent>,
+    /// Of what other servers change. SQLite has no other server.
+    notifications: Option<Notifications>,
 }
 
 /// How a store uses its database.
@@ -47,65 +51,90 @@ impl Default for StoreOptions {
     }
 }
 
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("`{scheme}` is not a kind of database that this program can use; `sqlite` is")]
-    UnsupportedDatabase { scheme: String },
-    #[error("the database cannot be opened")]
-    Open(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the tables of the database cannot be brought up to date")]
-    Migrate(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// The URL of a SQLite database file, which [`Store::open`] makes when it is not there.
-pub fn sqlite_url(file: &Path) -> String {
-    let mut url = "sqlite://".to_owned();
-    for character in file.to_string_lossy().chars() {
-        match character {
-            '%' => url.push_str("%25"),
-            '?' => url.push_str("%3F"),
-            '#' => url.push_str("%23"),
-            other => url.push(other),
-        }
-    }
-    url.push_str("?mode=rwc");
-    url
-}
-
 impl Store {
-    /// Opens the database at a `sqlite:` URL and brings its tables up to date.
-    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self, OpenError> {
-        let scheme = url.split(':').next().unwrap_or_default();
-        if scheme != "sqlite" {
-            return Err(OpenError::UnsupportedDatabase { scheme: scheme.to_owned() });
+    /// Opens a database and brings its tables up to date.
+    pub async fn open(database: &Database, options: &StoreOptions) -> Result<Self, OpenError> {
+        let engine = database.engine();
+        let settings = engine.settings();
+        let (writers, address) = Self::prepared(database, options.patience).await?;
+        if engine == Engine::Postgres {
+            let unfinished = relocation::is_unfinished(&mut *acquire(&writers).await?).await;
+            if unfinished.map_err(|cause| OpenError::Open(cause.into()))? {
+                return Err(OpenError::Unfinished);
+            }
         }
-        sqlx::any::install_default_drivers();
-        let database =
-            AnyConnectOptions::from_str(url).map_err(|cause| OpenError::Open(cause.into()))?;
+        let readers = pool(settings, settings.reader, options.patience, options.readers.max(1))
+            .connect_lazy_with(address);
+        let writer = Writer::start(writers.clone(), settings, options.patience);
+        let (known, notifications) = match engine {
+            Engine::Sqlite => (Arc::new(Known::of_one_server()), None),
+            Engine::Postgres => {
+                let known = Arc::new(Known::of_several_servers());
+                let notifications = Notifications::hear(database, &known)?;
+                (known, Some(notifications))
+            }
+        };
+        Ok(Self { readers, writers, writer, known, recent: Arc::default(), notifications })
+    }
 
-        let writers = pool(&WRITER, options.patience, 1)
-            .connect_with(database.clone())
+    /// Brings the tables of a database up to date, and opens nothing.
+    pub(crate) async fn prepare(database: &Database) -> Result<(), OpenError> {
+        let patience = StoreOptions::default().patience;
+        let (writers, _) = Self::prepared(database, patience).await?;
+        writers.close().await;
+        Ok(())
+    }
+
+    async fn prepared(
+        database: &Database,
+        patience: Duration,
+    ) -> Result<(AnyPool, AnyConnectOptions), OpenError> {
+        sqlx::any::install_default_drivers();
+        let engine = database.engine();
+        let address = AnyConnectOptions::from_str(database.url())
+            .map_err(|cause| OpenError::Open(cause.into()))?;
+        let settings = engine.settings();
+        let writers = pool(settings, settings.writer, patience, 1)
+            .connect_with(address.clone())
             .await
             .map_err(|cause| OpenError::Open(cause.into()))?;
-        MIGRATIONS.run(&writers).await.map_err(|cause| OpenError::Migrate(cause.into()))?;
-        let readers =
-            pool(&READER, options.patience, options.readers.max(1)).connect_lazy_with(database);
-        let writer = Writer::start(writers.clone(), options.patience);
-        Ok(Self { readers, writers, writer, known: Arc::default(), recent: Arc::default() })
+        // Steps may take longer than anything else that is asked for.
+        let mut unbounded =
+            address.connect().await.map_err(|cause| OpenError::Open(cause.into()))?;
+        engine.check_version(&mut unbounded).await?;
+        crate::schema::bring_up_to_date(&mut unbounded).await?;
+        unbounded.close().await.map_err(|cause| OpenError::Open(cause.into()))?;
+        Ok((writers, address))
     }
 
     /// The fleet as it is now, whatever is written meanwhile.
     pub async fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot { inner: Inner::Read(self.readers.begin().await?) })
+        let begun = self.with_patience(async { Ok(self.readers.begin().await?) }).await?;
+        Ok(Snapshot { inner: Inner::Read(begun) })
     }
 
     /// Begins to change the fleet. Waits for those who asked before.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        let snapshot = Snapshot { inner: Inner::Write(self.writer.begin().await?) };
+        let lease = self.with_patience(self.writer.begin()).await?;
+        let snapshot = Snapshot { inner: Inner::Write(lease) };
         let changes = Changes::none(Arc::clone(&self.known));
         let recent = Arc::clone(&self.recent);
         Ok(Transaction { snapshot, changes, published: Vec::new(), recent })
+    }
+
+    /// While the database is known to be away nobody waits long for it, so that those who ask do not pile up.
+    async fn with_patience<T>(
+        &self,
+        begun: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if !self.known.hears_nothing() {
+            return begun.await;
+        }
+        match tokio::time::timeout(PATIENCE_WHEN_AWAY, begun).await {
+            Ok(Err(StoreError::Busy(cause))) => Err(StoreError::Unreachable(cause)),
+            Ok(begun) => begun,
+            Err(elapsed) => Err(StoreError::Unreachable(StoreError::cause(elapsed))),
+        }
     }
 
     pub(crate) fn known(&self) -> &Known {
@@ -118,6 +147,9 @@ impl Store {
 
     /// Waits for the connections that are in use, then closes all.
     pub async fn close(&self) {
+        if let Some(notifications) = &self.notifications {
+            notifications.end();
+        }
         self.readers.close().await;
         self.writers.close().await;
     }
@@ -196,26 +228,27 @@ impl DerefMut for Transaction {
     }
 }
 
-const WRITER: [&str; 4] = [
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-];
-const READER: [&str; 2] = ["PRAGMA busy_timeout = 5000", "PRAGMA query_only = ON"];
+async fn acquire(pool: &AnyPool) -> Result<PoolConnection<Any>, OpenError> {
+    pool.acquire().await.map_err(|cause| OpenError::Open(cause.into()))
+}
 
-fn pool(settings: &'static [&'static str], patience: Duration, connections: u32) -> AnyPoolOptions {
+fn pool(
+    settings: &'static Settings,
+    session: &'static [&'static str],
+    patience: Duration,
+    connections: u32,
+) -> AnyPoolOptions {
     let options = AnyPoolOptions::new().max_connections(connections).acquire_timeout(patience);
-    // There is no network on the way to a file, so no connection needs a test before each use.
     // SQLite ends a transaction by itself when the disk is full; the driver does not notice, and such a
     // connection can begin no other.
     let options = options.before_acquire(|connection, _| {
         let usable = !connection.is_in_transaction();
         Box::pin(async move { Ok(usable) })
     });
-    options.test_before_acquire(false).after_connect(move |connection, _| {
+    // There is no network on the way to a file, so no connection to one needs a test before each use.
+    options.test_before_acquire(settings.over_a_network).after_connect(move |connection, _| {
         Box::pin(async move {
-            for setting in settings {
+            for setting in session {
                 connection.execute(*setting).await?;
             }
             Ok(())
@@ -243,8 +276,8 @@ mod tests {
     #[tokio::test]
     async fn a_commit_waits_for_the_disk_and_references_are_checked() {
         let folder = tempfile::tempdir().expect("a place for a database");
-        let url = sqlite_url(&folder.path().join("fleet.db"));
-        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        let database = Database::sqlite(&folder.path().join("fleet.db"));
+        let store = Store::open(&database, &StoreOptions::default()).await.expect("it opens");
         let mut transaction = store.begin().await.expect("nobody else writes");
         let connection = transaction.connection();
         let full = "SELECT synchronous AS it FROM pragma_synchronous";
@@ -261,8 +294,8 @@ mod tests {
     #[tokio::test]
     async fn after_a_full_disk_there_is_a_connection_that_can_write() {
         let folder = tempfile::tempdir().expect("a place for a database");
-        let url = sqlite_url(&folder.path().join("fleet.db"));
-        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        let database = Database::sqlite(&folder.path().join("fleet.db"));
+        let store = Store::open(&database, &StoreOptions::default()).await.expect("it opens");
         for _ in 0..3 {
             let mut transaction = store.begin().await.expect("nobody else writes");
             let connection = transaction.connection();
@@ -282,17 +315,10 @@ mod tests {
     #[tokio::test]
     async fn files_that_are_gone_are_an_outage_and_no_fault() {
         let folder = tempfile::tempdir().expect("a place for a database");
-        let url = sqlite_url(&folder.path().join("fleet.db"));
-        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        let database = Database::sqlite(&folder.path().join("fleet.db"));
+        let store = Store::open(&database, &StoreOptions::default()).await.expect("it opens");
         drop(folder);
         let failed = store.read().await.expect_err("there is no file to open");
         assert!(matches!(failed, StoreError::Unreachable(_)), "{failed:?}");
-    }
-
-    #[tokio::test]
-    async fn a_database_that_is_not_supported_is_refused_by_name() {
-        let refused = Store::open("mysql://fleet", &StoreOptions::default()).await;
-        let error = refused.expect_err("there is no such driver").to_string();
-        assert!(error.starts_with("`mysql` is not"), "{error}");
     }
 }

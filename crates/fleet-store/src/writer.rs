@@ -1,21 +1,25 @@
 //! One writer at a time, and one wait for the disk for all who come together.
 //!
-//! SQLite takes one writer at a time, and a durable commit waits for the disk, which takes longer than
-//! most changes. So a task owns the connection that writes. It lends it to one change after the other,
+//! There is one writer at a time: SQLite takes no more, and with PostgreSQL all servers share a lock, so that
+//! what is decided on is what others have left behind. A durable commit waits for the disk, which takes longer
+//! than most changes. So a task owns the connection that writes. It lends it to one change after the other,
 //! each inside a savepoint of the same transaction, for as long as others wait; then it commits, and only
 //! then tells all of them that they are done. A change that is given up takes back its own part alone.
 //! A commit that fails has failed for all of them.
 
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Executor as _};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _, SqlSafeStr};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::StoreError;
+use crate::engine::Settings;
 use crate::known::Changes;
+use crate::notifications;
 
 /// How many can wait in the line of the writer before others wait for a place in it.
 const LINE: usize = 1024;
@@ -68,13 +72,19 @@ struct Returned {
 
 impl Writer {
     /// Writes with the only connection of this pool.
-    pub(crate) fn start(pool: AnyPool, patience: Duration) -> Self {
-        Self::start_with(pool, patience, TOGETHER)
+    pub(crate) fn start(pool: AnyPool, settings: &'static Settings, patience: Duration) -> Self {
+        Self::start_with(pool, settings, patience, TOGETHER)
     }
 
-    fn start_with(pool: AnyPool, patience: Duration, together: Together) -> Self {
+    fn start_with(
+        pool: AnyPool,
+        settings: &'static Settings,
+        patience: Duration,
+        together: Together,
+    ) -> Self {
         let (line, askers) = mpsc::channel(LINE);
-        tokio::spawn(serve(pool, askers, together));
+        let connections = Connections { pool, settings, patience };
+        tokio::spawn(serve(connections, askers, together));
         Self { line, patience }
     }
 
@@ -134,11 +144,11 @@ impl DerefMut for Lease {
     }
 }
 
-async fn serve(pool: AnyPool, mut askers: mpsc::Receiver<Asker>, together: Together) {
+async fn serve(connections: Connections, mut askers: mpsc::Receiver<Asker>, together: Together) {
     while let Some(first) = askers.recv().await {
         let mut next = Some(first);
         while let Some(first) = next {
-            next = write_together(&pool, first, &mut askers, together).await;
+            next = connections.write_together(first, &mut askers, together).await;
         }
     }
 }
@@ -146,83 +156,126 @@ async fn serve(pool: AnyPool, mut askers: mpsc::Receiver<Asker>, together: Toget
 /// What is asked for between two changes. Each is one way to the database and back: those are what a
 /// change costs.
 mod statements {
-    /// Takes the lock of SQLite now: a transaction that first reads could not take it later when another
-    /// process has written since.
-    pub(super) const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT change";
+    pub(super) const FIRST: &str = "SAVEPOINT change";
     pub(super) const NEXT: &str = "RELEASE SAVEPOINT change; SAVEPOINT change";
     pub(super) const NEXT_INSTEAD: &str = "ROLLBACK TO SAVEPOINT change";
-    pub(super) const END: &str = "COMMIT";
-    pub(super) const END_WITHOUT: &str = "ROLLBACK TO SAVEPOINT change; COMMIT";
+    /// Fails after a statement that has failed, which PostgreSQL's COMMIT alone does not: it ends the
+    /// transaction, keeps nothing of it, and says that all is well.
+    pub(super) const LAST: &str = "RELEASE SAVEPOINT change";
+    pub(super) const COMMIT: &str = "COMMIT";
 }
 
-/// One transaction, for who asks first and for those who wait then. Gives back who could not be served
-/// because of those before him.
-async fn write_together(
-    pool: &AnyPool,
-    first: Asker,
-    askers: &mut mpsc::Receiver<Asker>,
-    together: Together,
-) -> Option<Asker> {
-    let mut connection = match begin(pool).await {
-        Ok(connection) => connection,
-        Err(error) => {
-            drop(first.send(Err(error.into())));
+/// Where the one connection to write with comes from.
+#[derive(Debug)]
+struct Connections {
+    pool: AnyPool,
+    settings: &'static Settings,
+    patience: Duration,
+}
+
+impl Connections {
+    /// One transaction, for who asks first and for those who wait then. Gives back who could not be
+    /// served because of those before him.
+    async fn write_together(
+        &self,
+        first: Asker,
+        askers: &mut mpsc::Receiver<Asker>,
+        together: Together,
+    ) -> Option<Asker> {
+        if first.is_closed() {
             return None;
         }
-    };
-    let began = Instant::now();
-    let (mut waiting, mut left) = (Vec::<Waiting>::new(), None);
-    let mut asker = first;
-    let ended = loop {
-        let returned = lend(connection, asker).await?;
-        connection = returned.connection;
-        let kept = returned.done.is_some();
-        waiting.extend(returned.done);
-        let is_time = waiting.len() >= together.most || began.elapsed() >= together.longest;
-        match if is_time { None } else { askers.try_recv().ok() } {
-            Some(next) => {
-                let prepare = if kept { statements::NEXT } else { statements::NEXT_INSTEAD };
-                // It fails where the database has taken back the whole transaction because of a full
-                // disk, for one. Then those before are not kept either.
-                if let Err(error) = connection.execute(prepare).await {
-                    left = Some(next);
-                    break Err(Arc::new(error));
-                }
-                asker = next;
+        let mut connection = match self.begin().await {
+            Ok(connection) => connection,
+            Err(error) => {
+                drop(first.send(Err(error.into())));
+                return None;
             }
-            None => {
-                let end = if kept { statements::END } else { statements::END_WITHOUT };
-                for one in &mut waiting {
-                    one.changes.commit_begins();
+        };
+        let began = Instant::now();
+        let (mut waiting, mut left) = (Vec::<Waiting>::new(), None);
+        let mut asker = first;
+        let ended = loop {
+            let returned = lend(connection, asker).await?;
+            connection = returned.connection;
+            let kept = returned.done.is_some();
+            waiting.extend(returned.done);
+            let is_time = waiting.len() >= together.most || began.elapsed() >= together.longest;
+            match if is_time { None } else { askers.try_recv().ok() } {
+                Some(next) => {
+                    let prepare = if kept { statements::NEXT } else { statements::NEXT_INSTEAD };
+                    // It fails where the database has taken back the whole transaction because of a
+                    // full disk, for one. Then those before are not kept either.
+                    if let Err(error) = self.say(&mut connection, prepare).await {
+                        left = Some(next);
+                        break Err(Arc::new(error));
+                    }
+                    asker = next;
                 }
-                break connection.execute(end).await.map(drop).map_err(Arc::new);
+                None => {
+                    for one in &mut waiting {
+                        one.changes.commit_begins();
+                    }
+                    break self.end(&mut connection, kept, &waiting).await.map_err(Arc::new);
+                }
+            }
+        };
+        if ended.is_err() {
+            // Whatever state it is in, nothing of it is kept.
+            connection.close_on_drop();
+        }
+        drop(connection);
+        if ended.is_ok() {
+            for one in &mut waiting {
+                one.changes.commit_is_done();
             }
         }
-    };
-    if ended.is_err() {
-        // Whatever state it is in, nothing of it is kept.
-        connection.close_on_drop();
-    }
-    drop(connection);
-    if ended.is_ok() {
-        for one in &mut waiting {
-            one.changes.commit_is_done();
+        let told: Vec<_> = waiting.into_iter().map(|one| one.ended).collect();
+        for one in told {
+            drop(one.send(ended.clone()));
         }
+        left
     }
-    let told: Vec<_> = waiting.into_iter().map(|one| one.ended).collect();
-    for one in told {
-        drop(one.send(ended.clone()));
-    }
-    left
-}
 
-async fn begin(pool: &AnyPool) -> Result<PoolConnection<Any>, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    if let Err(error) = connection.execute(statements::BEGIN).await {
-        connection.close_on_drop();
-        return Err(error);
+    async fn begin(&self) -> Result<PoolConnection<Any>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let begin = format!("{}; {}", self.settings.begin, statements::FIRST);
+        if let Err(error) = self.say(&mut connection, AssertSqlSafe(begin)).await {
+            connection.close_on_drop();
+            return Err(error);
+        }
+        Ok(connection)
     }
-    Ok(connection)
+
+    async fn end(
+        &self,
+        connection: &mut AnyConnection,
+        kept: bool,
+        waiting: &[Waiting],
+    ) -> Result<(), sqlx::Error> {
+        let last = if kept { statements::LAST } else { statements::NEXT_INSTEAD };
+        let mut end = vec![last.to_owned()];
+        if self.settings.shared {
+            let clients = waiting.iter().flat_map(|it| it.changes.clients());
+            end.extend(notifications::statements(clients));
+        }
+        end.push(statements::COMMIT.to_owned());
+        self.say(connection, AssertSqlSafe(end.join("; "))).await
+    }
+
+    /// A database that is gone without a word must not hold everybody up.
+    async fn say(
+        &self,
+        connection: &mut AnyConnection,
+        statement: impl SqlSafeStr + Send,
+    ) -> Result<(), sqlx::Error> {
+        let statement = statement.into_sql_str();
+        let said = tokio::time::timeout(self.patience, connection.execute(statement));
+        match said.await {
+            Ok(said) => said.map(drop),
+            Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
+        }
+    }
 }
 
 /// Lends the connection for one change. None where it did not come back.
@@ -242,7 +295,8 @@ mod tests {
 
     use super::*;
     use crate::columns::Columns;
-    use crate::{Store, StoreOptions, sqlite_url};
+    use crate::database::Engine;
+    use crate::{Database, Store, StoreOptions};
 
     /// A writer that does not hurry, with a table of numbers.
     struct Numbers {
@@ -254,15 +308,20 @@ mod tests {
     impl Numbers {
         async fn new(together: Together) -> Self {
             let folder = tempfile::tempdir().expect("a place for a database");
-            let url = sqlite_url(&folder.path().join("numbers.db"));
+            let database = Database::sqlite(&folder.path().join("numbers.db"));
             // Makes the database as a store has it.
-            let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+            let store = Store::open(&database, &StoreOptions::default()).await.expect("it opens");
             store.close().await;
             let pool = sqlx::any::AnyPoolOptions::new().max_connections(1);
-            let pool = pool.connect(&url).await.expect("it opens again");
+            let pool = pool.connect(database.url()).await.expect("it opens again");
             let table = "CREATE TABLE numbers (it BIGINT PRIMARY KEY NOT NULL)";
             pool.execute(table).await.expect("there is no such table");
-            let writer = Writer::start_with(pool.clone(), Duration::from_secs(60), together);
+            let writer = Writer::start_with(
+                pool.clone(),
+                Engine::Sqlite.settings(),
+                Duration::from_secs(60),
+                together,
+            );
             Self { writer, pool, folder }
         }
 

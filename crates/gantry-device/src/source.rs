@@ -50,7 +50,8 @@ impl Source {
         now_ms: i64,
     ) -> Result<Option<Fetched>, SourceError> {
         if self.kind == SourceKind::Git {
-            match self.git.fetch(link, client, in_force.is_some(), now_ms) {
+            let version = in_force.map(|it| it.manifest_version);
+            match self.git.fetch(link, client, version, now_ms) {
                 Ok(fetched) => return Ok(fetched),
                 // Who is not let in by one way is not let in by the other.
                 Err(GitError::Link(error @ LinkError::Refused { status: 401 | 403, .. })) => {

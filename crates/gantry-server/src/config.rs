@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use fleet_store::{Database, OpenError};
 use http_signature::Window;
 use serde::Deserialize;
 
@@ -25,6 +26,18 @@ pub(crate) struct Arguments {
     /// Where everything is kept; instead of `data_dir`.
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// The database, such as postgres://USER:PASSWORD@HOST:5432/NAME; instead of `database`.
+    ///
+    /// A password is better given in the configuration file, in PGPASSWORD or in ~/.pgpass: other users of
+    /// the machine see the command line.
+    #[arg(
+        long,
+        value_name = "URL",
+        global = true,
+        env = "GANTRY_DATABASE",
+        hide_env_values = true
+    )]
+    pub(crate) database: Option<String>,
     /// The address to listen on, such as 0.0.0.0:443; instead of `listen`.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub(crate) listen: Option<SocketAddr>,
@@ -44,6 +57,35 @@ pub(crate) enum Command {
         #[arg(short, long, value_enum, default_value_t = OutputFormat::Text)]
         output: OutputFormat,
     },
+    /// Move the fleet from the SQLite file of the data directory into a PostgreSQL database, which is empty.
+    ///
+    /// The server has to be stopped. Cut off in the middle, it goes on where it was when it is run again. At
+    /// the end all rows of both sides are compared. The file stays as it is.
+    MigrateTo {
+        /// Where to: postgres://USER:PASSWORD@HOST:5432/NAME. A password may also be in PGPASSWORD or in
+        /// ~/.pgpass, where other users of the machine do not see it.
+        #[arg(value_name = "URL")]
+        url: String,
+    },
+    /// Write all that the fleet manager needs to come back into one file; the server may run.
+    ///
+    /// The file holds the database and the CA with its key. Who has it can be the fleet manager: keep it
+    /// as safe as the server.
+    Backup {
+        /// Where to; it must not be there yet.
+        file: PathBuf,
+        /// Overwrite the file.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a backup in place of what the data directory holds; the server must be stopped.
+    ///
+    /// The backup is checked first. What was there before is moved into a folder beside it. Devices that
+    /// have taken up newer desired states since the backup was made take the restored one by themselves.
+    Restore {
+        /// What `backup` has written.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,6 +99,8 @@ pub(crate) enum OutputFormat {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
+    /// Where the fleet is kept. Without it, in a SQLite file in the data directory.
+    pub(crate) database: Option<DatabaseUrl>,
     pub(crate) listen: SocketAddr,
     pub(crate) public_url: String,
     pub(crate) tls: TlsConfig,
@@ -77,6 +121,30 @@ pub(crate) struct TlsConfig {
     pub(crate) key: Option<PathBuf>,
     /// A PEM file with the root that devices pin; needed with `certificate`.
     pub(crate) ca: Option<PathBuf>,
+}
+
+/// A database by its URL, which may hold a password. Read only when the file as a whole is: what is said of a
+/// mistake in a file repeats its line.
+#[derive(Clone, Deserialize)]
+#[serde(from = "String")]
+pub(crate) enum DatabaseUrl {
+    Given(String),
+    Read(Database),
+}
+
+impl From<String> for DatabaseUrl {
+    fn from(url: String) -> Self {
+        Self::Given(url)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("DatabaseUrl(..)"),
+            Self::Read(database) => write!(f, "{database:?}"),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -179,6 +247,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: "/var/lib/gantry-server".into(),
+            database: None,
             // margo(T-2)
             listen: SocketAddr::from(([0, 0, 0, 0], 443)),
             public_url: "https://localhost".to_owned(),
@@ -208,9 +277,17 @@ pub(crate) enum ConfigError {
         cause: Box<toml::de::Error>,
     },
     #[error(
+        "the configuration file {} is not valid: line {line}, which is not repeated because it holds a URL that \
+         may have a password in it",
+        file.display()
+    )]
+    InvalidSecret { file: PathBuf, line: usize },
+    #[error(
         "public_url is `{0}`; it has to look like https://fleet.example or https://fleet.example:8443, without a path"
     )]
     PublicUrl(String),
+    #[error("`database` cannot be used")]
+    Database(#[from] OpenError),
     #[error("[signatures] needs a `max_age` from 1 to 3600 and a `max_skew` up to 600 seconds")]
     SignatureWindow,
     #[error("[tls] needs `certificate`, `key` and `ca` together, or none of them")]
@@ -230,6 +307,12 @@ impl Config {
         };
         if let Some(data_dir) = &arguments.data_dir {
             config.data_dir.clone_from(data_dir);
+        }
+        if let Some(url) = &arguments.database {
+            config.database = Some(DatabaseUrl::Given(url.clone()));
+        }
+        if let Some(DatabaseUrl::Given(url)) = &config.database {
+            config.database = Some(DatabaseUrl::Read(url.parse()?));
         }
         if let Some(listen) = arguments.listen {
             config.listen = listen;
@@ -256,13 +339,29 @@ impl Config {
     fn read(file: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(file)
             .map_err(|cause| ConfigError::Read { file: file.to_owned(), cause })?;
-        toml::from_str(&text)
-            .map_err(|cause| ConfigError::Invalid { file: file.to_owned(), cause: Box::new(cause) })
+        toml::from_str(&text).map_err(|cause: toml::de::Error| {
+            let file = file.to_owned();
+            let start = cause.span().map_or(0, |it| it.start).min(text.len());
+            let (before, after) = text.split_at_checked(start).unwrap_or_default();
+            let (line, rest) = (before.rsplit('\n').next(), after.split('\n').next());
+            if [line, rest].into_iter().flatten().any(|it| it.contains("://") && it.contains('@')) {
+                return ConfigError::InvalidSecret { file, line: before.matches('\n').count() + 1 };
+            }
+            ConfigError::Invalid { file, cause: Box::new(cause) }
+        })
     }
 
-    /// The file of the database.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.data_dir.join("gantry.db")
+    /// Where the fleet is kept.
+    pub(crate) fn database(&self) -> Database {
+        match &self.database {
+            Some(DatabaseUrl::Read(database)) => database.clone(),
+            Some(DatabaseUrl::Given(_)) | None => self.database_file(),
+        }
+    }
+
+    /// The SQLite file of the data directory, whether it is used or not.
+    pub(crate) fn database_file(&self) -> Database {
+        Database::sqlite(&self.data_dir.join("gantry.db"))
     }
 
     /// The file with the token of the first administrator.
@@ -302,8 +401,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
         fs::write(file.path(), text).expect("it can be written");
         let config = Some(file.path().to_owned());
-        let arguments =
-            Arguments { command: None, config, data_dir: None, listen: None, public_url: None };
+        let arguments = Arguments {
+            command: None,
+            config,
+            data_dir: None,
+            database: None,
+            listen: None,
+            public_url: None,
+        };
         Config::load(&arguments)
     }
 
@@ -335,6 +440,24 @@ mod tests {
             let error = load(&format!("public_url = \"{bad}\"")).expect_err(bad);
             assert!(matches!(error, ConfigError::PublicUrl(_)), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_password_in_the_url_of_the_database_is_never_repeated() {
+        for mistake in [
+            "database = \"mysql://gantry:s3cret@db/fleet\"",
+            "database = \"postgres://gantry:s3cret@db:none/fleet\"",
+            "data_base = \"postgres://gantry:s3cret@db/fleet\"",
+            "database = \"postgres://gantry:s3cret@db/fleet\nlisten = 1",
+            "database = [\"postgres://gantry:s3cret@db/fleet\"]",
+        ] {
+            let error = anyhow::Error::from(load(mistake).expect_err(mistake));
+            let said = format!("{error:#} {error:?}");
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+        let config = load("database = \"postgres://gantry:s3cret@db/fleet\"").expect("it is good");
+        assert_eq!(config.database().to_string(), "postgres://gantry@db:5432/fleet");
+        assert!(!format!("{config:?}").contains("s3cret"));
     }
 
     #[test]

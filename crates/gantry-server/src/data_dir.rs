@@ -60,10 +60,15 @@ pub(crate) fn write_public(file: &Path, bytes: &[u8]) -> Result<()> {
     write(file, bytes, 0o644)
 }
 
+/// What was done to the name of a file is there after a power cut.
+pub(crate) fn sync_folder_of(file: &Path) -> io::Result<()> {
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// All of the file is there after a power cut, or nothing of it.
 fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let temporary = file.with_extension("new");
-    let folder = file.parent().unwrap_or(Path::new("."));
     let steps = || -> io::Result<()> {
         let mut out = OpenOptions::new()
             .create(true)
@@ -74,7 +79,7 @@ fn write(file: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         out.write_all(bytes)?;
         out.sync_all()?;
         fs::rename(&temporary, file)?;
-        File::open(folder)?.sync_all()
+        sync_folder_of(file)
     };
     steps().with_context(|| format!("writing {}", file.display()))
 }

@@ -2,6 +2,7 @@
 //! caller of the store and of the publisher; handlers and jobs come here.
 
 mod applications;
+pub(crate) mod backup;
 mod capabilities;
 mod clients;
 mod contacts;
@@ -10,6 +11,7 @@ mod deployments;
 mod desired_state;
 mod giving;
 mod hearing;
+mod lost;
 mod onboarding;
 mod operators;
 mod order;
@@ -21,15 +23,14 @@ mod rollback;
 mod signers;
 mod trust;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use fleet_domain::client::OnboardingPolicy;
 use fleet_domain::ids::{ClientId, OperatorName};
 use fleet_publish::PublishError;
 use fleet_store::{
-    Added, AuditNote, FleetCounts, Inspection, OpenError, Store, StoreError, StoreOptions,
-    Transaction, sqlite_url,
+    Added, AuditNote, Database, FleetCounts, Inspection, OpenError, Store, StoreError,
+    StoreOptions, Transaction,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -116,7 +117,7 @@ pub(crate) enum Outage {
     Busy,
     /// The disk is full.
     Full,
-    /// The database cannot be read or written.
+    /// The database cannot be reached, read or written.
     Away,
 }
 
@@ -125,13 +126,14 @@ impl Outage {
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Self::Busy => {
-                "no other program may write the database of a running server; if none does, the disk is \
-                 too slow"
+                "no other program may hold the database of a running server; if none does, its disk or its \
+                 machine is too slow"
             }
-            Self::Full => {
-                "make room on the disk of the data directory; the server goes on by itself"
+            Self::Full => "make room on the disk of the database; the server goes on by itself",
+            Self::Away => {
+                "look at the database and the way to it: is PostgreSQL running and reached, or are the disk and the \
+             permissions of the data directory in order? The server goes on by itself"
             }
-            Self::Away => "look at the disk and at the permissions of the data directory",
         }
     }
 }
@@ -159,12 +161,12 @@ pub(crate) enum OpenFleetError {
 }
 
 impl Fleet {
-    /// Opens the fleet in this database file, which is made if it is missing.
+    /// Opens the fleet in this database. A file is made if it is missing.
     pub(crate) async fn open(
-        database: &Path,
+        database: &Database,
         options: FleetOptions,
     ) -> Result<Self, OpenFleetError> {
-        let store = Store::open(&sqlite_url(database), &StoreOptions::default()).await?;
+        let store = Store::open(database, &StoreOptions::default()).await?;
         let token_key = TokenKey::load(&store).await?;
         signers::prepare(&store).await?;
         let (said, saying) = mpsc::channel(hearing::LINE);
@@ -193,9 +195,9 @@ impl Fleet {
         Ok(())
     }
 
-    /// What is in this database file. Changes nothing.
-    pub(crate) async fn inspect(database: &Path) -> Result<Inspection, OpenFleetError> {
-        Ok(fleet_store::inspect(&sqlite_url(database)).await?)
+    /// What is in this database; nothing where there is no fleet in it yet. Changes nothing.
+    pub(crate) async fn inspect(database: &Database) -> Result<Option<Inspection>, OpenFleetError> {
+        Ok(fleet_store::inspect(database).await?)
     }
 
     /// How much of everything there is, and how many clients should have called by now.

@@ -231,7 +231,9 @@ impl FromRequestParts<Server> for RepositoryReader {
         match &reader {
             Reader::Client => {
                 server.limits.count_client(caller, now)?;
-                server.fleet.note_contact(caller, announced(&parts.headers, now), now);
+                let announced = announced(&parts.headers, now);
+                let contact = server.fleet.hear_contact(caller, announced, now).await;
+                contact.map_err(|error| Problem::internal(&error))?;
             }
             // Whatever an operator sends, it does not come from the client.
             Reader::Operator(_) => {}

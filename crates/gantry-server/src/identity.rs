@@ -105,7 +105,8 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
     check_expiry(key.certificate_ends(), now)?;
     server.limits.count_client(id, now)?;
     let signed = server.replays.take(id, &verified, now)?;
-    server.fleet.note_contact(id, announced(&parts.headers, now), now);
+    let contact = server.fleet.hear_contact(id, announced(&parts.headers, now), now).await;
+    contact.map_err(|error| Problem::internal(&error))?;
     parts.extensions.insert(VerifiedClient { id, signed });
     Ok(Request::from_parts(parts, Body::from(body)))
 }

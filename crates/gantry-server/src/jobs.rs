@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::clock;
 use crate::fleet::Fleet;
 use crate::problem;
@@ -11,14 +13,20 @@ use crate::problem;
 /// How often to look for jobs that nobody has announced, such as postponed ones.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// A database that is gone without a word must not keep the next ones waiting.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// Does jobs for ever: at once when one is announced, else each second.
 pub(crate) async fn run(fleet: Fleet) {
     loop {
-        match fleet.do_due_jobs(clock::now()).await {
+        match timeout(LONGEST, fleet.do_due_jobs(clock::now())).await {
             // There may be more.
-            Ok(done) if done > 0 => continue,
-            Ok(_) => {}
-            Err(error) => tracing::error!(error = problem::chain(&error), "cannot look for jobs"),
+            Ok(Ok(done)) if done > 0 => continue,
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(error = problem::chain(&error), "cannot look for jobs");
+            }
+            Err(_) => tracing::error!("the database has not answered to jobs for too long"),
         }
         tokio::select! {
             () = fleet.job_announced() => {}

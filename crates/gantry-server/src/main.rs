@@ -2,6 +2,7 @@
 //! jobs, from start to stop.
 
 mod announcement;
+mod backup;
 mod certificate;
 mod clock;
 mod config;
@@ -16,6 +17,7 @@ mod jobs;
 mod limits;
 mod listener;
 mod metrics;
+mod migrate_to;
 mod openapi;
 mod operator_api;
 mod package;
@@ -54,6 +56,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Some(Command::Doctor { output }) => doctor::run(&arguments, output),
+        Some(Command::MigrateTo { ref url }) => migrate_to::run(&arguments, url),
+        Some(Command::Backup { ref file, force }) => {
+            backup::back_up(&arguments, file, force).map(|()| ExitCode::SUCCESS)
+        }
+        Some(Command::Restore { ref file }) => {
+            backup::restore(&arguments, file).map(|()| ExitCode::SUCCESS)
+        }
         None => start(&arguments).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
@@ -74,6 +83,9 @@ fn start(arguments: &Arguments) -> Result<()> {
 
 async fn run(config: Config) -> Result<()> {
     let _lock = data_dir::open(&config.data_dir)?;
+    if let Some(aside) = backup::finish(&config.data_dir)? {
+        tracing::warn!(former = %aside.display(), "went on with a restore that was cut off");
+    }
     let fleet = Fleet::open(
         &config.database(),
         FleetOptions {

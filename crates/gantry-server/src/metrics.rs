@@ -66,6 +66,16 @@ impl Metrics {
             "Attempts of jobs that failed and are made again later",
             counters.job_failures.clone(),
         );
+        registry.register(
+            "recoveries",
+            "Revisions published above versions that clients had seen and the database has lost",
+            counters.recoveries.clone(),
+        );
+        registry.register(
+            "incredible_versions",
+            "Claims of clients to have seen versions that cannot have been published yet",
+            counters.incredible_versions.clone(),
+        );
         let connections = Connections::register(registry);
         let polls = Polls::register(registry);
         let refusals = Refusals::register(registry);

@@ -99,6 +99,12 @@ impl Fetch {
         wants.iter().chain(haves).chain(shallow).copied().collect()
     }
 
+    /// Whether it asks for a part of the history. Then the numbers of revisions are counted with, so they must
+    /// have no gaps; else only their order matters.
+    pub fn deepens(&self) -> bool {
+        self.wishes.depth.is_some()
+    }
+
     /// Decides what the client gets, given the revisions of those [`commits`](Self::commits) that are
     /// in the repository.
     pub fn plan(&self, revisions: &BTreeMap<ObjectId, u64>) -> Result<Plan<'_>, Refusal> {

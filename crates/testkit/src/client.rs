@@ -64,6 +64,11 @@ impl TestClient {
         }
     }
 
+    /// Speaks by this way from now on.
+    pub fn go_through(&mut self, http: Http) {
+        self.http = http;
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::{env, fs};
 
 use tempfile::TempDir;
@@ -12,6 +13,7 @@ use crate::client::{self, TestClient};
 use crate::disk::SmallDisk;
 use crate::http::Http;
 use crate::operator::Operator;
+use crate::postgres::{Postgres, PostgresDatabase};
 use crate::programs::{self, Running};
 use crate::wait;
 
@@ -24,32 +26,82 @@ pub struct TestFleet {
     port: u16,
     /// The port of the server itself.
     listen: u16,
+    /// Whether who calls the port that everybody calls calls another server.
+    is_replica: bool,
     server: Option<Running>,
+    /// Where it keeps everything, if that is not a file in the data directory.
+    database: Option<Arc<PostgresDatabase>>,
     /// A shared library that is loaded into the server before all others.
     preloaded: Option<PathBuf>,
 }
 
 impl TestFleet {
-    /// Starts a fleet manager on an empty data directory and waits until it answers.
+    /// Starts a fleet manager on an empty data directory and waits until it answers. With
+    /// `GANTRY_TEST_DATABASE=postgres` its database is one of PostgreSQL.
     pub fn start() -> Self {
         Self::start_with("")
     }
 
     /// As [`TestFleet::start`], with more lines of configuration.
     pub fn start_with(configuration: &str) -> Self {
-        Self::start_in(None, temporary_folder(), configuration)
+        Self::start_in(None, temporary_folder(), new_database(), configuration)
+    }
+
+    /// As [`TestFleet::start`], on this database.
+    pub fn start_on(database: PostgresDatabase) -> Self {
+        Self::start_in(None, temporary_folder(), Some(Arc::new(database)), "")
+    }
+
+    /// Starts another server of the same database, with a data directory of its own that has the same root
+    /// certificate. It is called by the same URL; who speaks to it by way of what is returned speaks to it.
+    pub fn replica(&self) -> Self {
+        let dir = temporary_folder();
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("it is empty");
+        for file in ["ca.pem", "ca.key", "administrator.token"] {
+            let from = self.dir.path().join("data").join(file);
+            fs::copy(from, data.join(file)).expect("the first server has made it");
+        }
+        let database = self.database.clone();
+        assert!(database.is_some(), "several servers need a database that is not a file");
+        let (port, listen) = (self.port, free_port());
+        let mut fleet = Self {
+            disk: None,
+            dir,
+            port,
+            listen,
+            is_replica: true,
+            server: None,
+            database,
+            preloaded: None,
+        };
+        fleet.configure("");
+        fleet.start_server();
+        fleet
+    }
+
+    /// As [`TestFleet::start`], on a SQLite file whatever other tests run on.
+    pub fn start_on_sqlite() -> Self {
+        Self::start_in(None, temporary_folder(), None, "")
     }
 
     /// As [`TestFleet::start`], with the data directory on a disk of its own of this size, such as `16m`.
     pub fn start_on_small_disk(size: &str) -> Self {
         let dir = temporary_folder();
         let disk = SmallDisk::mount(dir.path().join("data"), size);
-        Self::start_in(Some(disk), dir, "")
+        Self::start_in(Some(disk), dir, None, "")
     }
 
-    fn start_in(disk: Option<SmallDisk>, dir: TempDir, configuration: &str) -> Self {
+    fn start_in(
+        disk: Option<SmallDisk>,
+        dir: TempDir,
+        database: Option<Arc<PostgresDatabase>>,
+        configuration: &str,
+    ) -> Self {
         let port = free_port();
-        let mut fleet = Self { disk, dir, port, listen: port, server: None, preloaded: None };
+        let (server, preloaded, is_replica) = (None, None, false);
+        let mut fleet =
+            Self { disk, dir, port, listen: port, is_replica, server, database, preloaded };
         fleet.configure(configuration);
         fleet.start_server();
         fleet
@@ -57,11 +109,13 @@ impl TestFleet {
 
     /// Replaces the further lines of configuration; they count from the server's next start.
     pub fn configure(&self, configuration: &str) {
+        let database = self.database.as_ref().map(|it| format!("database = \"{}\"\n", it.url()));
         let toml = format!(
-            "data_dir = \"{}\"\nlisten = \"127.0.0.1:{}\"\npublic_url = \"https://localhost:{}\"\n{configuration}",
+            "data_dir = \"{}\"\nlisten = \"127.0.0.1:{}\"\npublic_url = \"https://localhost:{}\"\n{}{configuration}",
             self.dir.path().join("data").display(),
             self.listen,
-            self.port
+            self.port,
+            database.unwrap_or_default(),
         );
         fs::write(self.dir.path().join("server.toml"), toml)
             .expect("the configuration can be written");
@@ -96,14 +150,25 @@ impl TestFleet {
         self.server.take().expect("the server is running").kill();
     }
 
+    /// Lets the server keep everything in this database from its next start on.
+    pub fn move_to(&mut self, database: PostgresDatabase) {
+        self.database = Some(Arc::new(database));
+        self.configure("");
+    }
+
     /// Asks the server to stop.
     pub fn terminate(&self) {
-        self.server.as_ref().expect("the server is running").terminate();
+        self.server().terminate();
+    }
+
+    /// The server, which runs.
+    pub fn server(&self) -> &Running {
+        self.server.as_ref().expect("the server is running")
     }
 
     /// Asks the server to read its certificate again.
     pub fn hang_up(&self) {
-        self.server.as_ref().expect("the server is running").hang_up();
+        self.server().hang_up();
     }
 
     /// Asks the server to stop and gives its exit code.
@@ -122,7 +187,17 @@ impl TestFleet {
 
     /// The process id of the running server.
     pub fn server_id(&self) -> u32 {
-        self.server.as_ref().expect("the server is running").id()
+        self.server().id()
+    }
+
+    /// The database, if it is not a file.
+    pub fn postgres(&self) -> Option<&PostgresDatabase> {
+        self.database.as_deref()
+    }
+
+    /// Where the SQLite file of the server lies, if it has one.
+    pub fn database_file(&self) -> PathBuf {
+        self.dir.path().join("data/gantry.db")
     }
 
     /// All that the server has printed.
@@ -156,13 +231,21 @@ impl TestFleet {
     }
 
     pub fn http(&self) -> Http {
-        Http::new(&self.url(), &self.ca())
+        if self.is_replica {
+            Http::through(&self.url(), &self.ca(), self.listen)
+        } else {
+            Http::new(&self.url(), &self.ca())
+        }
     }
 
     /// The first administrator.
     pub fn operator(&self) -> Operator {
+        Operator::new(self.http(), self.token())
+    }
+
+    fn token(&self) -> String {
         let token = fs::read_to_string(self.token_file()).expect("the token file can be read");
-        Operator::new(self.http(), token.trim().to_owned())
+        token.trim().to_owned()
     }
 
     /// A client with a certificate of its own that has not spoken yet.
@@ -223,6 +306,10 @@ impl TestFleet {
             .env("GANTRY_CONFIG", self.dir.path().join("operator.toml"));
         command
     }
+}
+
+fn new_database() -> Option<Arc<PostgresDatabase>> {
+    Postgres::of_tests().map(|it| Arc::new(it.database()))
 }
 
 fn temporary_folder() -> TempDir {

@@ -1,6 +1,6 @@
 //! HTTPS as tests need it: one root, no redirects, and every status is an answer.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
-use ureq::http::{HeaderMap, Method, Request};
+use ureq::http::{HeaderMap, Method, Request, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::wait::PATIENCE;
 
@@ -22,6 +24,8 @@ pub struct Http {
     agent: ureq::Agent,
     tls: Arc<ClientConfig>,
     origin: String,
+    /// Where the origin is found, if not where its name says.
+    port: Option<u16>,
 }
 
 /// What a server answered.
@@ -35,6 +39,15 @@ pub struct Answer {
 impl Http {
     /// Trusts the certificates in the PEM file `ca` and no others.
     pub fn new(origin: &str, ca: &Path) -> Self {
+        Self::new_at(origin, ca, None)
+    }
+
+    /// As [`Http::new`], by way of another port of this machine.
+    pub fn through(origin: &str, ca: &Path, port: u16) -> Self {
+        Self::new_at(origin, ca, Some(port))
+    }
+
+    fn new_at(origin: &str, ca: &Path, port: Option<u16>) -> Self {
         let pem = std::fs::read(ca).expect("the CA file can be read");
         let roots: Vec<Certificate<'static>> = ureq::tls::parse_pem(&pem)
             .filter_map(|item| match item.expect("the CA file is PEM") {
@@ -49,15 +62,18 @@ impl Http {
             .unversioned_rustls_crypto_provider(provider)
             .root_certs(RootCerts::from(roots.into_iter()))
             .build();
-        let agent = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .tls_config(agent_tls)
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
             .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .into();
-        Self { agent, tls, origin: origin.to_owned() }
+            .build();
+        let agent = match port {
+            Some(port) => ureq::Agent::with_parts(config, DefaultConnector::default(), Port(port)),
+            None => config.into(),
+        };
+        Self { agent, tls, origin: origin.to_owned(), port }
     }
 
     /// The scheme, host and port that every request goes to.
@@ -68,9 +84,10 @@ impl Http {
     /// A bare connection, for requests that no HTTP library would send.
     pub fn connect(&self) -> StreamOwned<ClientConnection, TcpStream> {
         let address = self.origin.trim_start_matches("https://");
-        let (host, _) = address.rsplit_once(':').expect("a test fleet has a port");
+        let (host, port) = address.rsplit_once(':').expect("a test fleet has a port");
         let name = ServerName::try_from(host.to_owned()).expect("a host has a name");
-        let stream = TcpStream::connect(address).expect("somebody listens");
+        let port = self.port.or_else(|| port.parse().ok()).expect("a port is a number");
+        let stream = TcpStream::connect((host, port)).expect("somebody listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
         let tls = ClientConnection::new(Arc::clone(&self.tls), name).expect("a good name");
         StreamOwned::new(tls, stream)
@@ -108,6 +125,23 @@ impl Http {
         let (parts, mut body) = answer.into_parts();
         let body = body.with_config().limit(LARGEST_ANSWER).read_to_vec()?;
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+}
+
+/// Finds every origin at a port of this machine.
+#[derive(Debug)]
+struct Port(u16);
+
+impl Resolver for Port {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut found = self.empty();
+        found.push((Ipv4Addr::LOCALHOST, self.0).into());
+        Ok(found)
     }
 }
 

@@ -98,6 +98,15 @@ impl Running {
         self.signal(Signal::HUP);
     }
 
+    /// Lets the program do nothing until [`Running::thaw`], as a machine that is suspended does.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a running program has a process id");

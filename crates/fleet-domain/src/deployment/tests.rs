@@ -291,3 +291,22 @@ fn a_deployment_is_restored_as_it_was_kept() {
     deployment.reorder([name("db")]).expect("it is wanted");
     assert_eq!(Deployment::restore(deployment.record()), Ok(deployment));
 }
+
+#[test]
+fn what_was_lost_says_nothing_of_what_is_published_anew() {
+    let mut deployment = ordered(&["api"]);
+    deployment.publish_anew(revision(9));
+    assert_eq!(deployment.published(), None, "it was not published before");
+    deployment.publish(revision(3));
+    deployment.publish_anew(revision(9));
+    let mut says = |adopted| {
+        deployment
+            .hear(api(Progress::Installed), Some(revision(adopted)), revision(9))
+            .expect("it fits");
+        deployment.life().clone()
+    };
+    assert_eq!(says(8), Life::Ordered { before: Some(api(Progress::Installed)) });
+    assert_eq!(says(9), Life::Known(api(Progress::Installed)));
+    deployment.publish_anew(revision(20));
+    assert_eq!(deployment.published(), Some(revision(9)), "the device has spoken of it");
+}

@@ -4,6 +4,7 @@ mod contacts;
 mod repository;
 mod signatures;
 mod support;
+mod upgrades;
 
 use fleet_domain::client::{Standing, Verdict};
 use fleet_domain::deployment::{Heard, Life, Progress};
@@ -48,7 +49,7 @@ async fn a_fleet_is_remembered_from_onboarding_to_removal() {
     assert_eq!(done(transaction.pending_orders(press.id).await), [install(&pumps)]);
     let published = new_revision(1, desired, &["c1", "d1", "f1"]);
     done(transaction.publish(press.id, &published).await);
-    done(transaction.finish_job(&job).await);
+    done(transaction.take_job(&job).await);
     done(transaction.commit().await);
 
     let mut transaction = fleet.begin().await;
@@ -95,7 +96,7 @@ async fn a_publication_that_is_killed_in_the_middle_leaves_nothing() {
     let desired = done(transaction.desired_state(press.id).await);
     let published = new_revision(1, desired, &["c1", "d1", "f1"]);
     done(transaction.publish(press.id, &published).await);
-    done(transaction.finish_job(&job).await);
+    done(transaction.take_job(&job).await);
     done(transaction.append_audit(&note("publish")).await);
     drop(transaction);
 
@@ -181,10 +182,12 @@ async fn conflicts_are_outcomes_and_change_nothing() {
     assert!(done(transaction.remove_operator(&id("ada")).await));
     assert!(!done(transaction.remove_operator(&id("ada")).await));
     assert_eq!(done(transaction.operator_by_token_hash(&sha256(1)).await), None);
+    done(transaction.commit().await);
+    let mut transaction = fleet.begin().await;
     let stray = deployment(4, client(99).id, "stray");
     let refused = transaction.add_deployment(&stray).await;
     assert!(matches!(refused, Err(StoreError::UnknownReference(_))), "{refused:?}");
-    done(transaction.commit().await);
+    drop(transaction);
 
     assert_eq!(done(fleet.read().await.deployments(10).await), [pumps]);
 }
@@ -270,13 +273,13 @@ async fn a_job_that_is_asked_for_while_it_is_done_is_done_again() {
     assert_eq!(done(transaction.due_jobs(9, 10).await), []);
 
     done(transaction.enqueue_job("publish", "press", 11).await);
-    done(transaction.finish_job(&jobs[0]).await);
+    assert!(!done(transaction.take_job(&jobs[0]).await), "it was asked for again");
     let again = done(transaction.due_jobs(11, 10).await).pop().expect("asked for once more");
     done(transaction.postpone_job(&again, 20).await);
     assert_eq!(done(transaction.next_job_at().await), Some(20));
     let late = done(transaction.due_jobs(20, 10).await).pop().expect("it is due again");
     assert_eq!(late.attempts, 1);
-    done(transaction.finish_job(&late).await);
+    assert!(done(transaction.take_job(&late).await));
     assert_eq!(done(transaction.next_job_at().await), None);
 }
 

@@ -225,3 +225,29 @@ fn state_of(client: &Client, newest: Option<NewestRevision>) -> ClientState {
         given: None,
     }
 }
+
+#[tokio::test]
+async fn what_comes_after_a_gap_adds_what_the_revision_before_it_lacks() {
+    let fleet = TestStore::new().await;
+    let press = with_four_revisions(&fleet).await;
+    let mut transaction = fleet.begin().await;
+    for (number, objects) in [(90, ["c5", "d4", "f2"]), (91, ["c6", "d4", "f3"])] {
+        let desired = done(transaction.desired_state(press).await);
+        done(transaction.publish(press, &new_revision(number, desired, &objects)).await);
+    }
+    done(transaction.commit().await);
+    let mut snapshot = fleet.read().await;
+    let added = |added| PackRange { complete_at: None, added };
+    for (range, expected) in [
+        (added(90..=90), &["c5"][..]),
+        (added(5..=90), &["c5"]),
+        (added(5..=91), &["c5", "c6", "f3"]),
+        (all_of(91), &["c6", "d4", "f3"]),
+    ] {
+        assert_eq!(pack(&mut snapshot, press, &range, 1_000).await, expected, "{range:?}");
+    }
+    assert_eq!(done(snapshot.missing_revisions(press).await), [5..=89]);
+    assert_eq!(done(snapshot.missing_revisions(client(99).id).await), []);
+    assert_eq!(done(snapshot.published_clients(None, 9).await), [press]);
+    assert_eq!(done(snapshot.published_clients(Some(press), 9).await), []);
+}

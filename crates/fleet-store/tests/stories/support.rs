@@ -1,8 +1,10 @@
-//! A store on a real file, and things to put into it.
+//! A store on a real file or in a real PostgreSQL database (`GANTRY_TEST_DATABASE=postgres`), and things to put
+//! into it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use fleet_domain::client::{Client, Standing};
 use fleet_domain::contact::{Announcement, Contact, Quiet};
@@ -12,31 +14,44 @@ use fleet_domain::desired_state::{
 };
 use fleet_domain::ids::{ClientId, ComponentName, DeploymentId, ObjectId, RevisionNumber, Sha256};
 use fleet_store::{
-    Application, AuditNote, DeploymentEntry, GitObject, GitObjectKind, NewApplication, NewRevision,
-    PackRange, Revision, Snapshot, Store, StoreOptions, Transaction, sqlite_url,
+    Application, AuditNote, Database, DeploymentEntry, GitObject, GitObjectKind, NewApplication,
+    NewRevision, PackRange, Revision, Snapshot, Store, StoreOptions, Transaction,
 };
 use tempfile::TempDir;
+use testkit::postgres::{Postgres, PostgresDatabase};
 use uuid::Uuid;
 
-/// A store in a folder of its own.
+/// A store in a database of its own.
 pub(crate) struct TestStore {
     pub(crate) store: Store,
-    folder: std::sync::Arc<TempDir>,
+    place: Arc<Place>,
+}
+
+enum Place {
+    Folder(TempDir),
+    Postgres(PostgresDatabase),
 }
 
 impl TestStore {
     pub(crate) async fn new() -> Self {
-        Self::open(std::sync::Arc::new(tempfile::tempdir().expect("a place for a database"))).await
+        let place = match Postgres::of_tests() {
+            Some(postgres) => Place::Postgres(postgres.database()),
+            None => Place::Folder(tempfile::tempdir().expect("a place for a database")),
+        };
+        Self::open(Arc::new(place)).await
     }
 
     /// The same database, as another process would open it.
     pub(crate) async fn reopen(&self) -> Self {
-        Self::open(self.folder.clone()).await
+        Self::open(self.place.clone()).await
     }
 
-    async fn open(folder: std::sync::Arc<TempDir>) -> Self {
-        let url = sqlite_url(&folder.path().join("fleet #1 100%?.db"));
-        Self { store: done(Store::open(&url, &StoreOptions::default()).await), folder }
+    async fn open(place: Arc<Place>) -> Self {
+        let database = match &*place {
+            Place::Folder(folder) => Database::sqlite(&folder.path().join("fleet #1 100%?.db")),
+            Place::Postgres(database) => done(database.url().parse()),
+        };
+        Self { store: done(Store::open(&database, &StoreOptions::default()).await), place }
     }
 
     pub(crate) async fn begin(&self) -> Transaction {

@@ -1,6 +1,6 @@
 //! The desired state from the client's Git repository, with gitoxide and no Git on the machine. The
-//! first fetch is shallow, later ones bring what is new. History may only grow, and every commit has to
-//! be signed by somebody who is trusted.
+//! first fetch is shallow, later ones bring what is new. History may only grow, unless the fleet manager says
+//! that it has lost a part of it, and every commit has to be signed by somebody who is trusted.
 
 mod compact;
 mod files;
@@ -22,6 +22,7 @@ use crate::fleet_manager::{Ask, FleetManager, LinkError};
 use crate::onboarding::Onboarded;
 use crate::state_dir::{StateDir, StateError};
 
+use self::trust::Position;
 pub(crate) use self::trust::{FirstContact, Trust};
 
 const FETCHED: &str = "refs/heads/fetched";
@@ -118,12 +119,12 @@ impl GitSource {
     }
 
     /// Fetches and verifies the newest desired state; nothing when the trusted one is the newest. Without
-    /// `has_state` it is brought in any case.
+    /// a manifest version in force it is brought in any case.
     pub(crate) fn fetch(
         &mut self,
         link: &FleetManager,
         client: &Onboarded,
-        has_state: bool,
+        in_force: Option<u64>,
         now_ms: i64,
     ) -> Result<Option<Fetched>, GitError> {
         // The token expires by the fleet manager's clock.
@@ -136,7 +137,9 @@ impl GitSource {
         };
         // Kept only when it has worked: a token that the server no longer takes is asked for anew.
         self.access = None;
-        let fetched = self.fetch_with(link, &access, has_state);
+        let position =
+            in_force.map(|version| Position { client: client.client_id.as_str(), version });
+        let fetched = self.fetch_with(link, &access, position);
         match &fetched {
             Ok(_) => (self.access, self.failures) = (Some(access), 0),
             // What fails because nothing is to be said says nothing about the local copy.
@@ -157,10 +160,11 @@ impl GitSource {
         &self,
         link: &FleetManager,
         access: &RepositoryAccess,
-        has_state: bool,
+        position: Option<Position<'_>>,
     ) -> Result<Option<Fetched>, GitError> {
         let http = transport::Http::new(link.caller().clone(), &access.username, &access.token);
-        let trusted = self.trust.as_ref().filter(|_| has_state).map(|it| it.commit.as_str());
+        let trusted = self.trust.as_ref().filter(|_| position.is_some());
+        let trusted = trusted.map(|it| it.commit.as_str());
         if let Some(trusted) = trusted
             && glance::is_newest(&http, access, trusted).map_err(GitError::Fetch)?
         {
@@ -174,8 +178,8 @@ impl GitSource {
             return Ok(None);
         }
         let offered: Vec<Signer> = access.signers.iter().filter_map(|it| it.parse().ok()).collect();
-        let trust =
-            trust::follow(&repository, head, self.trust.as_ref(), &self.first_contact, &offered)?;
+        let (trust, first_contact) = (self.trust.as_ref(), &self.first_contact);
+        let trust = trust::follow(&repository, head, trust, position, first_contact, &offered)?;
         let commit = repository.find_commit(head).map_err(failed("reading the commit"))?;
         let tree = commit.tree().map_err(failed("reading the tree"))?;
         let (manifest, documents) = files::read(&repository, &tree)?;

@@ -20,6 +20,7 @@ mod offline;
 mod own_engine;
 mod packages;
 mod refusals;
+mod restores;
 mod scene;
 mod standing;
 mod support;

@@ -4,6 +4,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use fleet_domain::ids::Sha256;
 use margo_contract::problem::ProblemType;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -11,6 +12,9 @@ use utoipa::openapi::{Content, RefOr, Required, Response as DescribedResponse};
 
 use crate::openapi::{self, Routes};
 use crate::problem::{Problem, Reason};
+
+/// A client has one manifest.
+const MOST_DIGESTS: usize = 4;
 
 /// Bytes with a strong entity tag.
 pub(crate) struct Tagged {
@@ -71,6 +75,13 @@ pub(crate) fn has(request: &HeaderMap, etag: &str) -> bool {
         line.to_str()
             .is_ok_and(|line| line.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag))
     })
+}
+
+/// The digests among the entity tags of what the client has; of many only a few.
+pub(crate) fn digests(request: &HeaderMap) -> Vec<Sha256> {
+    let lines = request.get_all(header::IF_NONE_MATCH).iter();
+    let tags = lines.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+    tags.filter_map(|it| it.trim().trim_matches('"').parse().ok()).take(MOST_DIGESTS).collect()
 }
 
 /// 304 for a client that [`has`] it.
@@ -206,6 +217,18 @@ mod tests {
         let answer = asked(&[("range", "bytes=9-")]);
         assert_eq!(answer.status(), StatusCode::RANGE_NOT_SATISFIABLE);
         assert_eq!(range(&answer), Some(HeaderValue::from_static("bytes */9")));
+    }
+
+    #[test]
+    fn the_digests_among_tags_are_read() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let mut headers = HeaderMap::new();
+        let line = format!("\"7\", \"{digest}\", *, W/\"{digest}\"");
+        headers.insert(header::IF_NONE_MATCH, line.parse().expect("a header"));
+        assert_eq!(digests(&headers), [digest.parse().expect("a digest")]);
+        let many = vec![format!("\"{digest}\""); 100].join(",");
+        headers.insert(header::IF_NONE_MATCH, many.parse().expect("a header"));
+        assert_eq!(digests(&headers).len(), MOST_DIGESTS);
     }
 
     // margo(SM-2)

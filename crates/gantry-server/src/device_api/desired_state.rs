@@ -10,7 +10,7 @@ use fleet_domain::ids::{DeploymentId, Sha256};
 use margo_contract::problem::ProblemType;
 use margo_contract::{bundle, state_manifest};
 
-use super::conditional::{Tagged, accepts, has, not_modified};
+use super::conditional::{Tagged, accepts, digests, has, not_modified};
 use super::schemas::{ApplicationDeployment, StateManifest};
 use crate::clock;
 use crate::extract::Path;
@@ -48,13 +48,16 @@ pub(super) async fn get_manifest(
         ));
     }
     let fleet = &server.fleet;
-    let newest = fleet.manifest_digest(client.id(), clock::now()).await;
+    let now = clock::now();
+    let newest = fleet.manifest_digest(client.id(), now).await;
     let etag = quoted(newest.map_err(|error| Problem::internal(&error))?);
     let is_new = !has(&headers, &etag);
     server.metrics.polls.count(Way::Http, is_new);
     if !is_new {
         return Ok(not_modified(&etag, MANIFEST_CACHING));
     }
+    let recovered = fleet.recover_from_manifests(client.id(), &digests(&headers), now).await;
+    recovered.map_err(|error| Problem::internal(&error))?;
     let manifest = fleet.manifest(client.id()).await;
     let manifest = manifest.map_err(|error| Problem::internal(&error))?;
     let tagged = Tagged {

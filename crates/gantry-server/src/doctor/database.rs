@@ -1,6 +1,6 @@
 //! The database, and the clock, which the database knows something about.
 
-use fleet_store::Schema;
+use fleet_store::{Engine, Schema};
 
 use super::Finding;
 use crate::clock::rfc3339;
@@ -17,18 +17,28 @@ const FIRST_TIME: i64 = 1_704_067_200;
 const STEP: i64 = 60;
 
 pub(super) async fn check(config: &Config, now: i64) -> [Finding; 2] {
-    let file = config.database();
-    if !file.exists() {
-        let finding = format!("{} will be made at the first start", file.display());
-        return [Finding::ok(DATABASE, finding), clock(now, None)];
-    }
-    match Fleet::inspect(&file).await {
-        Ok(inspection) => [schema(inspection.schema), clock(now, inspection.newest)],
+    let database = config.database();
+    match Fleet::inspect(&database).await {
+        Ok(Some(inspection)) => [schema(inspection.schema), clock(now, inspection.newest)],
+        Ok(None) => {
+            let finding = format!("{database} will be filled at the first start");
+            [Finding::ok(DATABASE, finding), clock(now, None)]
+        }
         Err(error) => {
-            let finding = format!("{}: {}", file.display(), problem::chain(&error));
-            let advice = "look at the disk and at who owns the file; a damaged one has to come back from a \
-                backup";
-            [Finding::fail(DATABASE, finding, advice), clock(now, None)]
+            let finding = format!("{database}: {}", problem::chain(&error));
+            [Finding::fail(DATABASE, finding, advice(database.engine())), clock(now, None)]
+        }
+    }
+}
+
+fn advice(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => {
+            "look at the disk and at who owns the file; a damaged one has to come back from a backup"
+        }
+        Engine::Postgres => {
+            "look whether PostgreSQL runs and is reached from here, and at user, password, name and \
+             `sslmode` in the URL of the database"
         }
     }
 }

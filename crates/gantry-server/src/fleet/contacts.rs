@@ -70,13 +70,23 @@ pub(super) fn count_overdue(
 }
 
 impl Fleet {
-    /// Notes that a client was heard of, and what it said. The caller has verified that it was this client.
-    pub(crate) fn note_contact(
+    /// Notes that a client was heard of, and what it said, and makes up for what it has seen and the store has
+    /// lost. The caller has verified that it was this client.
+    pub(crate) async fn hear_contact(
         &self,
         client: ClientId,
         announcement: Option<Announcement>,
         now: i64,
-    ) {
+    ) -> Result<(), FleetError> {
+        let seen = announcement.as_ref().and_then(|it| it.revision);
+        self.note_contact(client, announcement, now);
+        match seen {
+            Some(seen) => self.recover_above(client, seen, now).await,
+            None => Ok(()),
+        }
+    }
+
+    fn note_contact(&self, client: ClientId, announcement: Option<Announcement>, now: i64) {
         self.inner.contacts.note(client, Contact { last: now, announcement });
     }
 
@@ -119,7 +129,9 @@ mod tests {
             onboarding: OnboardingPolicy::Approve,
             origin: "https://localhost".to_owned(),
         };
-        Fleet::open(&folder.join("fleet.db"), options).await.expect("the database opens")
+        Fleet::open(&fleet_store::Database::sqlite(&folder.join("fleet.db")), options)
+            .await
+            .expect("the database opens")
     }
 
     /// A fleet with clients of these numbers.

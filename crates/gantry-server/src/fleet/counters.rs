@@ -9,4 +9,8 @@ pub(crate) struct Counters {
     pub(crate) publications: Counter,
     /// Attempts of jobs that failed.
     pub(crate) job_failures: Counter,
+    /// Revisions above versions that clients have seen and the store has lost.
+    pub(crate) recoveries: Counter,
+    /// Claims of clients to have seen what cannot be.
+    pub(crate) incredible_versions: Counter,
 }

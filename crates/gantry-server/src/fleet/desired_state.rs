@@ -6,7 +6,7 @@ use commit_signature::Signer;
 use fleet_domain::deployment::Life;
 use fleet_domain::desired_state::Document;
 use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber, Sha256};
-use fleet_publish::Previous;
+use fleet_publish::{Lost, Previous};
 use fleet_store::{
     Event, GitObject, GitObjectKind, Job, NewRevision, RevisedDeployment, Revision, Snapshot,
     Transaction,
@@ -68,11 +68,13 @@ impl Fleet {
 
     async fn do_job(&self, job: &Job, now: i64) -> Result<(), FleetError> {
         let mut transaction = self.inner.store.begin().await?;
+        if !transaction.take_job(job).await? {
+            return Ok(());
+        }
         let published = match (job.kind.as_str(), job.subject.parse::<ClientId>()) {
-            (PUBLISH, Ok(client)) => publish(&mut transaction, client, now).await?,
+            (PUBLISH, Ok(client)) => publish(&mut transaction, client, None, now).await?,
             (_, _) => return Err(FleetError::Corrupt("job")),
         };
-        transaction.finish_job(job).await?;
         transaction.commit().await?;
         self.count_publication(published);
         Ok(())
@@ -88,7 +90,7 @@ impl Fleet {
         let mut state = self.client_state(client).await?;
         if state.as_ref().is_none_or(|it| it.newest.is_none()) {
             let mut transaction = self.inner.store.begin().await?;
-            let published = publish(&mut transaction, client, now).await?;
+            let published = publish(&mut transaction, client, None, now).await?;
             transaction.commit().await?;
             self.count_publication(published);
             state = self.client_state(client).await?;
@@ -107,7 +109,7 @@ impl Fleet {
         Ok(PublishedManifest { bytes: newest.manifest, digest: newest.manifest_digest })
     }
 
-    fn count_publication(&self, published: bool) {
+    pub(super) fn count_publication(&self, published: bool) {
         self.inner.counters.publications.inc_by(u64::from(published));
     }
 
@@ -157,10 +159,11 @@ impl Fleet {
     }
 }
 
-/// Publishes a client's desired state if it has changed; whether it has.
-async fn publish(
+/// Publishes a client's desired state if it has changed, or if versions of it were lost; whether it was.
+pub(super) async fn publish(
     transaction: &mut Transaction,
     client: ClientId,
+    lost: Option<Lost>,
     now: i64,
 ) -> Result<bool, FleetError> {
     let previous = previous(transaction, client).await?;
@@ -168,7 +171,7 @@ async fn publish(
     let orders = transaction.pending_orders(client).await?;
     let keys = signers::keys(transaction).await?;
     let revision =
-        fleet_publish::publish(client, previous.as_ref(), &desired, &orders, &keys, now)?;
+        fleet_publish::publish(client, previous.as_ref(), &desired, &orders, &keys, lost, now)?;
     let Some(revision) = revision else {
         // Orders that cancelled each other out: the newest revision carries them all.
         if let Some(previous) = previous {
@@ -203,9 +206,28 @@ async fn publish(
         objects,
     };
     transaction.publish(client, &new).await?;
+    if lost.is_some() {
+        publish_anew(transaction, client, new.revision.number).await?;
+    }
     forget_untold(transaction, client, now).await?;
     tracing::info!(%client, revision = %new.revision.number, "published");
     Ok(true)
+}
+
+/// What the device says of versions that were lost is not about what was ordered here.
+async fn publish_anew(
+    transaction: &mut Transaction,
+    client: ClientId,
+    revision: RevisionNumber,
+) -> Result<(), FleetError> {
+    for mut entry in transaction.deployments_of(client, LONGEST_LIST).await? {
+        let before = entry.deployment.published();
+        entry.deployment.publish_anew(revision);
+        if entry.deployment.published() != before {
+            transaction.save_deployment(&entry).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Withdrawn deployments that the client was never told of need no word from it: they are gone.

@@ -67,7 +67,7 @@ async fn write_together(store: &Store, together: &[Giving]) -> Result<(), StoreE
 mod tests {
     use fleet_domain::client::{Client, Standing};
     use fleet_domain::ids::Sha256;
-    use fleet_store::{StoreOptions, sqlite_url};
+    use fleet_store::{Database, StoreOptions};
     use uuid::Uuid;
 
     use super::*;
@@ -79,8 +79,8 @@ mod tests {
     #[tokio::test]
     async fn who_comes_together_is_written_down_with_the_newest_that_each_is_given() {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
-        let url = sqlite_url(&folder.path().join("fleet.db"));
-        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        let database = Database::sqlite(&folder.path().join("fleet.db"));
+        let store = Store::open(&database, &StoreOptions::default()).await.expect("it opens");
         let mut transaction = store.begin().await.expect("nobody else writes");
         for number in 1..=3 {
             let client = Client {

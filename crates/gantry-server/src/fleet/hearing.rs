@@ -60,6 +60,9 @@ impl Fleet {
         adopted: Option<RevisionNumber>,
         now: i64,
     ) -> Answer {
+        if let Some(adopted) = adopted {
+            self.recover_above(client.id(), adopted, now).await?;
+        }
         let state = self.client_state(client.id()).await?;
         let newest = state.as_ref().and_then(|it| it.newest.as_ref());
         let newest = newest.map_or(RevisionNumber::first(), |it| it.number);
@@ -207,7 +210,7 @@ mod tests {
     use fleet_domain::deployment::{Deployment, Progress};
     use fleet_domain::desired_state::Document;
     use fleet_domain::ids::Sha256;
-    use fleet_store::{StoreOptions, sqlite_url};
+    use fleet_store::{Database, StoreOptions};
     use tempfile::TempDir;
     use uuid::Uuid;
 
@@ -228,8 +231,8 @@ mod tests {
     /// A store with one client that has deployments of these numbers, each of one component, `web`.
     async fn store_with(numbers: std::ops::RangeInclusive<u128>) -> (Store, TempDir) {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
-        let url = sqlite_url(&folder.path().join("fleet.db"));
-        let store = Store::open(&url, &StoreOptions::default()).await.expect("it opens");
+        let database = Database::sqlite(&folder.path().join("fleet.db"));
+        let store = Store::open(&database, &StoreOptions::default()).await.expect("it opens");
         let mut transaction = store.begin().await.expect("nobody else writes");
         let known = Client {
             id: client(1),
@@ -346,7 +349,7 @@ mod tests {
     #[tokio::test]
     async fn a_deployment_that_cannot_be_read_is_nobody_elses_trouble() {
         let (store, folder) = store_with(1..=2).await;
-        let url = sqlite_url(&folder.path().join("fleet.db"));
+        let url = format!("sqlite://{}", folder.path().join("fleet.db").display());
         let pool = sqlx::AnyPool::connect(&url).await.expect("the database opens twice");
         let damage = "UPDATE deployments SET life = 'none' WHERE name = 'app-1'";
         sqlx::query(damage).execute(&pool).await.expect("there is such a row");

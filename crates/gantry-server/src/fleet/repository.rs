@@ -2,6 +2,8 @@
 //! commits that the client names, and a pack is read piece by piece, each in a snapshot of its own, so that a
 //! client that reads slowly holds nothing but its connection.
 
+mod places;
+
 use std::collections::BTreeMap;
 
 use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
@@ -11,6 +13,8 @@ use git_serve::pack::{Framing, PackWriter};
 use git_serve::request::Refusal;
 
 use super::{Fleet, FleetError, Reader};
+
+use places::Places;
 
 /// How much of a pack is in memory at a time.
 const PIECE: usize = 256 << 10;
@@ -84,8 +88,15 @@ impl Fleet {
         for (commit, revision) in store.revisions_of_commits(client, &others).await? {
             revisions.insert(git_id(&commit)?, revision.get());
         }
+        let places = if fetch.deepens() {
+            Places::with_gaps(store.read().await?.missing_revisions(client).await?)
+        } else {
+            Places::default()
+        };
+        revisions.values_mut().for_each(|it| *it = places.of(*it));
         let plan = fetch.plan(&revisions)?;
-        let boundary = match plan.boundary().and_then(RevisionNumber::new) {
+        let boundary = plan.boundary().map(|it| places.revision_at(it));
+        let boundary = match boundary.and_then(RevisionNumber::new) {
             Some(number) => {
                 let commit = store.read().await?.commit(client, number).await?;
                 Some(git_id(&commit.ok_or(FleetError::Corrupt("history"))?)?)
@@ -95,8 +106,11 @@ impl Fleet {
         match plan.answer(boundary) {
             Answer::Whole(bytes) => Ok(Fetched::Whole(bytes)),
             Answer::Pack { before, content, framing } => {
-                let complete_at = content.complete.and_then(RevisionNumber::new);
-                let range = PackRange { complete_at, added: content.added };
+                let complete = content.complete.map(|it| places.revision_at(it));
+                let complete_at = complete.and_then(RevisionNumber::new);
+                let (first, last) = content.added.into_inner();
+                let added = places.revision_at(first)..=places.revision_at(last);
+                let range = PackRange { complete_at, added };
                 if reader == Reader::Client
                     && let Some(newest) = RevisionNumber::new(*range.added.end())
                 {

@@ -126,7 +126,9 @@ mod tests {
             onboarding: OnboardingPolicy::Approve,
             origin: "https://localhost".to_owned(),
         };
-        let fleet = Fleet::open(&folder.path().join("fleet.db"), options).await;
+        let fleet =
+            Fleet::open(&fleet_store::Database::sqlite(&folder.path().join("fleet.db")), options)
+                .await;
         let fleet = fleet.expect("the database opens");
         let states = FleetStates::default();
         // A clock that was set back is no reason to wait.

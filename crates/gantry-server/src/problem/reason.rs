@@ -48,7 +48,7 @@ pub(crate) enum Reason {
     /// Others hold the database.
     DatabaseBusy,
     DiskFull,
-    /// The database cannot be read or written.
+    /// The database cannot be reached, read or written.
     DatabaseAway,
     /// A fault of the server that it knows how to tell.
     Failure,

@@ -44,7 +44,7 @@ fn finds(fleet: &TestFleet, verdict: &str, check: &str, words: &[&str]) {
 fn change(fleet: &TestFleet, statement: &'static str) {
     let runtime = Runtime::new().expect("a runtime can be made");
     runtime.block_on(async {
-        let file = fleet.dir().join("data/gantry.db");
+        let file = fleet.database_file();
         let options = SqliteConnectOptions::new().filename(file);
         let mut connection: SqliteConnection = options.connect().await.expect("it is there");
         connection.execute(statement).await.expect("SQLite does it");
@@ -93,7 +93,7 @@ fn it_is_told_as_json_too_and_without_secrets() {
 
 #[test]
 fn a_mistake_in_the_configuration_is_named_with_its_line() {
-    let mut fleet = TestFleet::start();
+    let mut fleet = TestFleet::start_on_sqlite();
     fleet.kill();
     fleet.configure("[onboarding]\npolicy = \"closed\"\n");
     finds(&fleet, "fail", "configuration", &["line 5", "closed", "allow-listed"]);
@@ -117,7 +117,7 @@ fn files_that_others_can_read_are_named() {
 
 #[test]
 fn tables_of_another_server_are_told_and_left_alone() {
-    let mut fleet = TestFleet::start();
+    let mut fleet = TestFleet::start_on_sqlite();
     fleet.kill();
     change(&fleet, "DELETE FROM _sqlx_migrations WHERE version > 1");
     finds(&fleet, "warn", "database", &["older server", "back the database up"]);
@@ -126,13 +126,13 @@ fn tables_of_another_server_are_told_and_left_alone() {
     finds(&fleet, "fail", "database", &["newer server"]);
     change(&fleet, "DROP TABLE _sqlx_migrations");
     finds(&fleet, "fail", "database", &["_sqlx_migrations", "backup"]);
-    fs::write(fleet.dir().join("data/gantry.db"), "nonsense".repeat(1_000)).expect("it is ours");
+    fs::write(fleet.database_file(), "nonsense".repeat(1_000)).expect("it is ours");
     finds(&fleet, "fail", "database", &["not a database", "backup"]);
 }
 
 #[test]
 fn a_clock_that_is_behind_the_database_is_told() {
-    let mut fleet = TestFleet::start();
+    let mut fleet = TestFleet::start_on_sqlite();
     fleet.kill();
     change(&fleet, "INSERT INTO audit VALUES (1000, 32503680000, 'a', 'b', 'c', 'd')");
     finds(&fleet, "fail", "clock", &["3000-01-01", "NTP"]);

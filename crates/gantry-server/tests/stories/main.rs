@@ -1,5 +1,6 @@
 //! Stories about the fleet manager. Each starts a whole `gantry-server` of its own and speaks to it
 //! over HTTPS as a client or as an operator does. None looks into its store.
+//! All but those about a SQLite file or about PostgreSQL itself run on either: `GANTRY_TEST_DATABASE=postgres`.
 
 mod applications;
 mod capabilities;
@@ -14,12 +15,15 @@ mod git_protocol;
 mod limits;
 mod matrix;
 mod metrics;
+mod migration;
 mod onboarding;
 mod openapi;
 mod operators;
 mod orders;
 mod real_git;
 mod replays;
+mod replicas;
+mod restores;
 mod rollback;
 mod signature_keys;
 mod signatures;

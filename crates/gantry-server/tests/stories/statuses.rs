@@ -175,7 +175,7 @@ fn a_late_word_about_the_former_content_is_not_taken_for_the_newest() {
     };
     report("2").expect(200);
     assert_ne!(seen(&fleet, &deployment), "installed");
-    report("4").expect_problem(422, "#semantic-error", "4");
+    report("4611686018427387904").expect_problem(422, "#semantic-error", "4611686018427387904");
     report("3").expect(200);
     assert_eq!(seen(&fleet, &deployment), "installed");
 }

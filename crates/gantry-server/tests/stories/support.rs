@@ -115,7 +115,11 @@ pub(crate) fn add_web(fleet: &TestFleet) {
 
 /// A fleet with the application, a client, and one published deployment: its id.
 pub(crate) fn fleet_with_deployment() -> (TestFleet, TestClient, String) {
-    let fleet = TestFleet::start();
+    fleet_with_deployment_on(TestFleet::start())
+}
+
+/// As [`fleet_with_deployment`], in this fleet.
+pub(crate) fn fleet_with_deployment_on(fleet: TestFleet) -> (TestFleet, TestClient, String) {
     let press = fleet.accepted_client("press-7");
     // Else the first revision may have the deployment already, and those that follow other numbers.
     fleet.operator().revision_reached(press.id(), 1);

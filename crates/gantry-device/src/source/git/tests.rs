@@ -57,7 +57,7 @@ fn tokens_asked_for(off_ms: i64) -> Vec<usize> {
         ("Thu, 12 Mar 2026 11:00:00 GMT", 7_200_000),
     ] {
         meddler.play(plays(date));
-        let fetched = source.fetch(&link, &client, true, MORNING + off_ms + later_ms);
+        let fetched = source.fetch(&link, &client, Some(7), MORNING + off_ms + later_ms);
         assert!(fetched.expect("a good answer").is_none(), "nothing is new");
         asked.push(meddler.asked().iter().filter(|it| it.path.ends_with("/repository")).count());
     }

@@ -33,7 +33,7 @@ impl LongHistory {
             onboarding: OnboardingPolicy::Approve,
             origin: "https://localhost".to_owned(),
         };
-        let database = folder.path().join("fleet.db");
+        let database = fleet_store::Database::sqlite(&folder.path().join("fleet.db"));
         let fleet = Fleet::open(&database, options).await.expect("a new database opens");
         let client = Client {
             id: ClientId::from_uuid(Uuid::from_u128(7)),

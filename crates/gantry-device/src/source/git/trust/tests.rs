@@ -5,6 +5,8 @@ use gix::prelude::Write as _;
 
 use super::*;
 
+const POSITION: Position<'_> = Position { client: "press-7", version: 12 };
+
 /// A repository whose commits a test makes one by one.
 struct Repository {
     _folder: tempfile::TempDir,
@@ -24,13 +26,34 @@ impl Repository {
         key: Option<&SigningKey>,
         introduces: Option<&SigningKey>,
     ) -> gix::ObjectId {
+        let introduction = introduces.map(|it| format!("{}\n", it.signer().introduction()));
+        self.commit_with(parents, key, &introduction.unwrap_or_default())
+    }
+
+    /// A commit that says where a history goes on whose newest part was lost.
+    fn recovery(
+        &self,
+        parents: &[gix::ObjectId],
+        key: Option<&SigningKey>,
+        client: &str,
+        version: u64,
+    ) -> gix::ObjectId {
+        let recovery = Recovery { client: client.to_owned(), version };
+        self.commit_with(parents, key, &format!("{}\n", recovery.declaration()))
+    }
+
+    fn commit_with(
+        &self,
+        parents: &[gix::ObjectId],
+        key: Option<&SigningKey>,
+        trailer: &str,
+    ) -> gix::ObjectId {
         let parents: String = parents.iter().map(|it| format!("parent {it}\n")).collect();
         let person = "Gantry <gantry@gantry.invalid> 1800000000 +0000";
         let head = format!(
             "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n{parents}author {person}\ncommitter {person}\n"
         );
-        let introduction = introduces.map(|it| format!("{}\n", it.signer().introduction()));
-        let message = format!("A change\n\nA: b\n{}", introduction.unwrap_or_default());
+        let message = format!("A change\n\nA: b\n{trailer}");
         let signature = key.map(|key| {
             let signature = key.sign(format!("{head}\n{message}").as_bytes());
             let signature = signature.expect("a key can sign");
@@ -41,12 +64,12 @@ impl Repository {
     }
 
     fn follow(&self, head: gix::ObjectId, trust: &Trust) -> Result<Trust, GitError> {
-        follow(&self.gix, head, Some(trust), &FirstContact::default(), &[])
+        follow(&self.gix, head, Some(trust), Some(POSITION), &FirstContact::default(), &[])
     }
 
     fn first(&self, head: gix::ObjectId, offered: &[&SigningKey]) -> Result<Trust, GitError> {
         let offered: Vec<Signer> = offered.iter().map(|it| it.signer()).collect();
-        follow(&self.gix, head, None, &FirstContact::default(), &offered)
+        follow(&self.gix, head, None, None, &FirstContact::default(), &offered)
     }
 }
 
@@ -64,7 +87,8 @@ fn signers_are_pinned_at_first_contact_and_later_ones_are_not_believed() {
 
     let second = repository.commit(&[first], Some(&thief), None);
     let offered = [thief.signer()];
-    let error = follow(&repository.gix, second, Some(&trust), &FirstContact::default(), &offered);
+    let error =
+        follow(&repository.gix, second, Some(&trust), None, &FirstContact::default(), &offered);
     assert!(matches!(error, Err(GitError::Stranger { .. })), "{error:?}");
     assert!(error.is_err_and(|it| it.is_refusal()));
 }
@@ -142,11 +166,67 @@ fn without_any_signer_unsigned_commits_are_taken_unless_the_owner_demands_signat
     let trust = repository.first(unsigned, &[]).expect("a fleet manager of another make");
     assert!(trust.signers.is_empty());
     let demanding = FirstContact { signers: Vec::new(), signatures_required: true };
-    let error = follow(&repository.gix, unsigned, None, &demanding, &[]);
+    let error = follow(&repository.gix, unsigned, None, None, &demanding, &[]);
     assert!(matches!(error, Err(GitError::NoSigner)), "{error:?}");
 
     let configured = FirstContact { signers: vec![key.signer()], signatures_required: false };
     let signed = repository.commit(&[], Some(&other), None);
-    let error = follow(&repository.gix, signed, None, &configured, &[other.signer()]);
+    let error = follow(&repository.gix, signed, None, None, &configured, &[other.signer()]);
     assert!(matches!(error, Err(GitError::Stranger { .. })), "the owner goes before the server");
+}
+
+#[test]
+fn a_history_whose_newest_part_was_lost_goes_on_where_a_signed_commit_says_so() {
+    let (repository, key) = (Repository::new(), key());
+    let first = repository.commit(&[], Some(&key), None);
+    let lost = repository.commit(&[first], Some(&key), None);
+    let trust = repository.first(lost, &[&key]).expect("a good start");
+    let refused = |head| matches!(repository.follow(head, &trust), Err(GitError::Rewritten));
+
+    let recovery = repository.recovery(&[first], Some(&key), "press-7", 13);
+    let head = repository.commit(&[recovery], Some(&key), None);
+    for head in [recovery, head] {
+        assert_eq!(repository.follow(head, &trust).expect("it goes on").commit, head.to_string());
+    }
+    let without_position =
+        follow(&repository.gix, head, Some(&trust), None, &FirstContact::default(), &[]);
+    assert!(matches!(without_position, Err(GitError::Rewritten)));
+
+    let of_another_client = repository.recovery(&[first], Some(&key), "lathe-2", 13);
+    assert!(refused(of_another_client), "one key signs the histories of all");
+    let taken_over_http = repository.recovery(&[first], Some(&key), "press-7", 12);
+    for head in [taken_over_http, repository.commit(&[taken_over_http], Some(&key), None)] {
+        assert_eq!(repository.follow(head, &trust).expect("it goes on").commit, head.to_string());
+    }
+    let rewritten = repository.commit(&[first], Some(&key), Some(&key));
+    assert!(refused(rewritten), "nobody says that it goes on");
+}
+
+#[test]
+fn nobody_but_who_is_trusted_can_say_that_history_was_lost() {
+    let (repository, key, thief) = (Repository::new(), key(), key());
+    let lost = repository.commit(&[], Some(&key), None);
+    let trust = repository.first(lost, &[&key]).expect("a good start");
+    let forged = repository.recovery(&[], Some(&thief), "press-7", 13);
+    assert!(matches!(repository.follow(forged, &trust), Err(GitError::Stranger { .. })));
+    let unsigned = repository.recovery(&[], None, "press-7", 13);
+    assert!(matches!(repository.follow(unsigned, &trust), Err(GitError::Unsigned(_))));
+    let head = repository.commit(&[unsigned], Some(&key), None);
+    assert!(matches!(repository.follow(head, &trust), Err(GitError::Unsigned(_))));
+
+    let without_signers = Trust { signers: Vec::new(), ..trust };
+    assert!(matches!(repository.follow(unsigned, &without_signers), Err(GitError::Rewritten)));
+}
+
+#[test]
+fn a_signer_that_was_introduced_after_the_loss_is_followed() {
+    let (repository, old, new) = (Repository::new(), key(), key());
+    let lost = repository.commit(&[], Some(&old), None);
+    let trust = repository.first(lost, &[&old]).expect("a good start");
+    let recovery = repository.recovery(&[], Some(&old), "press-7", 13);
+    let introduction = repository.commit(&[recovery], Some(&old), Some(&new));
+    let again = repository.recovery(&[introduction], Some(&new), "press-7", 20);
+    let head = repository.commit(&[again], Some(&new), None);
+    let trust = repository.follow(head, &trust).expect("each is trusted by those before it");
+    assert_eq!(trust.signers, [new.signer().to_string()]);
 }
