@@ -14,7 +14,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use serde_json::json;
-use testkit::memory;
+use testkit::{memory, meter};
 
 use flash::WriteCounter;
 use plant::{Plant, Source};
@@ -77,9 +77,9 @@ fn measure(source: Source, program: &Path, step: &dyn Fn(&str)) -> Figures {
     tell_mappings(client, step);
 
     let writes = WriteCounter::watch(&plant.polls.device.state_dir());
-    let before = usage::cpu_time(client);
+    let before = meter::cpu_time(client);
     plant.polls.wait_for(POLLS);
-    let cpu = usage::cpu_time(client) - before;
+    let cpu = meter::cpu_time(client) - before;
     let seen = writes.count();
     let cpu_s_per_1000_polls = cpu.as_secs_f64() * 1000.0 / POLLS as f64;
     step(&format!("  {cpu_s_per_1000_polls:.2} s of CPU for 1000 polls"));

@@ -15,12 +15,12 @@ use fleet_domain::deployment::Deployment;
 use fleet_domain::desired_state::{
     DesiredState, Document, Order, Ordered, OrderedDeployment, ParameterChange,
 };
-use fleet_domain::ids::{ClientId, DeploymentId, ObjectId, OperatorName, Sha256};
+use fleet_domain::ids::{ClientId, DeploymentId, DeviceId, ObjectId, OperatorName, Sha256};
 use fleet_publish::Previous;
 pub use fleet_store::Database;
 use fleet_store::{
-    DeploymentEntry, GitObject, GitObjectKind, NewRevision, Revision, Store, StoreOptions,
-    Transaction,
+    DeploymentEntry, DeviceEntry, DeviceReport, GitObject, GitObjectKind, NewRevision, Revision,
+    Store, StoreOptions, Transaction,
 };
 use git_serve::object::PackedObject;
 use margo_contract::digest::Digest;
@@ -115,6 +115,42 @@ async fn write(
     members
 }
 
+/// Adds the device of each of these clients, of which `capabilities` says by its name what it is.
+pub fn describe(database: &Database, members: &[Member], capabilities: &dyn Fn(&str) -> String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime can be made");
+    runtime.block_on(async {
+        let store = Store::open(database, &StoreOptions::default()).await;
+        let store = store.expect("the server's store can be opened");
+        for some in members.chunks(CLIENTS_IN_A_TRANSACTION) {
+            let mut transaction = store.begin().await.expect("nobody else writes");
+            for member in some {
+                let device = name(member.client.as_uuid());
+                let capabilities = capabilities(&device);
+                let described = describe_one(&mut transaction, member, &device, capabilities);
+                described.await.expect("a device can be added");
+            }
+            transaction.commit().await.expect("there is room on the disk");
+        }
+        store.close().await;
+    });
+}
+
+async fn describe_one(
+    transaction: &mut Transaction,
+    member: &Member,
+    device: &str,
+    capabilities: String,
+) -> Result<(), fleet_store::StoreError> {
+    let (device, at): (DeviceId, i64) = (device.parse().expect("it is a device id"), now());
+    let kept = Some(capabilities.clone());
+    let report =
+        DeviceReport { device: device.clone(), at, capabilities: kept, changes: "[]".to_owned() };
+    transaction.append_device_report(member.client, &report).await?;
+    let entry = DeviceEntry { id: device, capabilities, reported_at: at };
+    transaction.record_device(member.client, &entry).await.map(drop)
+}
+
 async fn add(
     transaction: &mut Transaction,
     prepared: &Prepared,
@@ -193,7 +229,7 @@ fn prepare(keys: &[SigningKey]) -> Prepared {
 
 fn client() -> (Vec<u8>, Client) {
     let id = Uuid::new_v4();
-    let name = format!("press-{id}");
+    let name = name(id);
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("P-256 keys can be made");
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name.as_str());
@@ -208,6 +244,11 @@ fn client() -> (Vec<u8>, Client) {
         standing: Standing::Approved,
     };
     (pair.serialize_der(), client)
+}
+
+/// What a client and its device are called.
+fn name(id: Uuid) -> String {
+    format!("press-{id}")
 }
 
 fn deployment(id: DeploymentId, client: &Client, greeting: &str) -> DeploymentEntry {

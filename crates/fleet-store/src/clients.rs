@@ -1,10 +1,14 @@
 //! Clients, and who let them in.
 
+use std::collections::BTreeMap;
+
+use sqlx::AssertSqlSafe;
+
 use fleet_domain::client::{Client, Standing};
 use fleet_domain::contact::Contact;
 use fleet_domain::ids::{ClientId, OperatorName, RevisionNumber, Sha256};
 
-use crate::columns::{Columns, count_column, revision_column};
+use crate::columns::{Columns, count_column, revision_column, rows};
 use crate::{Added, Snapshot, StoreError, Transaction, contacts};
 
 /// A client and what is written down about it.
@@ -196,20 +200,28 @@ impl Transaction {
         Ok(())
     }
 
-    /// Remembers that a client is being given this revision, unless it was given a newer one.
+    /// Remembers that each of these clients is being given this revision, unless it was given a newer one.
     pub async fn note_fetched(
         &mut self,
-        client: ClientId,
-        revision: RevisionNumber,
+        given: &BTreeMap<ClientId, RevisionNumber>,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE clients SET fetched = $1 WHERE id = $2 AND (fetched IS NULL OR fetched < $1)",
-        )
-        .bind(revision_column(revision))
-        .bind(client.to_string())
-        .execute(self.connection())
-        .await?;
-        self.changes_state_of(client);
+        if given.is_empty() {
+            return Ok(());
+        }
+        let statement = format!(
+            "UPDATE clients SET fetched = given.column2 FROM (VALUES {}) AS given \
+             WHERE clients.id = given.column1 \
+             AND (clients.fetched IS NULL OR clients.fetched < given.column2)",
+            rows(given.len(), 2)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for (client, revision) in given {
+            query = query.bind(client.to_string()).bind(revision_column(*revision));
+        }
+        query.execute(self.connection()).await?;
+        for client in given.keys() {
+            self.changes_state_of(*client);
+        }
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Deployments: what was ordered, and how far it has got.
 
+use std::collections::BTreeMap;
+
 use sqlx::AssertSqlSafe;
 
 use fleet_domain::deployment::{Deployment, DeploymentRecord, Life};
@@ -135,22 +137,26 @@ impl Snapshot {
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
-    /// Deployments that are gone without a word from the device, and that this revision names.
+    /// Deployments that are gone without a word from the device, and that one of these revisions names.
     pub async fn gone_unheard(
         &mut self,
-        client: ClientId,
-        revision: RevisionNumber,
+        given: &BTreeMap<ClientId, RevisionNumber>,
     ) -> Result<Vec<DeploymentEntry>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT deployments.* FROM revision_documents AS told \
+        if given.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statement = format!(
+            "SELECT deployments.* FROM (VALUES {}) AS given JOIN revision_documents AS told \
+             ON told.client_id = given.column1 AND told.revision = given.column2 \
              JOIN deployments ON deployments.id = told.deployment_id \
-             WHERE told.client_id = $1 AND told.revision = $2 \
-             AND deployments.life = 'gone' AND deployments.heard_at IS NULL",
-        )
-        .bind(client.to_string())
-        .bind(revision_column(revision))
-        .fetch_all(self.connection())
-        .await?;
+             WHERE deployments.life = 'gone' AND deployments.heard_at IS NULL",
+            rows(given.len(), 2)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for (client, revision) in given {
+            query = query.bind(client.to_string()).bind(revision_column(*revision));
+        }
+        let rows = query.fetch_all(self.connection()).await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 

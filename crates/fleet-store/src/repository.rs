@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 
 use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
 use futures_util::TryStreamExt as _;
+use sqlx::AssertSqlSafe;
 
-use crate::columns::{Columns, count_column, revision_column};
+use crate::columns::{Columns, count_column, revision_column, rows};
 use crate::{Snapshot, StoreError, Transaction};
 
 /// A Git object as it stands in a pack.
@@ -224,35 +225,66 @@ impl Transaction {
     ) -> Result<Vec<ObjectId>, StoreError> {
         let before = self.number_before(client, revision).await?;
         let mut added = Vec::new();
+        for some in objects.chunks(OBJECTS_ADDED_AT_A_TIME) {
+            self.keep_objects(client, some).await?;
+            added.extend(self.note_objects(client, revision, before, some).await?);
+        }
+        Ok(added)
+    }
+
+    async fn keep_objects(
+        &mut self,
+        client: ClientId,
+        objects: &[GitObject],
+    ) -> Result<(), StoreError> {
+        let statement = format!(
+            "INSERT INTO git_objects (client_id, oid, kind, entry) VALUES {} ON CONFLICT DO NOTHING",
+            rows(objects.len(), 4)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
         for object in objects {
-            sqlx::query(
-                "INSERT INTO git_objects (client_id, oid, kind, entry) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(client.to_string())
-            .bind(object.id.as_str())
-            .bind(object.kind.name())
-            .bind(object.entry.as_slice())
-            .execute(self.connection())
-            .await?;
-            // Added again after a time without it counts as added: a shallow clone from in between
-            // does not have it. Two equal files in a tree are one object.
-            let row = sqlx::query(
-                "INSERT INTO revision_objects (client_id, revision, oid, added) \
-                 SELECT $1, $2, $3, CASE WHEN COUNT(*) = 0 THEN 1 ELSE 0 END FROM revision_objects \
-                 WHERE client_id = $1 AND revision = $4 AND oid = $3 ON CONFLICT DO NOTHING \
-                 RETURNING added",
-            )
-            .bind(client.to_string())
-            .bind(revision_column(revision))
-            .bind(object.id.as_str())
-            .bind(before)
-            .fetch_optional(self.connection())
-            .await?;
-            if let Some(row) = row
-                && Columns::of("revision_objects", &row).integer("added")? == 1
-            {
-                added.push(object.id.clone());
+            query = query
+                .bind(client.to_string())
+                .bind(object.id.as_str())
+                .bind(object.kind.name())
+                .bind(object.entry.as_slice());
+        }
+        query.execute(self.connection()).await?;
+        Ok(())
+    }
+
+    /// Notes what a revision needs, and gives what the one before it does not. Added again after a time
+    /// without it counts as added: a shallow clone from in between does not have it. Two equal files in a
+    /// tree are one object.
+    async fn note_objects(
+        &mut self,
+        client: ClientId,
+        revision: RevisionNumber,
+        before: i64,
+        objects: &[GitObject],
+    ) -> Result<Vec<ObjectId>, StoreError> {
+        let statement = format!(
+            "INSERT INTO revision_objects (client_id, revision, oid, added) \
+             SELECT new.column1, new.column2, new.column3, \
+             CASE WHEN EXISTS (SELECT 1 FROM revision_objects AS former \
+             WHERE former.client_id = new.column1 AND former.revision = new.column4 \
+             AND former.oid = new.column3) THEN 0 ELSE 1 END \
+             FROM (VALUES {}) AS new WHERE TRUE ON CONFLICT DO NOTHING RETURNING oid, added",
+            rows(objects.len(), 4)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for object in objects {
+            query = query
+                .bind(client.to_string())
+                .bind(revision_column(revision))
+                .bind(object.id.as_str())
+                .bind(before);
+        }
+        let mut added = Vec::new();
+        for row in query.fetch_all(self.connection()).await? {
+            let row = Columns::of("revision_objects", &row);
+            if row.integer("added")? == 1 {
+                added.push(row.parsed("oid")?);
             }
         }
         Ok(added)
@@ -289,6 +321,8 @@ impl GitObjectKind {
 
 /// Revisions start at 1.
 const NO_REVISION: i64 = 0;
+/// A statement is as long as what it adds, and no database takes one of any length.
+const OBJECTS_ADDED_AT_A_TIME: usize = 64;
 /// As many as a query has places for.
 const COMMITS_AT_A_TIME: usize = 16;
 /// Bounds what the database gives before its bytes are counted. The queries below have it in their

@@ -9,6 +9,7 @@ mod contacts;
 mod counters;
 mod deployments;
 mod desired_state;
+mod giving;
 mod hearing;
 mod lost;
 mod onboarding;
@@ -76,6 +77,7 @@ struct Inner {
     token_key: TokenKey,
     announced: Notify,
     said: mpsc::Sender<hearing::Said>,
+    given: mpsc::Sender<giving::Giving>,
     contacts: UnwrittenContacts,
     counters: Counters,
     packages: Packages,
@@ -169,19 +171,23 @@ impl Fleet {
         let store = Store::open(database, &StoreOptions::default()).await?;
         let token_key = TokenKey::load(&store).await?;
         signers::prepare(&store).await?;
-        let (said, line) = mpsc::channel(hearing::LINE);
+        let (said, saying) = mpsc::channel(hearing::LINE);
+        let (given, giving) = mpsc::channel(giving::LINE);
         let inner = Inner {
             store,
             options,
             token_key,
             announced: Notify::new(),
             said,
+            given,
             contacts: UnwrittenContacts::default(),
             counters: Counters::default(),
             packages: Packages::default(),
         };
         let store = inner.store.clone();
-        tokio::spawn(async move { hearing::hear_all(&store, line).await });
+        tokio::spawn(async move { hearing::hear_all(&store, saying).await });
+        let store = inner.store.clone();
+        tokio::spawn(async move { giving::write_all(&store, giving).await });
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -17,13 +17,14 @@ use fleet_publish::COMMITTER_EMAIL;
 use futures_util::{Stream, stream};
 use git_serve::request::{Refusal, Request, RequestError};
 use git_serve::version::Version;
-use git_serve::{ObjectId, advertisement, pkt_line};
+use git_serve::{advertisement, pkt_line};
 use serde::Deserialize;
 
 use crate::announcement::announced;
 use crate::clock;
 use crate::extract::{Bytes, LARGEST_BODY, Path, Query};
 use crate::fleet::{Fetched, FleetError, GitError, Head, PackStream, Reader};
+use crate::listener::NothingNew;
 use crate::metrics::Way;
 use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
@@ -70,20 +71,20 @@ pub(crate) async fn get_info_refs(
         older @ (Version::V0 | Version::V1) => {
             let head = poll(&server, &reader).await;
             let head = head.map_err(|error| Problem::internal(&error))?;
-            advertisement::references(older, AGENT, head)
+            advertisement::references(older, AGENT, head.commit)
         }
     };
     Ok(git_answer("application/x-git-upload-pack-advertisement", body))
 }
 
 /// The newest commit, for whoever asks for references. To a client that is a poll.
-async fn poll(server: &Server, reader: &RepositoryReader) -> Result<Option<ObjectId>, FleetError> {
-    let Head { commit, is_new } = server.fleet.git_head(reader.client).await?;
+async fn poll(server: &Server, reader: &RepositoryReader) -> Result<Head, FleetError> {
+    let head = server.fleet.git_head(reader.client).await?;
     match &reader.reader {
-        Reader::Client => server.metrics.polls.count(Way::Git, is_new),
+        Reader::Client => server.metrics.polls.count(Way::Git, head.is_new),
         Reader::Operator(_) => {}
     }
-    Ok(commit)
+    Ok(head)
 }
 
 /// `GET /git/allowed_signers`: the file by which any Git checks the commits of every repository here.
@@ -102,11 +103,13 @@ pub(crate) async fn post_upload_pack(
     Bytes(body): Bytes,
 ) -> Result<Response, Problem> {
     let body = decoded(&headers, body)?;
+    let mut is_nothing_new = false;
     let answer = match Request::parse(version(&headers), &body) {
         Ok(Request::Nothing) => Ok(Fetched::Whole(Vec::new())),
         Ok(Request::ListReferences(request)) => {
             let head = poll(&server, &reader).await;
-            head.map(|head| Fetched::Whole(request.answer(head))).map_err(GitError::from)
+            is_nothing_new = head.as_ref().is_ok_and(|it| !it.is_new);
+            head.map(|it| Fetched::Whole(request.answer(it.commit))).map_err(GitError::from)
         }
         Ok(Request::Fetch(fetch)) => {
             server.fleet.git_fetch(reader.client, reader.reader, &fetch).await
@@ -120,7 +123,11 @@ pub(crate) async fn post_upload_pack(
         Err(GitError::Refused(refusal)) => Body::from(error_packet(&refusal)),
         Err(GitError::Fleet(error)) => return Err(Problem::internal(&error)),
     };
-    Ok(git_answer("application/x-git-upload-pack-result", body))
+    let mut answer = git_answer("application/x-git-upload-pack-result", body);
+    if is_nothing_new {
+        answer.extensions_mut().insert(NothingNew);
+    }
+    Ok(answer)
 }
 
 /// `POST /git/{clientId}.git/git-receive-pack`

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,6 +32,11 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 const WRITE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 const LARGEST_HEADERS: usize = 64 << 10;
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Put into an answer that tells a client that nothing is new: most likely it has nothing more to ask now.
+/// So has an answer of the status 304.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NothingNew;
 
 /// Where a request comes from, for the log. Nothing is decided by it.
 #[derive(Debug, Clone, Copy)]
@@ -96,18 +102,27 @@ pub(crate) async fn serve(
         };
         let (acceptor, service, http) = (acceptor.clone(), service.clone(), http.clone());
         let (watcher, counters) = (graceful.watcher(), counters.clone());
+        let connections = Arc::clone(&connections);
         tokio::spawn(async move {
             let _held = (permit, counters.accept());
             let Some(stream) = handshake(&acceptor, stream).await else {
                 return counters.handshake_failed();
             };
-            let service = TowerToHyperService::new(service.map_request(
-                move |request: hyper::Request<hyper::body::Incoming>| {
+            let service =
+                service.map_request(move |request: hyper::Request<hyper::body::Incoming>| {
                     let mut request = request.map(Body::new);
                     request.extensions_mut().insert(Peer(peer));
                     request
-                },
-            ));
+                });
+            let service =
+                TowerToHyperService::new(service.map_response(move |mut response: Response| {
+                    let open = most.saturating_sub(connections.available_permits());
+                    if is_last(&response, open, most) {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(header::CONNECTION, close);
+                    }
+                    response
+                }));
             let connection = http.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = watcher.watch(connection).await {
                 counters.failed(&error);
@@ -123,6 +138,15 @@ pub(crate) async fn serve(
         }
     }
     Ok(())
+}
+
+/// Whether an answer ends its connection, of so many that are open and may be. A device leaves one open that
+/// it will not use again in time: those of a large fleet would take the memory, and in the end the room, of
+/// clients that have something to say.
+fn is_last(answer: &Response, open: usize, most: usize) -> bool {
+    let is_nothing_new = answer.status() == StatusCode::NOT_MODIFIED
+        || answer.extensions().get::<NothingNew>().is_some();
+    open > most / 2 || (is_nothing_new && open > most / 8)
 }
 
 async fn handshake(
@@ -142,5 +166,26 @@ async fn handshake(
             tracing::debug!("a TLS handshake took too long");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[test]
+    fn the_more_connections_are_open_the_fewer_stay_open() {
+        let is_last = |answer: Response, open| super::is_last(&answer, open, 80);
+        let news = || StatusCode::OK.into_response();
+        let nothing_new = || StatusCode::NOT_MODIFIED.into_response();
+        assert!(!is_last(nothing_new(), 10));
+        assert!(is_last(nothing_new(), 11));
+        let mut of_git = news();
+        of_git.extensions_mut().insert(NothingNew);
+        assert!(is_last(of_git, 11));
+        assert!(!is_last(news(), 40));
+        assert!(is_last(news(), 41));
     }
 }

@@ -121,24 +121,7 @@ impl TestClient {
 
     /// A device that hosts Compose workloads and is called as the client is.
     pub fn capabilities(&self) -> Value {
-        json!({
-            "apiVersion": "device.margo.org/v1alpha1",
-            "kind": "DeviceCapabilitiesManifest",
-            "properties": {
-                "id": self.name,
-                "vendor": "Example Machines",
-                "modelNumber": "EM-100",
-                "serialNumber": "0007",
-                "roles": ["Standalone Device"],
-                "resources": {
-                    "cpu": {"cores": 4, "architectures": ["amd64"]},
-                    "memory": "8Gi",
-                    "storage": "64Gi",
-                    "peripherals": [],
-                    "interfaces": [{"type": "ethernet"}],
-                },
-            },
-        })
+        capabilities_of(&self.name)
     }
 
     pub fn report_capabilities(&self) -> Answer {
@@ -253,6 +236,28 @@ impl SignedRequest {
         }
         self
     }
+}
+
+/// A device of this name that hosts Compose workloads.
+pub fn capabilities_of(device: &str) -> Value {
+    json!({
+        "apiVersion": "device.margo.org/v1alpha1",
+        "kind": "DeviceCapabilitiesManifest",
+        "properties": {
+            "id": device,
+            "vendor": "Example Machines",
+            "modelNumber": "EM-100",
+            "serialNumber": "0007",
+            "roles": ["Standalone Device"],
+            "resources": {
+                "cpu": {"cores": 4, "architectures": ["amd64"]},
+                "memory": "8Gi",
+                "storage": "64Gi",
+                "peripherals": [],
+                "interfaces": [{"type": "ethernet"}],
+            },
+        },
+    })
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");

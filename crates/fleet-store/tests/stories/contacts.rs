@@ -18,7 +18,7 @@ async fn remembered(contacts: &[Contact]) -> Option<Contact> {
     let (fleet, press) = fleet_with_press().await;
     for it in contacts {
         let mut transaction = fleet.begin().await;
-        done(transaction.save_contact(press.id, it).await);
+        done(transaction.save_contacts(&[(press.id, it.clone())]).await);
         done(transaction.commit().await);
     }
     let reopened = fleet.reopen().await;

@@ -59,7 +59,7 @@ async fn a_fleet_is_remembered_from_onboarding_to_removal() {
     assert_eq!(heard, Ok(Heard::First));
     pumps.heard_at = Some(110);
     done(transaction.save_deployment(&pumps).await);
-    done(transaction.save_contact(press.id, &contact(110, Some(170))).await);
+    done(transaction.save_contacts(&[(press.id, contact(110, Some(170)))]).await);
     done(transaction.commit().await);
 
     let reopened = fleet.reopen().await;

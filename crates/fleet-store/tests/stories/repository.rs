@@ -153,7 +153,7 @@ async fn a_poll_sees_each_change_from_its_commit_on() {
     assert_eq!(state().await, Some(second.clone()));
 
     let mut transaction = fleet.begin().await;
-    done(transaction.note_fetched(press, revision(5)).await);
+    done(transaction.note_fetched(&[(press, revision(5))].into()).await);
     done(transaction.commit().await);
     let second = ClientState { given: Some(revision(5)), ..second };
     assert_eq!(state().await, Some(second.clone()));

@@ -54,29 +54,6 @@ impl Fleet {
         Ok(snapshot.client(id).await?.map(|it| it.client))
     }
 
-    /// Writes down that a client is about to be given a revision: what is withdrawn before it was given
-    /// needs no word from the device.
-    pub(super) async fn note_given(
-        &self,
-        client: ClientId,
-        revision: RevisionNumber,
-    ) -> Result<(), FleetError> {
-        if self.given_to(client).await?.is_some_and(|given| given >= revision) {
-            return Ok(());
-        }
-        let mut transaction = self.inner.store.begin().await?;
-        transaction.note_fetched(client, revision).await?;
-        // A newer revision may have been published since this one was looked up, and what is withdrawn with it
-        // counted as untold.
-        for mut entry in transaction.gone_unheard(client, revision).await? {
-            if entry.deployment.tell_after_all() {
-                transaction.save_deployment(&entry).await?;
-            }
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
-
     /// The newest revision that a client was given.
     pub(super) async fn given_to(
         &self,

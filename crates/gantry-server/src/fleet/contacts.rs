@@ -95,9 +95,7 @@ impl Fleet {
         let contacts: Vec<(ClientId, Contact)> = self.inner.contacts.all().into_iter().collect();
         for some in contacts.chunks(WRITTEN_TOGETHER) {
             let mut transaction = self.inner.store.begin().await?;
-            for (client, contact) in some {
-                transaction.save_contact(*client, contact).await?;
-            }
+            transaction.save_contacts(some).await?;
             transaction.commit().await?;
             self.inner.contacts.forget(some);
         }

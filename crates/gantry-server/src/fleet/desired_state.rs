@@ -11,8 +11,8 @@ use fleet_store::{
     Event, GitObject, GitObjectKind, Job, NewRevision, RevisedDeployment, Revision, Snapshot,
     Transaction,
 };
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use git_serve::object::PackedObject;
-
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
@@ -20,7 +20,9 @@ use super::repository::{domain_id, git_id};
 use super::{Fleet, FleetError, LONGEST_LIST, PUBLISH, signers};
 use crate::{problem, traces};
 
-const JOBS_AT_A_TIME: u32 = 100;
+const JOBS_AT_A_TIME: u32 = 256;
+/// So many of them are begun at a time. Whoever else wants to write waits for no more of them.
+const JOBS_TOGETHER: usize = 32;
 /// A job that fails is tried again after this many seconds, and after twice as many each time.
 const FIRST_RETRY_SECONDS: i64 = 1;
 const LONGEST_RETRY_SECONDS: i64 = 300;
@@ -38,40 +40,42 @@ pub(crate) struct RevisionView {
 }
 
 impl Fleet {
-    /// Does the jobs that are due; how many were done. One that fails is put off and stops no other.
+    /// Does the jobs that are due; how many were done. One that fails is put off and stops no other. Several
+    /// are begun at a time: they take their turns at the database, and share the wait for the disk.
     pub(crate) async fn do_due_jobs(&self, now: i64) -> Result<usize, FleetError> {
         let jobs = self.inner.store.read().await?.due_jobs(now, JOBS_AT_A_TIME).await?;
-        let mut done = 0;
-        for job in jobs {
-            let span = tracing::trace_span!(
-                target: traces::TARGET,
-                "job",
-                otel.name = job.kind,
-                otel.status_code = Empty,
-                gantry.client = job.subject,
-                gantry.attempt = job.attempts + 1,
-            );
-            match self.do_job(&job, now).instrument(span.clone()).await {
-                Ok(()) => done += 1,
-                Err(error) => {
-                    span.record("otel.status_code", "ERROR");
-                    self.inner.counters.job_failures.inc();
-                    let doublings = job.attempts.min(16);
-                    let pause = (FIRST_RETRY_SECONDS << doublings).min(LONGEST_RETRY_SECONDS);
-                    tracing::error!(
-                        job = job.kind,
-                        subject = job.subject,
-                        retry_in_seconds = pause,
-                        error = problem::chain(&error),
-                        "a job failed"
-                    );
-                    let mut transaction = self.inner.store.begin().await?;
-                    transaction.postpone_job(&job, now + pause).await?;
-                    transaction.commit().await?;
-                }
-            }
-        }
-        Ok(done)
+        let done = stream::iter(jobs).map(|job| self.do_or_postpone(job, now));
+        let done = done.buffer_unordered(JOBS_TOGETHER);
+        done.try_fold(0, async |sum, done| Ok(sum + usize::from(done))).await
+    }
+
+    /// Whether the job was done.
+    async fn do_or_postpone(&self, job: Job, now: i64) -> Result<bool, FleetError> {
+        let span = tracing::trace_span!(
+            target: traces::TARGET,
+            "job",
+            otel.name = job.kind,
+            otel.status_code = Empty,
+            gantry.client = job.subject,
+            gantry.attempt = job.attempts + 1,
+        );
+        let done = self.do_job(&job, now).instrument(span.clone()).await;
+        let Err(error) = done else { return Ok(true) };
+        span.record("otel.status_code", "ERROR");
+        self.inner.counters.job_failures.inc();
+        let doublings = job.attempts.min(16);
+        let pause = (FIRST_RETRY_SECONDS << doublings).min(LONGEST_RETRY_SECONDS);
+        tracing::error!(
+            job = job.kind,
+            subject = job.subject,
+            retry_in_seconds = pause,
+            error = problem::chain(&error),
+            "a job failed"
+        );
+        let mut transaction = self.inner.store.begin().await?;
+        transaction.postpone_job(&job, now + pause).await?;
+        transaction.commit().await?;
+        Ok(false)
     }
 
     async fn do_job(&self, job: &Job, now: i64) -> Result<(), FleetError> {

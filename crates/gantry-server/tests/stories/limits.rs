@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use testkit::fleet::TestFleet;
-use testkit::memory;
+use testkit::{memory, wait};
 
 use crate::support::{
     fleet_with_deployment, metric, package_files, package_path, package_with_noise, tar_gz,
@@ -203,6 +203,24 @@ fn when_there_are_as_many_connections_as_may_be_others_wait_until_one_ends() {
     });
     let counted = metric(&fleet, "gantry_connection_limit_reached_total");
     assert!(counted >= 1, "{counted}");
+}
+
+#[test]
+fn while_many_connections_are_open_an_answer_ends_its_own() {
+    let fleet = TestFleet::start_with("[limits]\nconnections = 8\n");
+    let mut kept = Vec::new();
+    let mut is_ended = || {
+        let http = fleet.http();
+        let answer = http.send("GET", "/healthz", &[], None).expect(200);
+        kept.push(http);
+        answer.header("connection") == Some("close")
+    };
+    assert!((0..6).any(|_| is_ended()), "four stay open, and more are many");
+    drop(kept);
+    wait::until("there to be few again", || {
+        let answer = fleet.http().send("GET", "/healthz", &[], None).expect(200);
+        (answer.header("connection") != Some("close")).then_some(())
+    });
 }
 
 #[test]
