@@ -11,9 +11,9 @@ scripts/build-device-image.sh gantry-device:test "${CARGO_TARGET_DIR:-target}/de
 cargo test --workspace --no-fail-fast
 
 # Not by way of `cargo test --package`, which would build everything anew with fewer features.
-cargo test --workspace --no-run --message-format json 2>/dev/null |
-  sed -n 's|.*"src_path":"\([^"]*/\(fleet-store\|gantry-server\)\)/tests/stories/main.rs".*"executable":"\([^"]*\)".*|\1 \3|p' |
-  while read -r package stories; do
-    printf '     Running %s on PostgreSQL\n' "${package##*/}"
-    (cd "$package" && GANTRY_TEST_DATABASE=postgres "$stories")
-  done
+built=$(cargo test --workspace --no-run --message-format json 2>/dev/null)
+for package in crates/fleet-store crates/gantry-server; do
+  stories=$(sed -n "s~.*\"src_path\":\"$PWD/$package/tests/stories/main.rs\".*\"executable\":\"\([^\"]*\)\".*~\1~p" <<<"$built")
+  printf '     Running the stories of %s on PostgreSQL\n' "$package"
+  (cd "$package" && GANTRY_TEST_DATABASE=postgres "${stories:?were not built}")
+done
