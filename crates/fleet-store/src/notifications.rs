@@ -70,7 +70,6 @@ pub(crate) fn statements(clients: impl Iterator<Item = ClientId>) -> Vec<String>
 
 async fn listen(options: PgConnectOptions, known: Weak<Known>) {
     loop {
-        // A task that was just asked to end must not keep the program from ending.
         match connect(&options).await {
             Ok(mut listener) => {
                 while let Some(known) = known.upgrade() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs, io};
+use std::{fs, io};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use fleet_store::{Database, OpenError};
@@ -124,27 +124,16 @@ pub(crate) struct TlsConfig {
     pub(crate) ca: Option<PathBuf>,
 }
 
-/// A database by its URL, which may hold a password. Read only when the file as a whole is: what is said of a
-/// mistake in a file repeats its line.
-#[derive(Clone, Deserialize)]
-#[serde(from = "String")]
-pub(crate) enum DatabaseUrl {
-    Given(String),
-    Read(Database),
-}
+/// A database by its URL.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct DatabaseUrl(Database);
 
-impl From<String> for DatabaseUrl {
-    fn from(url: String) -> Self {
-        Self::Given(url)
-    }
-}
+impl TryFrom<String> for DatabaseUrl {
+    type Error = OpenError;
 
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given(_) => f.write_str("DatabaseUrl(..)"),
-            Self::Read(database) => write!(f, "{database:?}"),
-        }
+    fn try_from(url: String) -> Result<Self, OpenError> {
+        url.parse().map(Self)
     }
 }
 
@@ -289,11 +278,11 @@ pub(crate) enum ConfigError {
         cause: Box<toml::de::Error>,
     },
     #[error(
-        "the configuration file {} is not valid: line {line}, which is not repeated because it holds a URL that \
-         may have a password in it",
+        "the configuration file {} is not valid: line {line}, which is not repeated since it holds a URL that \
+         may have a password in it: {mistake}",
         file.display()
     )]
-    InvalidSecret { file: PathBuf, line: usize },
+    InvalidSecret { file: PathBuf, line: usize, mistake: String },
     #[error(
         "public_url is `{0}`; it has to look like https://fleet.example or https://fleet.example:8443, without a path"
     )]
@@ -325,10 +314,7 @@ impl Config {
             config.data_dir.clone_from(data_dir);
         }
         if let Some(url) = &arguments.database {
-            config.database = Some(DatabaseUrl::Given(url.clone()));
-        }
-        if let Some(DatabaseUrl::Given(url)) = &config.database {
-            config.database = Some(DatabaseUrl::Read(url.parse()?));
+            config.database = Some(DatabaseUrl(url.parse()?));
         }
         if let Some(listen) = arguments.listen {
             config.listen = listen;
@@ -368,7 +354,12 @@ impl Config {
             let (before, after) = text.split_at_checked(start).unwrap_or_default();
             let (line, rest) = (before.rsplit('\n').next(), after.split('\n').next());
             if [line, rest].into_iter().flatten().any(|it| it.contains("://") && it.contains('@')) {
-                return ConfigError::InvalidSecret { file, line: before.matches('\n').count() + 1 };
+                let line = before.matches('\n').count() + 1;
+                let mistake = match cause.message() {
+                    repeats if repeats.contains("://") => "another kind of value is needed here",
+                    mistake => mistake,
+                };
+                return ConfigError::InvalidSecret { file, line, mistake: mistake.to_owned() };
             }
             ConfigError::Invalid { file, cause: Box::new(cause) }
         })
@@ -377,8 +368,8 @@ impl Config {
     /// Where the fleet is kept.
     pub(crate) fn database(&self) -> Database {
         match &self.database {
-            Some(DatabaseUrl::Read(database)) => database.clone(),
-            Some(DatabaseUrl::Given(_)) | None => self.database_file(),
+            Some(DatabaseUrl(database)) => database.clone(),
+            None => self.database_file(),
         }
     }
 
@@ -473,11 +464,16 @@ mod tests {
             "data_base = \"postgres://gantry:s3cret@db/fleet\"",
             "database = \"postgres://gantry:s3cret@db/fleet\nlisten = 1",
             "database = [\"postgres://gantry:s3cret@db/fleet\"]",
+            "listen = \"postgres://gantry:s3cret@db/fleet\"",
         ] {
             let error = anyhow::Error::from(load(mistake).expect_err(mistake));
             let said = format!("{error:#} {error:?}");
             assert!(!said.contains("s3cret"), "{said}");
         }
+        let other = load("\ndatabase = \"mysql://gantry:s3cret@db/fleet\"").expect_err("no engine");
+        assert!(
+            other.to_string().contains("line 2") && other.to_string().contains("`mysql` is not")
+        );
         let config = load("database = \"postgres://gantry:s3cret@db/fleet\"").expect("it is good");
         assert_eq!(config.database().to_string(), "postgres://gantry@db:5432/fleet");
         assert!(!format!("{config:?}").contains("s3cret"));

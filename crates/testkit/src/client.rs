@@ -130,6 +130,16 @@ impl TestClient {
 
     /// Reports a status; `components` are pairs of name and state.
     pub fn report(&self, deployment: &str, state: &str, components: &[(&str, &str)]) -> Answer {
+        self.send(&self.signed_report(deployment, state, components))
+    }
+
+    /// The request of [`TestClient::report`], for a test that sends it otherwise, or twice.
+    pub fn signed_report(
+        &self,
+        deployment: &str,
+        state: &str,
+        components: &[(&str, &str)],
+    ) -> SignedRequest {
         let components: Vec<Value> =
             components.iter().map(|(name, state)| json!({"name": name, "state": state})).collect();
         let status = json!({
@@ -139,7 +149,8 @@ impl TestClient {
             "status": {"state": state},
             "components": components,
         });
-        self.post(&self.path(&format!("/deployments/{deployment}/status")), &status)
+        let path = self.path(&format!("/deployments/{deployment}/status"));
+        self.signed("POST", &path, Some(status.to_string().into_bytes()), &[JSON])
     }
 
     pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {

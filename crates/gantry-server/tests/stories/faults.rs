@@ -46,16 +46,7 @@ fn send_cut(fleet: &TestFleet, request: &[u8], sent: usize) {
 #[test]
 fn a_request_that_is_cut_off_changes_nothing_and_can_be_sent_again_as_it_is() {
     let (fleet, press, deployment) = fleet_with_deployment();
-    let status = json!({
-        "apiVersion": "deployment.margo.org/v1alpha1",
-        "kind": "DeploymentStatusManifest",
-        "deploymentId": deployment,
-        "status": {"state": "installed"},
-        "components": [{"name": "web", "state": "installed"}],
-    });
-    let path = press.path(&format!("/deployments/{deployment}/status"));
-    let json = ("content-type", "application/json");
-    let request = press.signed("POST", &path, Some(status.to_string().into_bytes()), &[json]);
+    let request = press.signed_report(&deployment, "installed", &[("web", "installed")]);
     let bytes = request.to_bytes();
     let body = request.body.as_ref().map_or(0, Vec::len);
     for missing in [1, body / 2, body, body + 40, bytes.len() - 10] {

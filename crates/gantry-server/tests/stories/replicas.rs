@@ -59,16 +59,7 @@ fn a_signed_request_counts_once_at_all_servers_together() {
     let first = TestFleet::start_on(Postgres::shared().database());
     let (first, mut press, deployment) = fleet_with_deployment_on(first);
     let second = first.replica();
-    let status = json!({
-        "apiVersion": "deployment.margo.org/v1alpha1",
-        "kind": "DeploymentStatusManifest",
-        "deploymentId": deployment,
-        "status": {"state": "installed"},
-        "components": [{"name": "web", "state": "installed"}],
-    });
-    let path = press.path(&format!("/deployments/{deployment}/status"));
-    let json = ("content-type", "application/json");
-    let request = press.signed("POST", &path, Some(status.to_string().into_bytes()), &[json]);
+    let request = press.signed_report(&deployment, "installed", &[("web", "installed")]);
     press.go_through(second.http());
     press.send(&request).expect(201);
     press.go_through(first.http());
