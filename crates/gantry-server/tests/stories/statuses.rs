@@ -40,7 +40,8 @@ fn a_report_that_is_sent_again_is_taken_and_is_no_news() {
 #[test]
 fn a_failure_keeps_the_words_of_the_device() {
     let (fleet, press, deployment) = fleet_with_deployment();
-    let error = json!({"code": "PULL", "source": "web", "message": "no such image"});
+    let error =
+        json!({"code": "PULL", "source": "web", "message": "no such image\u{0}\r\n\u{1b}[31m"});
     let status = json!({
         "apiVersion": "v1",
         "kind": "DeploymentStatusManifest",
