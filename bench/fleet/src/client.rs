@@ -348,9 +348,7 @@ pub(crate) fn successful(answer: Answer) -> Result<Answer, ContactError> {
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
         return Ok(answer);
     }
-    let retry_after = answer.header("retry-after").and_then(|it| it.parse().ok());
-    let retry_after = retry_after.map(Duration::from_secs);
-    Err(ContactError::Refused { status, retry_after, text: answer.text() })
+    Err(ContactError::Refused { status, retry_after: answer.retry_after(), text: answer.text() })
 }
 
 /// What each contact says about the next one.

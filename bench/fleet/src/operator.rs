@@ -8,6 +8,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::application::APPLICATION;
@@ -57,8 +58,16 @@ impl Operator {
             "id": id, "applicationId": APPLICATION, "clientId": client,
             "parameters": {"greeting": "Hello"},
         });
-        let answer = self.ask(Method::POST, "/operator/v1/deployments", Some(&order)).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        loop {
+            let answer = self.ask(Method::POST, "/operator/v1/deployments", Some(&order)).await;
+            match answer.status {
+                StatusCode::CREATED => return,
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    sleep(answer.retry_after().expect("the server says when to come again")).await;
+                }
+                status => panic!("an order was answered with {status}: {}", answer.text()),
+            }
+        }
     }
 
     /// What a counter or gauge of the server says; 0 where it is not there.
