@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
 # Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, a registry, GnuPG,
-# PostgreSQL, a Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, the Git libraries that
+# PostgreSQL, HAProxy, a Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, the Git libraries that
 # devices may fetch with, below target/git-clients, and schemathesis below target/schemathesis; for the benchmark nginx
 # and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is there is left
 # alone.
@@ -264,6 +264,10 @@ need_postgres() {
   [ "${there:-0}" -ge 15 ] && [ -x "/usr/lib/postgresql/$there/bin/initdb" ] || install_packages postgresql
 }
 
+need_haproxy() {
+  command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || install_packages haproxy
+}
+
 # The packages start servers of their own where systemd runs; the benchmark uses the programs only.
 need_peer() {
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_packages nginx-light
@@ -292,6 +296,8 @@ test)
   # The tests push packages to a registry of their own and sign them. The package starts one more where systemd runs; the
   # tests use the program only.
   need docker-registry docker-registry
+  # A load balancer before several servers.
+  need_haproxy
   need gpg gnupg
   need_postgres
   need_go_of scripts/kubernetes/go.mod

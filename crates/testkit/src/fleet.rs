@@ -211,6 +211,11 @@ impl TestFleet {
         (self.port, self.listen)
     }
 
+    /// The port of the server itself.
+    pub fn listen(&self) -> u16 {
+        self.listen
+    }
+
     /// The process id of the running server.
     pub fn server_id(&self) -> u32 {
         self.server().id()

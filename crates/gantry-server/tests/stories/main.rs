@@ -14,6 +14,7 @@ mod faults;
 mod git;
 mod git_protocol;
 mod limits;
+mod load_balancer;
 mod matrix;
 mod metrics;
 mod migration;
