@@ -33,9 +33,12 @@ fn a_workload_that_does_not_start_is_told_with_its_own_words() {
     let output = plant.deploy("Hello", &WAIT);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(7), "{said}");
-    for words in ["service-exited", "exited with code 1", "unknown argument \"no\""] {
+    for words in ["service-exited", "unknown argument \"no\""] {
         assert!(said.contains(words), "{words} is missing in: {said}");
     }
+    // It ends over and over; on a busy machine it is seen when it runs once more.
+    let seen = ["exited with code 1", "ended and was started again by the engine"];
+    assert!(seen.iter().any(|it| said.contains(it)), "{said}");
     assert_eq!(plant.state(), "failed");
 
     // The same deployment is mended by an update.
