@@ -81,8 +81,8 @@ fn read(root: &Node<'_>) -> Option<ApplicationDescription> {
         }
     }
     let name = metadata.need_text("name");
-    if name.as_ref().is_some_and(|it| it.contains(char::is_control)) {
-        metadata.fault_of("name", "has a control character");
+    if name.as_ref().is_some_and(|it| it.contains('\0')) {
+        metadata.fault_of("name", "has a NUL character");
     }
     let version = metadata.need_text("version");
     let resources = read_catalog(&metadata);

@@ -23,8 +23,6 @@ use crate::problem::Problem;
 
 /// Longer reasons than this are not kept, in bytes.
 const LONGEST_REASON: usize = 2_000;
-/// What text has among control characters.
-const SPACING: [char; 3] = ['\n', '\r', '\t'];
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -189,8 +187,8 @@ pub(super) fn bounded(reason: Option<String>) -> Result<Option<String>, Problem>
         Some(reason) if reason.len() > LONGEST_REASON => {
             Err(fault("reason", format!("has more than {LONGEST_REASON} bytes")))
         }
-        Some(reason) if reason.contains(|it: char| it.is_control() && !SPACING.contains(&it)) => {
-            Err(fault("reason", "has a control character; write text".to_owned()))
+        Some(reason) if reason.contains('\0') => {
+            Err(fault("reason", "has a NUL character".to_owned()))
         }
         reason => Ok(reason.filter(|it| !it.trim().is_empty())),
     }

@@ -127,7 +127,7 @@ fn a_description_that_contradicts_itself_is_refused_and_the_field_named() {
         ("version: \"1.0.0\"", "version: 1.0", "metadata.version", "text"),
         ("version: \"1.0.0\"", "version: \"1/0\"", "metadata.version", "1/0"),
         ("  name: Web\n", "", "metadata.name", "missing"),
-        ("  name: Web\n", "  name: \"We\\0b\"\n", "metadata.name", "control character"),
+        ("  name: Web\n", "  name: \"We\\0b\"\n", "metadata.name", "NUL character"),
         ("apiVersion: margo.org/v1-alpha1", "apiVersion: v9", "apiVersion", "v9"),
         ("kind: ApplicationDescription", "kind: Recipe", "kind", "ApplicationDescription"),
         ("type: compose", "type: quadlet", "deploymentProfiles[0].type", "quadlet"),

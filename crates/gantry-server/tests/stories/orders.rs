@@ -462,7 +462,7 @@ fn what_an_order_names_has_to_be_there() {
         ("name", "Not a name", "name", "letters"),
         ("id", "7", "id", "UUID"),
         ("reason", &"x".repeat(2_001), "reason", "2000 bytes"),
-        ("reason", "the\0line", "reason", "control character"),
+        ("reason", "the\0line", "reason", "NUL character"),
     ] {
         let mut order = good.clone();
         order[field] = value.into();
