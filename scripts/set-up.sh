@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs and starts what `make demo` and `make test` need and this machine does not have: a C compiler, git, a Docker
 # Engine and Docker Compose v2; for the tests also Podman, a user who runs engines without root, a registry, GnuPG,
-# PostgreSQL, HAProxy, a Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, the Git libraries that
-# devices may fetch with, below target/git-clients, and schemathesis below target/schemathesis; for the benchmark nginx
-# and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is there is left
-# alone.
+# PostgreSQL, HAProxy, a Kubernetes control plane and Helm below target/kubernetes, what git checks signatures with, the
+# Git libraries that devices may fetch with, below target/git-clients, and schemathesis below target/schemathesis; for the
+# benchmark nginx and fcgiwrap instead of Docker. Says clearly what is missing when it cannot. Safe to run again: what is
+# there is left alone.
 # Usage: scripts/set-up.sh build|demo|test|ci|crash|postgres|bench
 set -euo pipefail
 
