@@ -8,6 +8,8 @@ scripts/build-hello-image.sh >/dev/null
 # The end-to-end tests start the programs, so these have to be there before the first test runs.
 cargo build --workspace --bins
 scripts/build-device-image.sh gantry-device:test "${CARGO_TARGET_DIR:-target}/debug/gantry-device" >/dev/null
+# The stories wait for programs, containers and polls for more than half of their time.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
 cargo test --workspace --no-fail-fast
 
 # Not by way of `cargo test --package`, which would build everything anew with fewer features.
