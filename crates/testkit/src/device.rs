@@ -100,6 +100,15 @@ impl TestDevice {
         self.program.as_ref().expect("the client is running").id()
     }
 
+    /// Lets the client do nothing until [`TestDevice::thaw`].
+    pub fn freeze(&self) {
+        self.program.as_ref().expect("the client is running").freeze();
+    }
+
+    pub fn thaw(&self) {
+        self.program.as_ref().expect("the client is running").thaw();
+    }
+
     /// Takes the client away without a warning, as a power cut does.
     pub fn kill(&mut self) {
         self.program.take().expect("the client is running").kill();
