@@ -164,7 +164,7 @@ async fn add(
             _ => transaction.save_deployment(&prepared.update).await?,
         }
         transaction.append_order(client, &prepared.orders[number]).await?;
-        transaction.publish(client, revision).await?;
+        transaction.publish(&[(client, revision.clone())]).await?;
     }
     Ok(())
 }

@@ -142,7 +142,7 @@ impl Transaction {
                 AddApplication::OtherContent
             });
         }
-        let sequence = self.count_up("applications").await?;
+        let sequence = self.count_up("applications", 1).await?;
         sqlx::query(
             "INSERT INTO applications (id, version, name, digest, description, added_at, added_by, \
              sequence) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",

@@ -38,22 +38,28 @@ impl Snapshot {
 }
 
 impl Transaction {
-    /// Writes down what this transaction does. Returns the number of the entry.
-    pub async fn append_audit(&mut self, note: &AuditNote) -> Result<u64, StoreError> {
-        let sequence = self.count_up("audit").await?;
-        sqlx::query(
-            "INSERT INTO audit (sequence, at, actor, action, subject, detail) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(count_column(sequence))
-        .bind(note.at)
-        .bind(note.actor.as_str())
-        .bind(note.action.as_str())
-        .bind(note.subject.as_str())
-        .bind(note.detail.as_str())
-        .execute(self.connection())
-        .await?;
-        Ok(sequence)
+    /// Writes down what this transaction does, in this order. Returns the number of the last entry.
+    pub async fn append_audit(&mut self, notes: &[AuditNote]) -> Result<u64, StoreError> {
+        let last = self.count_up("audit", notes.len()).await?;
+        let numbered: Vec<(u64, &AuditNote)> =
+            (last + 1 - notes.len() as u64..).zip(notes).collect();
+        let written = self.write_rows(
+            "INSERT INTO audit (sequence, at, actor, action, subject, detail) VALUES",
+            6,
+            &numbered,
+            "",
+            |query, (sequence, note)| {
+                query
+                    .bind(count_column(*sequence))
+                    .bind(note.at)
+                    .bind(note.actor.as_str())
+                    .bind(note.action.as_str())
+                    .bind(note.subject.as_str())
+                    .bind(note.detail.as_str())
+            },
+        );
+        written.await?;
+        Ok(last)
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::AssertSqlSafe;
-
 use fleet_domain::client::{Client, Standing};
 use fleet_domain::contact::Contact;
 use fleet_domain::ids::{ClientId, OperatorName, RevisionNumber, Sha256};
 
-use crate::columns::{Columns, count_column, revision_column, rows};
+use crate::columns::{Columns, count_column, revision_column};
+use crate::statements::query_of;
 use crate::{Added, Snapshot, StoreError, Transaction, contacts};
 
 /// A client and what is written down about it.
@@ -50,6 +49,17 @@ impl Snapshot {
         row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
     }
 
+    /// The standings of those of these clients that there are.
+    pub async fn standings(
+        &mut self,
+        clients: &[ClientId],
+    ) -> Result<BTreeMap<ClientId, Standing>, StoreError> {
+        let query = query_of("SELECT id, standing FROM clients WHERE id IN", clients, "");
+        let rows = query.fetch_all(self.connection()).await?;
+        let rows = rows.iter().map(|row| Columns::of("clients", row));
+        rows.map(|row| Ok((row.parsed("id")?, standing(&row)?))).collect()
+    }
+
     /// The client whose certificate is of this public key.
     pub async fn client_by_key(&mut self, key: &Sha256) -> Result<Option<ClientEntry>, StoreError> {
         let row = sqlx::query(
@@ -82,12 +92,18 @@ impl Snapshot {
         row.map(|row| client_entry(&Columns::of("clients", &row))).transpose()
     }
 
-    /// Clients in the order in which they onboarded.
-    pub async fn clients(&mut self, limit: u32) -> Result<Vec<ClientEntry>, StoreError> {
+    /// Clients in the order in which they onboarded, from the first on or from the one behind this one.
+    pub async fn clients(
+        &mut self,
+        after: Option<ClientId>,
+        limit: u32,
+    ) -> Result<Vec<ClientEntry>, StoreError> {
         let rows = sqlx::query(
-            "SELECT * FROM clients LEFT JOIN contacts ON client_id = id \
-             ORDER BY onboarded_at, id LIMIT $1",
+            "SELECT * FROM clients LEFT JOIN contacts ON client_id = id WHERE $1 IS NULL \
+             OR (onboarded_at, id) > (SELECT onboarded_at, id FROM clients WHERE id = $1) \
+             ORDER BY onboarded_at, id LIMIT $2",
         )
+        .bind(after.map(|it| it.to_string()))
         .bind(count_column(limit))
         .fetch_all(self.connection())
         .await?;
@@ -205,21 +221,19 @@ impl Transaction {
         &mut self,
         given: &BTreeMap<ClientId, RevisionNumber>,
     ) -> Result<(), StoreError> {
-        if given.is_empty() {
-            return Ok(());
-        }
-        let statement = format!(
-            "UPDATE clients SET fetched = given.column2 FROM (VALUES {}) AS given \
-             WHERE clients.id = given.column1 \
+        let given: Vec<_> = given.iter().collect();
+        let noted = self.write_rows(
+            "UPDATE clients SET fetched = given.column2 FROM (VALUES",
+            2,
+            &given,
+            ") AS given WHERE clients.id = given.column1 \
              AND (clients.fetched IS NULL OR clients.fetched < given.column2)",
-            rows(given.len(), 2)
+            |query, (client, revision)| {
+                query.bind(client.to_string()).bind(revision_column(**revision))
+            },
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (client, revision) in given {
-            query = query.bind(client.to_string()).bind(revision_column(*revision));
-        }
-        query.execute(self.connection()).await?;
-        for client in given.keys() {
+        noted.await?;
+        for (client, _) in given {
             self.changes_state_of(*client);
         }
         Ok(())
@@ -238,20 +252,6 @@ impl Transaction {
             .execute(self.connection())
             .await?;
         Ok(())
-    }
-
-    /// The next number in the sequence of a client's orders.
-    pub(crate) async fn next_order(&mut self, client: ClientId) -> Result<i64, StoreError> {
-        let row = sqlx::query(
-            "UPDATE clients SET last_order = last_order + 1 WHERE id = $1 RETURNING last_order",
-        )
-        .bind(client.to_string())
-        .fetch_optional(self.connection())
-        .await?;
-        match row {
-            Some(row) => Columns::of("clients", &row).integer("last_order"),
-            None => Err(StoreError::UnknownReference(StoreError::cause("there is no such client"))),
-        }
     }
 }
 

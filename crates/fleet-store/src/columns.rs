@@ -95,17 +95,3 @@ pub(crate) fn revision_column(number: RevisionNumber) -> i64 {
 pub(crate) fn count_column(count: impl Into<u64>) -> i64 {
     i64::try_from(count.into()).unwrap_or(i64::MAX)
 }
-
-/// The values of so many rows as a statement takes them: `($1, $2), ($3, $4)`.
-pub(crate) fn rows(count: usize, columns: usize) -> String {
-    let mut text = String::new();
-    for row in 0..count {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..columns {
-            let comma = if column == 0 { "" } else { ", " };
-            text.push_str(&format!("{comma}${}", row * columns + column + 1));
-        }
-        text.push(')');
-    }
-    text
-}

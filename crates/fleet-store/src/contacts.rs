@@ -1,16 +1,11 @@
 //! When clients were heard of, and what they said of themselves.
 
-use sqlx::AssertSqlSafe;
-
 use fleet_domain::client::Standing;
 use fleet_domain::contact::{Announcement, Contact, Quiet};
 use fleet_domain::ids::ClientId;
 
-use crate::columns::{Columns, count_column, revision_column, rows};
+use crate::columns::{Columns, count_column, revision_column};
 use crate::{Snapshot, StoreError, Transaction};
-
-/// A statement is as long as what it writes, and no database takes one of any length.
-const CONTACTS_AT_A_TIME: usize = 250;
 
 impl Snapshot {
     /// Clients that are let in and should have called by now.
@@ -35,36 +30,33 @@ impl Transaction {
         &mut self,
         contacts: &[(ClientId, Contact)],
     ) -> Result<(), StoreError> {
-        for some in contacts.chunks(CONTACTS_AT_A_TIME) {
-            let statement = format!(
-                "INSERT INTO contacts (client_id, last_contact, next_contact, expected_by, quiet, \
-                 running, undelivered) VALUES {} \
-                 ON CONFLICT (client_id) DO UPDATE SET last_contact = excluded.last_contact, \
-                 next_contact = COALESCE(excluded.next_contact, contacts.next_contact), \
-                 expected_by = COALESCE(excluded.expected_by, contacts.expected_by), \
-                 quiet = CASE WHEN excluded.next_contact IS NULL \
-                 THEN contacts.quiet ELSE excluded.quiet END, \
-                 running = CASE WHEN excluded.next_contact IS NULL \
-                 THEN contacts.running ELSE excluded.running END, \
-                 undelivered = COALESCE(excluded.undelivered, contacts.undelivered) \
-                 WHERE excluded.last_contact >= contacts.last_contact",
-                rows(some.len(), 7)
-            );
-            let mut query = sqlx::query(AssertSqlSafe(statement));
-            for (client, contact) in some {
+        let saved = self.write_rows(
+            "INSERT INTO contacts (client_id, last_contact, next_contact, expected_by, quiet, \
+             running, undelivered) VALUES",
+            7,
+            contacts,
+            "ON CONFLICT (client_id) DO UPDATE SET last_contact = excluded.last_contact, \
+             next_contact = COALESCE(excluded.next_contact, contacts.next_contact), \
+             expected_by = COALESCE(excluded.expected_by, contacts.expected_by), \
+             quiet = CASE WHEN excluded.next_contact IS NULL \
+             THEN contacts.quiet ELSE excluded.quiet END, \
+             running = CASE WHEN excluded.next_contact IS NULL \
+             THEN contacts.running ELSE excluded.running END, \
+             undelivered = COALESCE(excluded.undelivered, contacts.undelivered) \
+             WHERE excluded.last_contact >= contacts.last_contact",
+            |query, (client, contact)| {
                 let said = contact.announcement.as_ref();
-                query = query
+                query
                     .bind(client.to_string())
                     .bind(contact.last)
                     .bind(said.map(|it| it.next))
                     .bind(said.map(|it| it.by))
                     .bind(said.and_then(|it| it.quiet).map(Quiet::name))
                     .bind(said.and_then(|it| it.revision).map(revision_column))
-                    .bind(said.map(|it| count_column(it.undelivered)));
-            }
-            query.execute(self.connection()).await?;
-        }
-        Ok(())
+                    .bind(said.map(|it| count_column(it.undelivered)))
+            },
+        );
+        saved.await.map(drop)
     }
 }
 

@@ -1,8 +1,6 @@
 //! Deployments: what was ordered, and how far it has got.
 
-use std::collections::BTreeMap;
-
-use sqlx::AssertSqlSafe;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_domain::deployment::{Deployment, DeploymentRecord, Life};
 use fleet_domain::desired_state::{DesiredState, Document};
@@ -11,8 +9,9 @@ use fleet_domain::ids::{
     OperatorName, RevisionNumber,
 };
 
-use crate::columns::{Columns, count_column, revision_column, rows};
+use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{from_json, optional_report, report_json, to_json};
+use crate::statements::{query_of, query_with};
 use crate::{Snapshot, StoreError, Transaction};
 
 /// A deployment and what was ordered with it.
@@ -62,15 +61,7 @@ impl Snapshot {
         &mut self,
         ids: &[DeploymentId],
     ) -> Result<Vec<DeploymentEntry>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        // One row of as many values.
-        let statement = format!("SELECT * FROM deployments WHERE id IN {}", rows(1, ids.len()));
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for id in ids {
-            query = query.bind(id.to_string());
-        }
+        let query = query_of("SELECT * FROM deployments WHERE id IN", ids, "");
         let rows = query.fetch_all(self.connection()).await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
@@ -100,40 +91,45 @@ impl Snapshot {
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
-    /// All that a client shall run, by what was ordered last.
-    pub async fn desired_state(&mut self, client: ClientId) -> Result<DesiredState, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, document_digest, document FROM deployments \
-             WHERE client_id = $1 AND wanted = 1",
-        )
-        .bind(client.to_string())
-        .fetch_all(self.connection())
-        .await?;
-        let mut desired = DesiredState::default();
-        for row in &rows {
-            let row = Columns::of("deployments", row);
-            desired.documents.insert(row.parsed("id")?, document(&row)?);
+    /// All that each of these clients shall run, by what was ordered last. One that shall run nothing is
+    /// left out.
+    pub async fn desired_states(
+        &mut self,
+        clients: &[ClientId],
+    ) -> Result<BTreeMap<ClientId, DesiredState>, StoreError> {
+        let query = query_of(
+            "SELECT client_id, id, document_digest, document FROM deployments \
+             WHERE wanted = 1 AND client_id IN",
+            clients,
+            "",
+        );
+        let mut desired = BTreeMap::<_, DesiredState>::new();
+        for row in query.fetch_all(self.connection()).await? {
+            let row = Columns::of("deployments", &row);
+            let state = desired.entry(row.parsed("client_id")?).or_default();
+            state.documents.insert(row.parsed("id")?, document(&row)?);
         }
         Ok(desired)
     }
 
-    /// Deployments that are withdrawn, that no device has spoken of, and that no revision has named which
-    /// the client was given. Revisions before the first with the newest content count only where former
-    /// content is still with the device, which an earlier life under the same id is not.
+    /// Deployments of these clients that are withdrawn, that no device has spoken of, and that no revision
+    /// has named which the client was given. Revisions before the first with the newest content count only
+    /// where former content is still with the device, which an earlier life under the same id is not.
     pub async fn withdrawn_and_untold(
         &mut self,
-        client: ClientId,
+        clients: &[ClientId],
     ) -> Result<Vec<DeploymentEntry>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM deployments WHERE client_id = $1 AND life = 'withdrawn' \
+        let query = query_of(
+            "SELECT * FROM deployments WHERE client_id IN",
+            clients,
+            "AND life = 'withdrawn' \
              AND report IS NULL AND NOT EXISTS (SELECT 1 FROM revision_documents AS told \
-             WHERE told.client_id = $1 AND told.deployment_id = deployments.id \
+             WHERE told.client_id = deployments.client_id AND told.deployment_id = deployments.id \
              AND (told.revision >= deployments.published OR deployments.former_components <> '[]') \
-             AND told.revision <= (SELECT COALESCE(fetched, 0) FROM clients WHERE id = $1))",
-        )
-        .bind(client.to_string())
-        .fetch_all(self.connection())
-        .await?;
+             AND told.revision <= (SELECT COALESCE(fetched, 0) FROM clients \
+             WHERE clients.id = deployments.client_id))",
+        );
+        let rows = query.fetch_all(self.connection()).await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
@@ -145,32 +141,34 @@ impl Snapshot {
         if given.is_empty() {
             return Ok(Vec::new());
         }
-        let statement = format!(
-            "SELECT deployments.* FROM (VALUES {}) AS given JOIN revision_documents AS told \
+        let given: Vec<_> = given.iter().collect();
+        let query = query_with(
+            "SELECT deployments.* FROM (VALUES",
+            2,
+            &given,
+            ") AS given JOIN revision_documents AS told \
              ON told.client_id = given.column1 AND told.revision = given.column2 \
              JOIN deployments ON deployments.id = told.deployment_id \
              WHERE deployments.life = 'gone' AND deployments.heard_at IS NULL",
-            rows(given.len(), 2)
+            |query, (client, revision)| {
+                query.bind(client.to_string()).bind(revision_column(**revision))
+            },
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (client, revision) in given {
-            query = query.bind(client.to_string()).bind(revision_column(*revision));
-        }
         let rows = query.fetch_all(self.connection()).await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
-    /// Wanted deployments whose present content no revision has carried yet.
+    /// Wanted deployments of these clients whose present content no revision has carried yet.
     pub(crate) async fn unpublished(
         &mut self,
-        client: ClientId,
+        clients: &[ClientId],
     ) -> Result<Vec<DeploymentEntry>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT * FROM deployments WHERE client_id = $1 AND wanted = 1 AND published IS NULL",
-        )
-        .bind(client.to_string())
-        .fetch_all(self.connection())
-        .await?;
+        let query = query_of(
+            "SELECT * FROM deployments WHERE client_id IN",
+            clients,
+            "AND wanted = 1 AND published IS NULL",
+        );
+        let rows = query.fetch_all(self.connection()).await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
@@ -216,68 +214,85 @@ impl Transaction {
         &mut self,
         entry: &DeploymentEntry,
     ) -> Result<AddDeployment, StoreError> {
-        let record = entry.deployment.record();
-        let result = sqlx::query(
+        let mut added = self.add_deployments(std::slice::from_ref(entry)).await?;
+        Ok(added.pop().unwrap_or(AddDeployment::Added))
+    }
+
+    /// As [`add_deployment`](Self::add_deployment), of several with different ids: what came of each. Of two
+    /// that are in each other's way the first is added.
+    pub async fn add_deployments(
+        &mut self,
+        entries: &[DeploymentEntry],
+    ) -> Result<Vec<AddDeployment>, StoreError> {
+        let returned = self.write_returning(
             "INSERT INTO deployments (id, client_id, device_id, name, application_id, \
              application_version, parameters, document_digest, document, components, \
              former_components, published, wanted, life, report, ordered_by, ordered_at, heard_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(record.id.to_string())
-        .bind(entry.client.to_string())
-        .bind(entry.device.as_str())
-        .bind(entry.name.as_str())
-        .bind(entry.application.as_str())
-        .bind(entry.version.as_str())
-        .bind(entry.parameters.as_str())
-        .bind(entry.document.digest.to_string())
-        .bind(entry.document.bytes.as_slice())
-        .bind(to_json(&record.components))
-        .bind(to_json(&record.former_components))
-        .bind(record.published.map(revision_column))
-        .bind(i64::from(entry.deployment.is_wanted()))
-        .bind(life_name(&record.life))
-        .bind(life_report(&record.life))
-        .bind(entry.ordered_by.as_str())
-        .bind(entry.ordered_at)
-        .bind(entry.heard_at)
-        .execute(self.connection())
-        .await?;
-        match result.rows_affected() {
-            0 => self.who_is_in_the_way(entry).await,
-            _ => Ok(AddDeployment::Added),
+             VALUES",
+            18,
+            entries,
+            "ON CONFLICT DO NOTHING RETURNING id",
+            |query, entry| {
+                let record = entry.deployment.record();
+                query
+                    .bind(record.id.to_string())
+                    .bind(entry.client.to_string())
+                    .bind(entry.device.as_str())
+                    .bind(entry.name.as_str())
+                    .bind(entry.application.as_str())
+                    .bind(entry.version.as_str())
+                    .bind(entry.parameters.as_str())
+                    .bind(entry.document.digest.to_string())
+                    .bind(entry.document.bytes.as_slice())
+                    .bind(to_json(&record.components))
+                    .bind(to_json(&record.former_components))
+                    .bind(record.published.map(revision_column))
+                    .bind(i64::from(entry.deployment.is_wanted()))
+                    .bind(life_name(&record.life))
+                    .bind(life_report(&record.life))
+                    .bind(entry.ordered_by.as_str())
+                    .bind(entry.ordered_at)
+                    .bind(entry.heard_at)
+            },
+        );
+        let mut new = BTreeSet::<DeploymentId>::new();
+        for row in returned.await? {
+            new.insert(Columns::of("deployments", &row).parsed("id")?);
         }
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            outcomes.push(if new.contains(&entry.deployment.id()) {
+                AddDeployment::Added
+            } else {
+                self.who_is_in_the_way(entry).await?
+            });
+        }
+        Ok(outcomes)
     }
 
     /// Remembers what has become of several deployments, no one twice. Their content stays as it is.
     pub async fn save_progress(&mut self, entries: &[DeploymentEntry]) -> Result<(), StoreError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let statement = format!(
+        let saved = self.write_rows(
             "UPDATE deployments SET components = said.column2, former_components = said.column3, \
              published = said.column4, wanted = said.column5, life = said.column6, \
-             report = said.column7, heard_at = said.column8 FROM (VALUES {}) AS said \
-             WHERE deployments.id = said.column1",
-            rows(entries.len(), 8)
+             report = said.column7, heard_at = said.column8 FROM (VALUES",
+            8,
+            entries,
+            ") AS said WHERE deployments.id = said.column1",
+            |query, entry| {
+                let record = entry.deployment.record();
+                query
+                    .bind(record.id.to_string())
+                    .bind(to_json(&record.components))
+                    .bind(to_json(&record.former_components))
+                    .bind(record.published.map(revision_column))
+                    .bind(i64::from(entry.deployment.is_wanted()))
+                    .bind(life_name(&record.life))
+                    .bind(life_report(&record.life))
+                    .bind(entry.heard_at)
+            },
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for entry in entries {
-            let record = entry.deployment.record();
-            query = query
-                .bind(record.id.to_string())
-                .bind(to_json(&record.components))
-                .bind(to_json(&record.former_components))
-                .bind(record.published.map(revision_column))
-                .bind(i64::from(entry.deployment.is_wanted()))
-                .bind(life_name(&record.life))
-                .bind(life_report(&record.life))
-                .bind(entry.heard_at);
-        }
-        let result = query.execute(self.connection()).await?;
-        let saved = usize::try_from(result.rows_affected()).unwrap_or(usize::MAX);
-        if saved == entries.len() {
+        if saved.await? == entries.len() as u64 {
             return Ok(());
         }
         Err(StoreError::UnknownReference(StoreError::cause("there is no such deployment")))

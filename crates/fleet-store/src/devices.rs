@@ -1,8 +1,11 @@
 //! The devices that clients speak for, as the clients described them.
 
+use std::collections::BTreeMap;
+
 use fleet_domain::ids::{ClientId, DeviceId};
 
 use crate::columns::Columns;
+use crate::statements::query_of;
 use crate::{Snapshot, StoreError, Transaction};
 
 /// A device, as its client last described it.
@@ -24,11 +27,22 @@ pub enum Recorded {
 impl Snapshot {
     /// The devices of a client, by id.
     pub async fn devices(&mut self, client: ClientId) -> Result<Vec<DeviceEntry>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM devices WHERE client_id = $1 ORDER BY id")
-            .bind(client.to_string())
-            .fetch_all(self.connection())
-            .await?;
-        rows.iter().map(|row| device_entry(&Columns::of("devices", row))).collect()
+        Ok(self.devices_of(&[client]).await?.remove(&client).unwrap_or_default())
+    }
+
+    /// The devices of several clients, by id. A client without any is left out.
+    pub async fn devices_of(
+        &mut self,
+        clients: &[ClientId],
+    ) -> Result<BTreeMap<ClientId, Vec<DeviceEntry>>, StoreError> {
+        let query =
+            query_of("SELECT * FROM devices WHERE client_id IN", clients, "ORDER BY client_id, id");
+        let mut devices = BTreeMap::<_, Vec<_>>::new();
+        for row in query.fetch_all(self.connection()).await? {
+            let row = Columns::of("devices", &row);
+            devices.entry(row.parsed("client_id")?).or_default().push(device_entry(&row)?);
+        }
+        Ok(devices)
     }
 
     pub async fn device(

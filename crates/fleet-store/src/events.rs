@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use fleet_domain::deployment::Report;
 use fleet_domain::ids::{DeploymentId, OperatorName, RevisionNumber};
 
-use crate::columns::{Columns, count_column, revision_column, rows};
+use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{optional_report, report_json};
 use crate::{Snapshot, StoreError, Transaction};
 
@@ -137,37 +137,35 @@ impl Transaction {
         at: i64,
         events: &[(DeploymentId, &Event)],
     ) -> Result<Vec<u64>, StoreError> {
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
         // The newest event is always kept, so no number comes twice.
-        let statement = format!(
+        let written = self.write_returning(
             "INSERT INTO deployment_events \
              (deployment_id, sequence, at, what, operator, revision, report) \
              SELECT new.column1, COALESCE((SELECT MAX(sequence) FROM deployment_events \
              WHERE deployment_id = new.column1), 0) + 1, new.column2, new.column3, new.column4, \
-             new.column5, new.column6 FROM (VALUES {}) AS new RETURNING deployment_id, sequence",
-            rows(events.len(), 6)
+             new.column5, new.column6 FROM (VALUES",
+            6,
+            events,
+            ") AS new RETURNING deployment_id, sequence",
+            |query, (deployment, event)| {
+                let (what, operator, revision, report) = match event {
+                    Event::Ordered { by } => ("ordered", Some(by), None, None),
+                    Event::Updated { by } => ("updated", Some(by), None, None),
+                    Event::Withdrawn { by } => ("withdrawn", Some(by), None, None),
+                    Event::Published { revision } => ("published", None, Some(*revision), None),
+                    Event::Reported(report) => ("reported", None, None, Some(report)),
+                    Event::Forgotten => ("forgotten", None, None, None),
+                };
+                query
+                    .bind(deployment.to_string())
+                    .bind(at)
+                    .bind(what)
+                    .bind(operator.map(OperatorName::as_str))
+                    .bind(revision.map(revision_column))
+                    .bind(report.map(report_json))
+            },
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (deployment, event) in events {
-            let (what, operator, revision, report) = match event {
-                Event::Ordered { by } => ("ordered", Some(by), None, None),
-                Event::Updated { by } => ("updated", Some(by), None, None),
-                Event::Withdrawn { by } => ("withdrawn", Some(by), None, None),
-                Event::Published { revision } => ("published", None, Some(*revision), None),
-                Event::Reported(report) => ("reported", None, None, Some(report)),
-                Event::Forgotten => ("forgotten", None, None, None),
-            };
-            query = query
-                .bind(deployment.to_string())
-                .bind(at)
-                .bind(what)
-                .bind(operator.map(OperatorName::as_str))
-                .bind(revision.map(revision_column))
-                .bind(report.map(report_json));
-        }
-        let rows = query.fetch_all(self.connection()).await?;
+        let rows = written.await?;
         let mut sequences = Vec::with_capacity(rows.len());
         for row in &rows {
             let row = Columns::of("deployment_events", row);

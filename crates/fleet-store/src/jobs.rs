@@ -1,6 +1,8 @@
 //! What has to be done later. A job names only what it is about; whoever does it reads the rest when
 //! it starts, so that late, twice and after a crash all come to the same.
 
+use std::collections::{BTreeSet, HashSet};
+
 use crate::columns::{Columns, count_column};
 use crate::{Snapshot, StoreError, Transaction};
 
@@ -38,38 +40,56 @@ impl Snapshot {
 }
 
 impl Transaction {
-    /// Asks for a job. Asking again before it has started is asking once; asking while it is being
-    /// done is asking for another turn.
+    /// Asks for a job, as [`enqueue_jobs`](Self::enqueue_jobs) for several.
     pub async fn enqueue_job(
         &mut self,
         kind: &str,
         subject: &str,
         not_before: i64,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO jobs (kind, subject, asked, attempts, not_before) \
-             VALUES ($1, $2, 1, 0, $3) ON CONFLICT (kind, subject) DO UPDATE \
-             SET asked = jobs.asked + 1, attempts = 0, not_before = excluded.not_before",
-        )
-        .bind(kind)
-        .bind(subject)
-        .bind(not_before)
-        .execute(self.connection())
-        .await?;
-        Ok(())
+        self.enqueue_jobs(kind, &BTreeSet::from([subject.to_owned()]), not_before).await
     }
 
-    /// Strikes out a job, unless it was asked for again since it was read, or somebody else has done it.
-    /// Whether it was there. Struck out first, in the transaction that does it, a job is done once however
-    /// many servers have read of it.
-    pub async fn take_job(&mut self, job: &Job) -> Result<bool, StoreError> {
-        let taken = sqlx::query("DELETE FROM jobs WHERE kind = $1 AND subject = $2 AND asked = $3")
-            .bind(job.kind.as_str())
-            .bind(job.subject.as_str())
-            .bind(job.asked)
-            .execute(self.connection())
-            .await?;
-        Ok(taken.rows_affected() == 1)
+    /// Asks for a job about each of these subjects. Asking again before it has started is asking once;
+    /// asking while it is being done is asking for another turn.
+    pub async fn enqueue_jobs(
+        &mut self,
+        kind: &str,
+        subjects: &BTreeSet<String>,
+        not_before: i64,
+    ) -> Result<(), StoreError> {
+        let subjects: Vec<&String> = subjects.iter().collect();
+        let asked = self.write_rows(
+            "INSERT INTO jobs (kind, subject, asked, attempts, not_before) VALUES",
+            5,
+            &subjects,
+            "ON CONFLICT (kind, subject) DO UPDATE \
+             SET asked = jobs.asked + 1, attempts = 0, not_before = excluded.not_before",
+            |query, subject| {
+                query.bind(kind).bind(subject.as_str()).bind(1_i64).bind(0_i64).bind(not_before)
+            },
+        );
+        asked.await.map(drop)
+    }
+
+    /// Strikes out jobs, but for those that were asked for again since they were read, and those that
+    /// somebody else has done. Gives back which were there. Struck out first, in the transaction that does
+    /// it, a job is done once however many servers have read of it.
+    pub async fn take_jobs<'a>(&mut self, jobs: &'a [Job]) -> Result<Vec<&'a Job>, StoreError> {
+        let written = self.write_returning(
+            "DELETE FROM jobs WHERE (kind, subject, asked) IN (VALUES",
+            3,
+            jobs,
+            ") RETURNING kind, subject",
+            |query, job| query.bind(job.kind.as_str()).bind(job.subject.as_str()).bind(job.asked),
+        );
+        let mut taken = HashSet::with_capacity(jobs.len());
+        for row in written.await? {
+            let row = Columns::of("jobs", &row);
+            taken.insert((row.text("kind")?, row.text("subject")?));
+        }
+        let is_taken = |job: &&Job| taken.contains(&(job.kind.clone(), job.subject.clone()));
+        Ok(jobs.iter().filter(is_taken).collect())
     }
 
     /// Puts a job off after a vain attempt, unless it was asked for again since it was read.

@@ -40,6 +40,7 @@ mod revisions;
 mod schema;
 mod settings;
 mod signatures;
+mod statements;
 mod store;
 mod writer;
 

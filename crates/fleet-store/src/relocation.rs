@@ -11,7 +11,8 @@ use sqlx::{
     AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row,
 };
 
-use crate::columns::{Columns, count_column, rows};
+use crate::columns::{Columns, count_column};
+use crate::statements::rows;
 use crate::{Database, Engine, OpenError, Store, StoreError, StoreOptions};
 
 /// Where it is written down how far it has come. A server does not open a database that has it.

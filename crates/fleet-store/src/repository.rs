@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 
 use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
 use futures_util::TryStreamExt as _;
-use sqlx::AssertSqlSafe;
 
-use crate::columns::{Columns, count_column, revision_column, rows};
+use crate::columns::{Columns, count_column, revision_column};
 use crate::{Snapshot, StoreError, Transaction};
 
 /// A Git object as it stands in a pack.
@@ -26,6 +25,14 @@ pub enum GitObjectKind {
     Blob,
     Tree,
     Commit,
+}
+
+/// An object that a revision of a client needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeededObject<'a> {
+    pub(crate) client: ClientId,
+    pub(crate) revision: RevisionNumber,
+    pub(crate) object: &'a GitObject,
 }
 
 /// Which objects of a repository a pack holds, each once.
@@ -215,95 +222,66 @@ impl Snapshot {
 }
 
 impl Transaction {
-    /// Adds the objects that a revision needs. Those that an earlier one brought are only noted; the
-    /// others are named in the answer.
+    /// Adds the objects that revisions need, one revision of each client. Those that an earlier one brought
+    /// are only noted; the others are named in the answer.
     pub(crate) async fn add_objects(
         &mut self,
-        client: ClientId,
-        revision: RevisionNumber,
-        objects: &[GitObject],
-    ) -> Result<Vec<ObjectId>, StoreError> {
-        let before = self.number_before(client, revision).await?;
-        let mut added = Vec::new();
-        for some in objects.chunks(OBJECTS_ADDED_AT_A_TIME) {
-            self.keep_objects(client, some).await?;
-            added.extend(self.note_objects(client, revision, before, some).await?);
-        }
-        Ok(added)
+        objects: &[NeededObject<'_>],
+    ) -> Result<BTreeMap<ClientId, Vec<ObjectId>>, StoreError> {
+        self.keep_objects(objects).await?;
+        self.note_objects(objects).await
     }
 
-    async fn keep_objects(
-        &mut self,
-        client: ClientId,
-        objects: &[GitObject],
-    ) -> Result<(), StoreError> {
-        let statement = format!(
-            "INSERT INTO git_objects (client_id, oid, kind, entry) VALUES {} ON CONFLICT DO NOTHING",
-            rows(objects.len(), 4)
+    async fn keep_objects(&mut self, objects: &[NeededObject<'_>]) -> Result<(), StoreError> {
+        let kept = self.write_rows(
+            "INSERT INTO git_objects (client_id, oid, kind, entry) VALUES",
+            4,
+            objects,
+            "ON CONFLICT DO NOTHING",
+            |query, NeededObject { client, object, .. }| {
+                query
+                    .bind(client.to_string())
+                    .bind(object.id.as_str())
+                    .bind(object.kind.name())
+                    .bind(object.entry.as_slice())
+            },
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for object in objects {
-            query = query
-                .bind(client.to_string())
-                .bind(object.id.as_str())
-                .bind(object.kind.name())
-                .bind(object.entry.as_slice());
-        }
-        query.execute(self.connection()).await?;
-        Ok(())
+        kept.await.map(drop)
     }
 
-    /// Notes what a revision needs, and gives what the one before it does not. Added again after a time
-    /// without it counts as added: a shallow clone from in between does not have it. Two equal files in a
-    /// tree are one object.
+    /// Notes what revisions need, and gives what the one before each does not: its number is not always one
+    /// less. Added again after a time without it counts as added: a shallow clone from in between does not
+    /// have it. Two equal files in a tree are one object.
     async fn note_objects(
         &mut self,
-        client: ClientId,
-        revision: RevisionNumber,
-        before: i64,
-        objects: &[GitObject],
-    ) -> Result<Vec<ObjectId>, StoreError> {
-        let statement = format!(
+        objects: &[NeededObject<'_>],
+    ) -> Result<BTreeMap<ClientId, Vec<ObjectId>>, StoreError> {
+        let written = self.write_returning(
             "INSERT INTO revision_objects (client_id, revision, oid, added) \
              SELECT new.column1, new.column2, new.column3, \
              CASE WHEN EXISTS (SELECT 1 FROM revision_objects AS former \
-             WHERE former.client_id = new.column1 AND former.revision = new.column4 \
+             WHERE former.client_id = new.column1 AND former.revision = \
+             (SELECT MAX(number) FROM revisions WHERE client_id = new.column1 AND number < new.column2) \
              AND former.oid = new.column3) THEN 0 ELSE 1 END \
-             FROM (VALUES {}) AS new WHERE TRUE ON CONFLICT DO NOTHING RETURNING oid, added",
-            rows(objects.len(), 4)
+             FROM (VALUES",
+            3,
+            objects,
+            ") AS new WHERE TRUE ON CONFLICT DO NOTHING RETURNING client_id, oid, added",
+            |query, NeededObject { client, revision, object }| {
+                query
+                    .bind(client.to_string())
+                    .bind(revision_column(*revision))
+                    .bind(object.id.as_str())
+            },
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for object in objects {
-            query = query
-                .bind(client.to_string())
-                .bind(revision_column(revision))
-                .bind(object.id.as_str())
-                .bind(before);
-        }
-        let mut added = Vec::new();
-        for row in query.fetch_all(self.connection()).await? {
+        let mut added = BTreeMap::<_, Vec<_>>::new();
+        for row in written.await? {
             let row = Columns::of("revision_objects", &row);
             if row.integer("added")? == 1 {
-                added.push(row.parsed("oid")?);
+                added.entry(row.parsed("client_id")?).or_default().push(row.parsed("oid")?);
             }
         }
         Ok(added)
-    }
-
-    /// The number of the revision before this one: not always one less.
-    async fn number_before(
-        &mut self,
-        client: ClientId,
-        revision: RevisionNumber,
-    ) -> Result<i64, StoreError> {
-        let row = sqlx::query(
-            "SELECT MAX(number) AS it FROM revisions WHERE client_id = $1 AND number < $2",
-        )
-        .bind(client.to_string())
-        .bind(revision_column(revision))
-        .fetch_one(self.connection())
-        .await?;
-        Ok(Columns::of("revisions", &row).optional_integer("it")?.unwrap_or(NO_REVISION))
     }
 }
 
@@ -321,8 +299,6 @@ impl GitObjectKind {
 
 /// Revisions start at 1.
 const NO_REVISION: i64 = 0;
-/// A statement is as long as what it adds, and no database takes one of any length.
-const OBJECTS_ADDED_AT_A_TIME: usize = 64;
 /// As many as a query has places for.
 const COMMITS_AT_A_TIME: usize = 16;
 /// Bounds what the database gives before its bytes are counted. The queries below have it in their

@@ -11,6 +11,8 @@ use fleet_domain::ids::{
 use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{from_json, to_json};
 use crate::recent::Published;
+use crate::repository::NeededObject;
+use crate::statements::{query_of, query_with};
 use crate::{DeploymentEntry, Event, GitObject, Snapshot, StoreError, Transaction};
 
 /// One revision, without the documents that it names.
@@ -75,6 +77,26 @@ impl Snapshot {
         Ok(self.revisions(client, 1).await?.pop())
     }
 
+    /// The newest revisions of those of these clients that have one.
+    pub async fn newest_revisions(
+        &mut self,
+        clients: &[ClientId],
+    ) -> Result<BTreeMap<ClientId, Revision>, StoreError> {
+        let query = query_of(
+            "SELECT revisions.* FROM clients JOIN revisions ON revisions.client_id = clients.id \
+             AND revisions.number = (SELECT MAX(number) FROM revisions AS newest \
+             WHERE newest.client_id = clients.id) WHERE clients.id IN",
+            clients,
+            "",
+        );
+        let mut newest = BTreeMap::new();
+        for row in query.fetch_all(self.connection()).await? {
+            let row = Columns::of("revisions", &row);
+            newest.insert(row.parsed("client_id")?, revision(&row)?);
+        }
+        Ok(newest)
+    }
+
     pub async fn revision(
         &mut self,
         client: ClientId,
@@ -104,22 +126,30 @@ impl Snapshot {
         rows.iter().map(|row| revision(&Columns::of("revisions", row))).collect()
     }
 
-    /// Which documents a revision names.
+    /// Which documents the revisions of several clients name, one revision of each. One that names none is
+    /// left out.
     pub async fn revision_documents(
         &mut self,
-        client: ClientId,
-        number: RevisionNumber,
-    ) -> Result<BTreeMap<DeploymentId, Sha256>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT deployment_id, digest FROM revision_documents \
-             WHERE client_id = $1 AND revision = $2",
-        )
-        .bind(client.to_string())
-        .bind(revision_column(number))
-        .fetch_all(self.connection())
-        .await?;
-        let rows = rows.iter().map(|row| Columns::of("revision_documents", row));
-        rows.map(|row| Ok((row.parsed("deployment_id")?, row.parsed("digest")?))).collect()
+        revisions: &[(ClientId, RevisionNumber)],
+    ) -> Result<BTreeMap<ClientId, BTreeMap<DeploymentId, Sha256>>, StoreError> {
+        let mut documents = BTreeMap::<_, BTreeMap<_, _>>::new();
+        if revisions.is_empty() {
+            return Ok(documents);
+        }
+        let query = query_with(
+            "SELECT it.client_id, it.deployment_id, it.digest FROM (VALUES",
+            2,
+            revisions,
+            ") AS asked JOIN revision_documents AS it ON it.client_id = asked.column1 \
+             AND it.revision = asked.column2",
+            |query, (client, number)| query.bind(client.to_string()).bind(revision_column(*number)),
+        );
+        for row in query.fetch_all(self.connection()).await? {
+            let row = Columns::of("revision_documents", &row);
+            let of = documents.entry(row.parsed("client_id")?).or_default();
+            of.insert(row.parsed("deployment_id")?, row.parsed("digest")?);
+        }
+        Ok(documents)
     }
 
     /// The deployments of a revision, with their documents and what these were made of.
@@ -182,103 +212,146 @@ impl Snapshot {
 }
 
 impl Transaction {
-    /// Remembers a revision with its documents, bundle and Git objects, counts the pending orders of
-    /// the client as carried out, and notes on each deployment whose content it is the first to
-    /// carry that it is published.
+    /// Remembers revisions of different clients, each with its documents, bundle and Git objects. Counts the
+    /// pending orders of the clients as carried out, and notes on each deployment whose content a revision is
+    /// the first to carry that it is published.
     // margo(D-4)
-    pub async fn publish(&mut self, client: ClientId, new: &NewRevision) -> Result<(), StoreError> {
-        self.add_revision(client, &new.revision).await?;
-        for (deployment, document) in &new.desired.documents {
-            self.add_document(client, new.revision.number, *deployment, document).await?;
-        }
-        if let Some(bundle) = &new.bundle {
-            sqlx::query(
-                "INSERT INTO bundles (client_id, digest, bytes) VALUES ($1, $2, $3) \
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(client.to_string())
-            .bind(bundle.digest.to_string())
-            .bind(bundle.bytes.as_slice())
-            .execute(self.connection())
-            .await?;
-        }
-        let Revision { number, commit, .. } = &new.revision;
-        let added = self.add_objects(client, *number, &new.objects).await?;
-        self.publishes(client, Published::new(*number, commit, &new.objects, &added));
-        self.settle_orders(client, new.revision.number).await?;
-        self.note_published(client, new).await
+    pub async fn publish(&mut self, new: &[(ClientId, NewRevision)]) -> Result<(), StoreError> {
+        self.add_revisions(new).await?;
+        self.add_documents(new).await?;
+        self.add_bundles(new).await?;
+        self.add_repositories(new).await?;
+        let numbers: Vec<_> =
+            new.iter().map(|(client, new)| (*client, new.revision.number)).collect();
+        self.settle_orders(&numbers).await?;
+        self.note_published(new).await
     }
 
-    async fn add_revision(
-        &mut self,
-        client: ClientId,
-        revision: &Revision,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
+    async fn add_revisions(&mut self, new: &[(ClientId, NewRevision)]) -> Result<(), StoreError> {
+        let added = self.write_rows(
             "INSERT INTO revisions (client_id, number, git_commit, manifest, manifest_digest, \
-             published_at, message, operators, signer) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(client.to_string())
-        .bind(revision_column(revision.number))
-        .bind(revision.commit.as_str())
-        .bind(revision.manifest.as_slice())
-        .bind(revision.manifest_digest.to_string())
-        .bind(revision.published_at)
-        .bind(revision.message.as_str())
-        .bind(to_json(&revision.operators))
-        .bind(revision.signer.as_deref())
-        .execute(self.connection())
-        .await?;
-        Ok(())
+             published_at, message, operators, signer) VALUES",
+            9,
+            new,
+            "",
+            |query, (client, NewRevision { revision, .. })| {
+                query
+                    .bind(client.to_string())
+                    .bind(revision_column(revision.number))
+                    .bind(revision.commit.as_str())
+                    .bind(revision.manifest.as_slice())
+                    .bind(revision.manifest_digest.to_string())
+                    .bind(revision.published_at)
+                    .bind(revision.message.as_str())
+                    .bind(to_json(&revision.operators))
+                    .bind(revision.signer.as_deref())
+            },
+        );
+        added.await.map(drop)
     }
 
-    async fn add_document(
-        &mut self,
-        client: ClientId,
-        revision: RevisionNumber,
-        deployment: DeploymentId,
-        document: &Document,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO documents (client_id, deployment_id, digest, bytes) \
-             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        )
-        .bind(client.to_string())
-        .bind(deployment.to_string())
-        .bind(document.digest.to_string())
-        .bind(document.bytes.as_slice())
-        .execute(self.connection())
-        .await?;
-        sqlx::query(
+    async fn add_documents(&mut self, new: &[(ClientId, NewRevision)]) -> Result<(), StoreError> {
+        let documents: Vec<(ClientId, RevisionNumber, DeploymentId, &Document)> = new
+            .iter()
+            .flat_map(|(client, new)| {
+                let number = new.revision.number;
+                let documents = new.desired.documents.iter();
+                documents.map(move |(id, document)| (*client, number, *id, document))
+            })
+            .collect();
+        let added = self.write_rows(
+            "INSERT INTO documents (client_id, deployment_id, digest, bytes) VALUES",
+            4,
+            &documents,
+            "ON CONFLICT DO NOTHING",
+            |query, (client, _, deployment, document)| {
+                query
+                    .bind(client.to_string())
+                    .bind(deployment.to_string())
+                    .bind(document.digest.to_string())
+                    .bind(document.bytes.as_slice())
+            },
+        );
+        added.await?;
+        let named = self.write_rows(
             "INSERT INTO revision_documents (client_id, revision, deployment_id, digest, \
-             application_version, parameters) SELECT $1, $2, $3, $4, application_version, parameters \
-             FROM deployments WHERE id = $3",
-        )
-        .bind(client.to_string())
-        .bind(revision_column(revision))
-        .bind(deployment.to_string())
-        .bind(document.digest.to_string())
-        .execute(self.connection())
-        .await?;
+             application_version, parameters) SELECT new.column1, new.column2, new.column3, \
+             new.column4, deployments.application_version, deployments.parameters FROM (VALUES",
+            4,
+            &documents,
+            ") AS new JOIN deployments ON deployments.id = new.column3",
+            |query, (client, revision, deployment, document)| {
+                query
+                    .bind(client.to_string())
+                    .bind(revision_column(*revision))
+                    .bind(deployment.to_string())
+                    .bind(document.digest.to_string())
+            },
+        );
+        named.await.map(drop)
+    }
+
+    async fn add_bundles(&mut self, new: &[(ClientId, NewRevision)]) -> Result<(), StoreError> {
+        let bundles: Vec<(ClientId, &Document)> =
+            new.iter().filter_map(|(client, new)| Some((*client, new.bundle.as_ref()?))).collect();
+        let added = self.write_rows(
+            "INSERT INTO bundles (client_id, digest, bytes) VALUES",
+            3,
+            &bundles,
+            "ON CONFLICT DO NOTHING",
+            |query, (client, bundle)| {
+                query
+                    .bind(client.to_string())
+                    .bind(bundle.digest.to_string())
+                    .bind(bundle.bytes.as_slice())
+            },
+        );
+        added.await.map(drop)
+    }
+
+    async fn add_repositories(
+        &mut self,
+        new: &[(ClientId, NewRevision)],
+    ) -> Result<(), StoreError> {
+        let needed: Vec<NeededObject<'_>> = new
+            .iter()
+            .flat_map(|(client, new)| {
+                let (client, revision) = (*client, new.revision.number);
+                new.objects.iter().map(move |object| NeededObject { client, revision, object })
+            })
+            .collect();
+        let mut added = self.add_objects(&needed).await?;
+        for (client, NewRevision { revision, objects, .. }) in new {
+            let added = added.remove(client).unwrap_or_default();
+            let published = Published::new(revision.number, &revision.commit, objects, &added);
+            self.publishes(*client, published);
+        }
         Ok(())
     }
 
-    async fn note_published(
-        &mut self,
-        client: ClientId,
-        new: &NewRevision,
-    ) -> Result<(), StoreError> {
-        let Revision { number, published_at, .. } = new.revision;
-        for mut entry in self.unpublished(client).await? {
-            let carried = new.desired.documents.get(&entry.deployment.id());
+    async fn note_published(&mut self, new: &[(ClientId, NewRevision)]) -> Result<(), StoreError> {
+        let of: BTreeMap<ClientId, &NewRevision> =
+            new.iter().map(|(client, new)| (*client, new)).collect();
+        let clients: Vec<ClientId> = of.keys().copied().collect();
+        let mut published = self.unpublished(&clients).await?;
+        let mut news = BTreeMap::<i64, Vec<(DeploymentId, Event)>>::new();
+        published.retain_mut(|entry| {
+            let Some(new) = of.get(&entry.client) else { return false };
+            let id = entry.deployment.id();
+            let carried = new.desired.documents.get(&id);
             if carried.is_none_or(|carried| carried.digest != entry.document.digest) {
-                continue;
+                return false;
             }
+            let Revision { number, published_at, .. } = new.revision;
             entry.deployment.publish(number);
-            self.save_deployment(&entry).await?;
             let event = Event::Published { revision: number };
-            self.append_event(entry.deployment.id(), published_at, &event).await?;
+            news.entry(published_at).or_default().push((id, event));
+            true
+        });
+        self.save_progress(&published).await?;
+        for (at, events) in &news {
+            let events: Vec<_> = events.iter().map(|(id, event)| (*id, event)).collect();
+            self.append_events(*at, &events).await?;
         }
         Ok(())
     }

@@ -3,9 +3,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::AssertSqlSafe;
-
-use crate::columns::{Columns, rows};
+use crate::columns::Columns;
 use crate::{Added, StoreError, Transaction};
 
 impl Transaction {
@@ -24,19 +22,14 @@ impl Transaction {
         &mut self,
         signatures: &[([u8; 32], i64)],
     ) -> Result<HashSet<[u8; 32]>, StoreError> {
-        if signatures.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let statement = format!(
-            "INSERT INTO heard_signatures (name, until) VALUES {} ON CONFLICT (name) DO NOTHING \
-             RETURNING name",
-            rows(signatures.len(), 2)
+        let written = self.write_returning(
+            "INSERT INTO heard_signatures (name, until) VALUES",
+            2,
+            signatures,
+            "ON CONFLICT (name) DO NOTHING RETURNING name",
+            |query, (name, until)| query.bind(name.as_slice()).bind(*until),
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (name, until) in signatures {
-            query = query.bind(name.as_slice()).bind(*until);
-        }
-        let new = query.fetch_all(self.connection()).await?;
+        let new = written.await?;
         new.iter()
             .map(|row| {
                 let row = Columns::of("heard_signatures", row);

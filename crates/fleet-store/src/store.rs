@@ -309,11 +309,11 @@ mod tests {
             let mut transaction = store.begin().await.expect("nobody else writes");
             let connection = transaction.connection();
             connection.execute("PRAGMA max_page_count = 1").await.expect("a limit can be set");
-            let failed = transaction.append_audit(&note(1 << 20)).await.expect_err("no room");
+            let failed = transaction.append_audit(&[note(1 << 20)]).await.expect_err("no room");
             assert!(matches!(failed, StoreError::Full(_)), "{failed:?}");
             drop(transaction);
             let mut transaction = store.begin().await.expect("there is another connection");
-            transaction.append_audit(&note(1)).await.expect("there is room");
+            transaction.append_audit(&[note(1)]).await.expect("there is room");
             transaction.commit().await.expect("there is room");
         }
         let mut snapshot = store.read().await.expect("it can be read");

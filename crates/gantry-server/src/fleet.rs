@@ -11,6 +11,7 @@ mod deployments;
 mod desired_state;
 mod giving;
 mod hearing;
+mod installation;
 mod lost;
 mod onboarding;
 mod operators;
@@ -42,9 +43,10 @@ pub(crate) use counters::Counters;
 pub(crate) use deployments::{DeploymentView, Reportable, WithdrawError};
 pub(crate) use desired_state::RevisionView;
 pub(crate) use hearing::RecordReportError;
+pub(crate) use installation::{NewOrder, Place};
 pub(crate) use onboarding::{Onboarding, RegisterError};
 pub(crate) use operators::{AddOperatorError, RemoveOperatorError};
-pub(crate) use order::{NewContent, NewOrder, OrderError};
+pub(crate) use order::{NewContent, OrderError};
 pub(crate) use overtaken::{Overtaken, What};
 pub(crate) use parameters::GivenValue;
 pub(crate) use repository::{Fetched, GitError, Head, PackStream};
@@ -61,7 +63,7 @@ use packages::Packages;
 use repository_token::TokenKey;
 
 /// The most items in any list that is given out.
-const LONGEST_LIST: u32 = 10_000;
+pub(crate) const LONGEST_LIST: u32 = 10_000;
 /// The job that publishes a client's desired state; its subject is the client's id.
 const PUBLISH: &str = "publish";
 
@@ -278,5 +280,5 @@ async fn audit(
         subject: subject.to_string(),
         detail: detail.into(),
     };
-    transaction.append_audit(&note).await.map(drop)
+    transaction.append_audit(&[note]).await.map(drop)
 }

@@ -90,6 +90,7 @@ pub(crate) fn router(server: &Server) -> (Router<Server>, OpenApiDocument) {
         .routes(manage(routes!(applications::remove)))
         .routes(view(routes!(deployments::list)))
         .routes(order(routes!(deployments::order)))
+        .routes(order(routes!(deployments::order_all)))
         .routes(view(routes!(deployments::show)))
         .routes(order(routes!(deployments::update, deployments::withdraw)))
         .routes(view(routes!(deployments::events)));

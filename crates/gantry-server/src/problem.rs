@@ -182,6 +182,15 @@ impl Problem {
             .retryable_after(seconds)
     }
 
+    pub(crate) fn status(&self) -> u16 {
+        self.body.status
+    }
+
+    /// A sentence for whoever has asked.
+    pub(crate) fn into_detail(self) -> String {
+        self.body.detail.unwrap_or(self.body.title)
+    }
+
     /// Why the request was not answered as it asked.
     pub(crate) fn reason(&self) -> Reason {
         self.reason

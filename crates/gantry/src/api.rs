@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use operator_api::{BASE_PATH, OrderMeanwhile};
+use operator_api::{BASE_PATH, OrderMeanwhile, Page};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ureq::http::{Method, Request};
@@ -80,6 +80,17 @@ impl Api {
 
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         self.read(&self.send(Method::GET, path, None, REQUEST_TIMEOUT)?)
+    }
+
+    /// A list with all of its parts. The path has no query.
+    pub(crate) fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Page<T>, ApiError> {
+        let mut page: Page<T> = self.get(path)?;
+        while let Some(after) = page.next.take() {
+            let more: Page<T> = self.get(&format!("{path}?after={}", segment(&after)))?;
+            page.items.extend(more.items);
+            page.next = more.next;
+        }
+        Ok(page)
     }
 
     /// As [`Api::get`], and nothing where there is no such resource.

@@ -57,7 +57,7 @@ pub(crate) enum Command {
     /// Manage the catalogue of applications.
     #[command(subcommand)]
     Application(ApplicationCommand),
-    /// Order a deployment of an application on a device.
+    /// Order a deployment of an application on one device or on many.
     Deploy(Deploy),
     /// See and change deployments.
     #[command(subcommand)]
@@ -260,11 +260,15 @@ pub(crate) struct Deploy {
     /// What to deploy; the newest version where none is named.
     #[arg(value_name = "APPLICATION[@VERSION]")]
     pub(crate) application: ApplicationArgument,
-    /// The client's id, its beginning (4 characters or more), its name or its device's id.
-    #[arg(long = "to", value_name = "CLIENT")]
-    pub(crate) client: String,
+    /// The client's id, its beginning (4 characters or more), its name or its device's id. Again for each
+    /// further client.
+    #[arg(long = "to", value_name = "CLIENT", required_unless_present = "to_all")]
+    pub(crate) clients: Vec<String>,
+    /// To every client that is let in. What cannot be ordered for one is told, and ordered for the others.
+    #[arg(long, conflicts_with = "clients")]
+    pub(crate) to_all: bool,
     /// Which device, for a client with several.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "to_all")]
     pub(crate) device: Option<String>,
     /// What to call the deployment [default: the application's id].
     #[arg(long)]

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::api::{ApiError, Refusal};
+use crate::api::ApiError;
 use crate::failure::Failure;
 
 /// How `gantry` ended. The numbers are an interface: never reuse one.
@@ -52,13 +52,14 @@ impl ExitCode {
     fn of_api(error: &ApiError) -> Self {
         match error {
             ApiError::Unreachable { .. } | ApiError::Untrusted { .. } => Self::Unreachable,
-            ApiError::Refused(refusal) => Self::of_refusal(refusal),
+            ApiError::Refused(refusal) => Self::of_status(refusal.status),
             ApiError::Unreadable { .. } => Self::Unexpected,
         }
     }
 
-    fn of_refusal(refusal: &Refusal) -> Self {
-        match refusal.status {
+    /// The code for what was refused with an HTTP status.
+    pub(crate) fn of_status(status: u16) -> Self {
+        match status {
             401 | 403 => Self::Denied,
             404 => Self::NotFound,
             409 => Self::Conflict,
@@ -89,6 +90,7 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+    use crate::api::Refusal;
 
     fn refused(status: u16) -> anyhow::Error {
         ApiError::Refused(Box::new(Refusal { status, ..Refusal::default() })).into()

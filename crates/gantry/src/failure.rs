@@ -14,6 +14,9 @@ pub(crate) enum Failure {
     NotFound(String),
     #[error("{0}")]
     Conflict(String),
+    /// Something that the fleet manager refused with this HTTP status, beside what it took.
+    #[error("{text}")]
+    Refused { status: u16, text: String },
     #[error("{0}")]
     DeploymentFailed(String),
     #[error("{0}")]
@@ -27,6 +30,7 @@ impl Failure {
             Self::NotSignedIn(_) => ExitCode::Denied,
             Self::NotFound(_) => ExitCode::NotFound,
             Self::Conflict(_) => ExitCode::Conflict,
+            Self::Refused { status, .. } => ExitCode::of_status(*status),
             Self::DeploymentFailed(_) => ExitCode::DeploymentFailed,
             Self::TimedOut(_) => ExitCode::TimedOut,
         }

@@ -116,6 +116,8 @@ fn error_text(error: &anyhow::Error) -> String {
 pub(crate) struct Progress {
     format: Format,
     live: bool,
+    /// Steps are told.
+    tells_steps: bool,
     /// The lines on the screen, by subject.
     drawn: Vec<(String, String)>,
 }
@@ -126,10 +128,18 @@ impl Progress {
             Format::Table => io::stdout().is_terminal(),
             Format::Json | Format::Yaml => io::stderr().is_terminal(),
         };
-        Self { format, live, drawn: Vec::new() }
+        Self { format, live, tells_steps: true, drawn: Vec::new() }
+    }
+
+    /// Of many orders: what is noted beside their steps is told, and no step.
+    pub(crate) fn without_steps(format: Format) -> Self {
+        Self { tells_steps: false, ..Self::new(format) }
     }
 
     pub(crate) fn show(&mut self, step: &Step, zone: &TimeZone) -> Result<()> {
+        if !self.tells_steps {
+            return Ok(());
+        }
         let line = step_line(step, zone);
         if !self.live {
             return sentence(self.format, &line);
@@ -190,7 +200,8 @@ mod tests {
 
     #[test]
     fn redrawing_replaces_the_line_of_a_subject() {
-        let mut progress = Progress { format: Format::Table, live: true, drawn: Vec::new() };
+        let mut progress =
+            Progress { format: Format::Table, live: true, tells_steps: true, drawn: Vec::new() };
         progress.redraw("web", "web: pending".to_owned());
         progress.redraw("db", "db: pending".to_owned());
         let text = progress.redraw("web", "web: installed".to_owned());

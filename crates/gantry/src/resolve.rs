@@ -1,6 +1,8 @@
 //! What an operator means by a short name: ids are long, so clients and deployments also answer to
 //! names and to the beginning of their id, as long as it is unmistakable.
 
+use std::collections::BTreeSet;
+
 use operator_api::{Client, Deployment, Page};
 
 use crate::api::Api;
@@ -27,10 +29,22 @@ pub(crate) fn client(api: &Api, text: &str) -> anyhow::Result<Client> {
     {
         return Ok(client);
     }
-    let clients: Page<Client> = api.get("/clients")?;
-    let candidates: Vec<Candidate> = clients.items.iter().map(of_client).collect();
-    let place = find("client", text, &candidates)?;
-    Ok(clients.items.into_iter().nth(place).expect("there is one candidate for each client"))
+    let mut clients = among(&api.list("/clients")?.items, &[text])?;
+    Ok(clients.pop().expect("each text means a client"))
+}
+
+/// Finds the clients that `texts` mean, each once.
+pub(crate) fn clients(api: &Api, texts: &[String]) -> anyhow::Result<Vec<Client>> {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut clients = among(&api.list("/clients")?.items, &texts)?;
+    let mut seen = BTreeSet::new();
+    clients.retain(|it| seen.insert(it.id.clone()));
+    Ok(clients)
+}
+
+fn among(clients: &[Client], texts: &[&str]) -> Result<Vec<Client>, Failure> {
+    let candidates: Vec<Candidate> = clients.iter().map(of_client).collect();
+    texts.iter().map(|text| Ok(clients[find("client", text, &candidates)?].clone())).collect()
 }
 
 /// Finds the deployment that `text` means.

@@ -5,6 +5,7 @@ mod change;
 mod conflict;
 mod contact;
 mod number;
+mod placement;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 pub use change::{ChangeKind, DeploymentChange, OrderRollback, ParameterChange, Rollback};
 pub use conflict::{Conflict, OrderMeanwhile, ParameterText};
 pub use contact::{Contact, ContactStanding, Quiet};
+pub use placement::{MOST_PLACES, OrderDeployments, Place, PlaceOutcome, PlaceRefusal};
 
 /// Where every path of this API begins.
 pub const BASE_PATH: &str = "/operator/v1";
@@ -23,6 +25,16 @@ pub const BASE_PATH: &str = "/operator/v1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
+    /// What to ask for with `after` to get what follows; absent at the end of the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// All that there is.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self { items, next: None }
+    }
 }
 
 /// Who the caller is.

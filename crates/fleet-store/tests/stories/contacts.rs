@@ -23,7 +23,7 @@ async fn remembered(contacts: &[Contact]) -> Option<Contact> {
     }
     let reopened = fleet.reopen().await;
     let entry = done(reopened.read().await.client(press.id).await).expect("it was added");
-    let listed = done(reopened.read().await.clients(10).await);
+    let listed = done(reopened.read().await.clients(None, 10).await);
     assert_eq!(listed, std::slice::from_ref(&entry));
     entry.contact
 }

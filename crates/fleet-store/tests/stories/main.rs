@@ -1,6 +1,7 @@
 //! The story of a fleet, remembered in a real database file.
 
 mod contacts;
+mod publishing;
 mod repository;
 mod signatures;
 mod support;
@@ -11,7 +12,7 @@ use fleet_domain::deployment::{Heard, Life, Progress};
 use fleet_domain::desired_state::{DesiredState, Order, Ordered};
 use fleet_domain::permission::Role;
 use fleet_store::{
-    AddApplication, AddDeployment, Added, Decision, DeploymentEntry, DeviceEntry, Event,
+    AddApplication, AddDeployment, Added, Decision, DeploymentEntry, DeviceEntry, Event, Job,
     KEPT_EVENTS, Operator, Recorded, RemoveApplication, RevisedDeployment, StoreError,
 };
 
@@ -44,12 +45,12 @@ async fn a_fleet_is_remembered_from_onboarding_to_removal() {
     let mut transaction = fleet.begin().await;
     let job = done(transaction.due_jobs(103, 10).await).pop().expect("the job is due");
     assert_eq!(job.subject, press.id.to_string());
-    let desired = done(transaction.desired_state(press.id).await);
+    let desired = desired_state(&mut transaction, press.id).await;
     assert_eq!(desired.documents[&pumps.deployment.id()], pumps.document);
-    assert_eq!(done(transaction.pending_orders(press.id).await), [install(&pumps)]);
+    assert_eq!(pending_orders(&mut transaction, press.id).await, [install(&pumps)]);
     let published = new_revision(1, desired, &["c1", "d1", "f1"]);
-    done(transaction.publish(press.id, &published).await);
-    done(transaction.take_job(&job).await);
+    done(transaction.publish(&[(press.id, published.clone())]).await);
+    done(transaction.take_jobs(std::slice::from_ref(&job)).await);
     done(transaction.commit().await);
 
     let mut transaction = fleet.begin().await;
@@ -73,7 +74,7 @@ async fn a_fleet_is_remembered_from_onboarding_to_removal() {
     assert_eq!(done(snapshot.deployments_of(press.id, 10).await), [pumps.clone()]);
     assert_eq!(*pumps.deployment.life(), Life::Known(report(Progress::Installed)));
     assert_eq!(done(snapshot.newest_revision(press.id).await), Some(published.revision.clone()));
-    assert_eq!(done(snapshot.pending_orders(press.id).await), []);
+    assert_eq!(pending_orders(&mut snapshot, press.id).await, []);
     assert_eq!(done(snapshot.orders_of(press.id, revision(1)).await), [install(&pumps)]);
     assert_eq!(done(snapshot.next_job_at().await), None);
     let bytes = snapshot.document(press.id, pumps.deployment.id(), &pumps.document.digest).await;
@@ -93,11 +94,11 @@ async fn a_publication_that_is_killed_in_the_middle_leaves_nothing() {
 
     let mut transaction = fleet.begin().await;
     let job = done(transaction.due_jobs(500, 10).await).pop().expect("the job is due");
-    let desired = done(transaction.desired_state(press.id).await);
+    let desired = desired_state(&mut transaction, press.id).await;
     let published = new_revision(1, desired, &["c1", "d1", "f1"]);
-    done(transaction.publish(press.id, &published).await);
-    done(transaction.take_job(&job).await);
-    done(transaction.append_audit(&note("publish")).await);
+    done(transaction.publish(&[(press.id, published.clone())]).await);
+    done(transaction.take_jobs(std::slice::from_ref(&job)).await);
+    done(transaction.append_audit(&[note("publish")]).await);
     drop(transaction);
 
     let reopened = fleet.reopen().await;
@@ -106,7 +107,7 @@ async fn a_publication_that_is_killed_in_the_middle_leaves_nothing() {
     assert_eq!(done(snapshot.count_pack_objects(press.id, &all_of(1)).await), 0);
     let digest = pumps.document.digest;
     assert_eq!(done(snapshot.document(press.id, pumps.deployment.id(), &digest).await), None);
-    assert_eq!(done(snapshot.pending_orders(press.id).await).len(), 1);
+    assert_eq!(pending_orders(&mut snapshot, press.id).await.len(), 1);
     assert_eq!(done(snapshot.due_jobs(500, 10).await), [job]);
     assert_eq!(done(snapshot.deployment(pumps.deployment.id()).await), Some(pumps));
     assert_eq!(done(snapshot.audit(0, 10).await), []);
@@ -121,9 +122,9 @@ async fn writers_at_the_same_time_all_succeed() {
         let store = if number % 2 == 0 { fleet.store.clone() } else { neighbour.store.clone() };
         writers.spawn(async move {
             let mut transaction = done(store.begin().await);
-            let seen = done(transaction.clients(100).await).len();
+            let seen = done(transaction.clients(None, 100).await).len();
             done(transaction.add_client(&client(number), 100).await);
-            done(transaction.append_audit(&note("onboard")).await);
+            done(transaction.append_audit(&[note("onboard")]).await);
             done(transaction.commit().await);
             seen
         });
@@ -133,7 +134,7 @@ async fn writers_at_the_same_time_all_succeed() {
     assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7], "each writer sees all that were before it");
 
     let mut snapshot = fleet.read().await;
-    assert_eq!(done(snapshot.clients(100).await).len(), 8);
+    assert_eq!(done(snapshot.clients(None, 100).await).len(), 8);
     let numbers = done(snapshot.audit(0, 100).await).into_iter().map(|it| it.sequence);
     assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
 }
@@ -144,10 +145,10 @@ async fn a_snapshot_does_not_see_what_is_written_after_it_or_not_committed() {
     let mut transaction = fleet.begin().await;
     done(transaction.add_client(&client(1), 100).await);
     let mut snapshot = fleet.read().await;
-    assert_eq!(done(snapshot.clients(10).await), []);
+    assert_eq!(done(snapshot.clients(None, 10).await), []);
     done(transaction.commit().await);
-    assert_eq!(done(snapshot.clients(10).await), []);
-    assert_eq!(done(fleet.read().await.clients(10).await).len(), 1);
+    assert_eq!(done(snapshot.clients(None, 10).await), []);
+    assert_eq!(done(fleet.read().await.clients(None, 10).await).len(), 1);
 }
 
 #[tokio::test]
@@ -199,7 +200,7 @@ async fn a_withdrawn_deployment_makes_room_for_another_and_frees_its_application
     let mut transaction = fleet.begin().await;
     pumps.deployment.withdraw();
     done(transaction.save_deployment(&pumps).await);
-    assert_eq!(done(transaction.desired_state(press.id).await), DesiredState::default());
+    assert_eq!(desired_state(&mut transaction, press.id).await, DesiredState::default());
 
     let package = sha256(0xb1);
     assert!(done(transaction.package(&package).await).is_some());
@@ -218,9 +219,9 @@ async fn a_revision_is_not_published_twice() {
     let fleet = TestStore::new().await;
     let (press, _) = fleet.with_an_ordered_deployment().await;
     let mut transaction = fleet.begin().await;
-    let desired = done(transaction.desired_state(press.id).await);
-    done(transaction.publish(press.id, &new_revision(1, desired.clone(), &["c1"])).await);
-    let twice = transaction.publish(press.id, &new_revision(1, desired, &["c2"])).await;
+    let desired = desired_state(&mut transaction, press.id).await;
+    done(transaction.publish(&[(press.id, new_revision(1, desired.clone(), &["c1"]))]).await);
+    let twice = transaction.publish(&[(press.id, new_revision(1, desired, &["c2"]))]).await;
     assert!(matches!(twice, Err(StoreError::Duplicate(_))), "{twice:?}");
 }
 
@@ -234,8 +235,8 @@ async fn each_revision_keeps_what_its_documents_were_made_of() {
     let mut transaction = fleet.begin().await;
     for (number, entry, commit) in [(1, &pumps, "c1"), (2, &newer, "c2")] {
         done(transaction.save_deployment(entry).await);
-        let desired = done(transaction.desired_state(press.id).await);
-        done(transaction.publish(press.id, &new_revision(number, desired, &[commit])).await);
+        let desired = desired_state(&mut transaction, press.id).await;
+        done(transaction.publish(&[(press.id, new_revision(number, desired, &[commit]))]).await);
     }
     for (number, entry) in [(1, &pumps), (2, &newer)] {
         let revised = transaction.revised_deployments(press.id, revision(number)).await;
@@ -259,7 +260,7 @@ async fn a_rollback_is_an_order_of_several_deployments() {
     let order = Order { what, reason: None, ..install(&pumps) };
     let mut transaction = fleet.begin().await;
     done(transaction.append_order(press.id, &order).await);
-    assert_eq!(done(transaction.pending_orders(press.id).await), [install(&pumps), order]);
+    assert_eq!(pending_orders(&mut transaction, press.id).await, [install(&pumps), order]);
 }
 
 #[tokio::test]
@@ -273,13 +274,17 @@ async fn a_job_that_is_asked_for_while_it_is_done_is_done_again() {
     assert_eq!(done(transaction.due_jobs(9, 10).await), []);
 
     done(transaction.enqueue_job("publish", "press", 11).await);
-    assert!(!done(transaction.take_job(&jobs[0]).await), "it was asked for again");
+    assert_eq!(done(transaction.take_jobs(&jobs).await), [] as [&Job; 0], "it was asked for again");
     let again = done(transaction.due_jobs(11, 10).await).pop().expect("asked for once more");
     done(transaction.postpone_job(&again, 20).await);
     assert_eq!(done(transaction.next_job_at().await), Some(20));
     let late = done(transaction.due_jobs(20, 10).await).pop().expect("it is due again");
     assert_eq!(late.attempts, 1);
-    assert!(done(transaction.take_job(&late).await));
+    done(transaction.enqueue_job("publish", "mill", 30).await);
+    let stranger = done(transaction.due_jobs(30, 10).await).pop().expect("it is due, too");
+    assert_eq!(done(transaction.take_jobs(std::slice::from_ref(&stranger)).await), [&stranger]);
+    let both = [late, stranger];
+    assert_eq!(done(transaction.take_jobs(&both).await), [&both[0]], "the other was taken before");
     assert_eq!(done(transaction.next_job_at().await), None);
 }
 
@@ -352,14 +357,14 @@ async fn the_audit_only_grows() {
     let fleet = TestStore::new().await;
     for action in ["onboard", "approve"] {
         let mut transaction = fleet.begin().await;
-        done(transaction.append_audit(&note(action)).await);
+        done(transaction.append_audit(&[note(action)]).await);
         done(transaction.commit().await);
     }
     let mut forgotten = fleet.begin().await;
-    done(forgotten.append_audit(&note("nothing happened")).await);
+    done(forgotten.append_audit(&[note("nothing happened")]).await);
     drop(forgotten);
     let mut transaction = fleet.begin().await;
-    assert_eq!(done(transaction.append_audit(&note("revoke")).await), 3);
+    assert_eq!(done(transaction.append_audit(&[note("revoke")]).await), 3);
     done(transaction.commit().await);
 
     let reopened = fleet.reopen().await;

@@ -19,8 +19,8 @@ async fn with_four_revisions(fleet: &TestStore) -> ClientId {
     let histories: [&[&str]; 4] =
         [&["c1", "d1", "f1"], &["c2", "d2", "f2"], &["c3", "d1", "f1"], &["c4", "d4", "f2"]];
     for (number, objects) in (1..).zip(histories) {
-        let desired = done(transaction.desired_state(press.id).await);
-        done(transaction.publish(press.id, &new_revision(number, desired, objects)).await);
+        let desired = desired_state(&mut transaction, press.id).await;
+        done(transaction.publish(&[(press.id, new_revision(number, desired, objects))]).await);
     }
     done(transaction.commit().await);
     press.id
@@ -119,7 +119,7 @@ async fn what_a_revision_added_is_in_memory_once_it_is_committed_just_as_it_is_r
 
     let mut transaction = fleet.begin().await;
     let fifth = new_revision(5, DesiredState::default(), &["c5", "d4"]);
-    done(transaction.publish(press, &fifth).await);
+    done(transaction.publish(&[(press, fifth.clone())]).await);
     assert_eq!(fleet.store.recent_pack(press, &added(5)), None, "it is not committed");
     drop(transaction);
     assert_eq!(fleet.store.recent_pack(press, &added(5)), None, "it was given up");
@@ -141,13 +141,13 @@ async fn a_poll_sees_each_change_from_its_commit_on() {
 
     let mut transaction = fleet.begin().await;
     let published = new_revision(5, DesiredState::default(), &["c5", "d4"]);
-    done(transaction.publish(press, &published).await);
+    done(transaction.publish(&[(press, published.clone())]).await);
     assert_eq!(state().await, Some(first.clone()), "nobody sees what is not committed");
     drop(transaction);
     assert_eq!(state().await, Some(first.clone()), "nor what is given up");
 
     let mut transaction = fleet.begin().await;
-    done(transaction.publish(press, &published).await);
+    done(transaction.publish(&[(press, published.clone())]).await);
     done(transaction.commit().await);
     let second = ClientState { newest: newest(5, "c5"), ..first };
     assert_eq!(state().await, Some(second.clone()));
@@ -178,7 +178,7 @@ async fn who_shares_a_commit_sees_what_the_others_changed_as_soon_as_it_is_told(
     assert_eq!(newest().await, Some(revision(4)));
     let mut first = fleet.begin().await;
     let published = new_revision(5, DesiredState::default(), &["c5", "d4"]);
-    done(first.publish(press, &published).await);
+    done(first.publish(&[(press, published.clone())]).await);
     let store = fleet.store.clone();
     let second = tokio::spawn(async move {
         let mut second = done(store.begin().await);
@@ -232,8 +232,8 @@ async fn what_comes_after_a_gap_adds_what_the_revision_before_it_lacks() {
     let press = with_four_revisions(&fleet).await;
     let mut transaction = fleet.begin().await;
     for (number, objects) in [(90, ["c5", "d4", "f2"]), (91, ["c6", "d4", "f3"])] {
-        let desired = done(transaction.desired_state(press).await);
-        done(transaction.publish(press, &new_revision(number, desired, &objects)).await);
+        let desired = desired_state(&mut transaction, press).await;
+        done(transaction.publish(&[(press, new_revision(number, desired, &objects))]).await);
     }
     done(transaction.commit().await);
     let mut snapshot = fleet.read().await;

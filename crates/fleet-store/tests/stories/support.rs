@@ -180,6 +180,14 @@ pub(crate) fn report(progress: Progress) -> Report {
     done(Report::new(progress.clone(), [(id("api"), progress)]))
 }
 
+pub(crate) async fn desired_state(snapshot: &mut Snapshot, client: ClientId) -> DesiredState {
+    done(snapshot.desired_states(&[client]).await).remove(&client).unwrap_or_default()
+}
+
+pub(crate) async fn pending_orders(snapshot: &mut Snapshot, client: ClientId) -> Vec<Order> {
+    done(snapshot.pending_orders(&[client]).await).remove(&client).unwrap_or_default()
+}
+
 /// An object id that starts with two digits which tell objects apart.
 pub(crate) fn oid(digits: &str) -> ObjectId {
     id(&format!("{digits}{}", "0".repeat(38)))

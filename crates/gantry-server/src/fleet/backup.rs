@@ -54,7 +54,7 @@ impl Fleet {
             subject: "fleet".to_owned(),
             detail: format!("from a backup of {made_at}; what was done since then is forgotten"),
         };
-        transaction.append_audit(&note).await?;
+        transaction.append_audit(&[note]).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -10,8 +10,11 @@ use fleet_store::{
     AuditNote, ClientEntry, ClientState, Decision, DeviceEntry, SecurityEvent, Snapshot, StoreError,
 };
 
-use super::{Fleet, FleetError, LONGEST_LIST, ask_to_publish, audit};
+use super::{Fleet, FleetError, ask_to_publish, audit};
 use crate::identity::VerifiedClient;
+
+/// So many clients are read with one statement.
+const CLIENTS_AT_A_TIME: usize = 500;
 
 /// How often a client's refusals go into the audit log, in seconds.
 const SECURITY_EVENT_RESOLUTION: i64 = 60;
@@ -83,21 +86,25 @@ impl Fleet {
                 subject: client.to_string(),
                 detail: event.what.clone(),
             };
-            transaction.append_audit(&note).await?;
+            transaction.append_audit(&[note]).await?;
         }
         transaction.commit().await?;
         tracing::warn!(%client, security_event = true, what = event.what, "a client refuses its desired state");
         Ok(())
     }
 
-    /// All clients, the oldest first.
-    pub(crate) async fn clients(&self) -> Result<Vec<ClientView>, FleetError> {
+    /// Clients, the oldest first, from the first on or from the one behind this one. Fewer than the limit
+    /// are the last ones.
+    pub(crate) async fn clients(
+        &self,
+        after: Option<ClientId>,
+        limit: u32,
+    ) -> Result<Vec<ClientView>, FleetError> {
         let mut unwritten = self.inner.contacts.all();
         let mut snapshot = self.inner.store.read().await?;
         let mut views = Vec::new();
-        for entry in snapshot.clients(LONGEST_LIST).await? {
-            let contact = unwritten.remove(&entry.client.id);
-            views.push(view(&mut snapshot, entry, contact).await?);
+        for some in snapshot.clients(after, limit).await?.chunks(CLIENTS_AT_A_TIME) {
+            views.extend(self::views(&mut snapshot, some, |id| unwritten.remove(id)).await?);
         }
         Ok(views)
     }
@@ -106,7 +113,7 @@ impl Fleet {
         let contact = self.inner.contacts.of(id);
         let mut snapshot = self.inner.store.read().await?;
         match snapshot.client(id).await? {
-            Some(entry) => Ok(Some(view(&mut snapshot, entry, contact).await?)),
+            Some(entry) => Ok(Some(view(&mut snapshot, &entry, contact).await?)),
             None => Ok(None),
         }
     }
@@ -150,14 +157,34 @@ impl Fleet {
 /// What is seen of a client, with the contact that is not written down.
 async fn view(
     snapshot: &mut Snapshot,
-    mut entry: ClientEntry,
+    entry: &ClientEntry,
     unwritten: Option<Contact>,
-) -> Result<ClientView, StoreError> {
-    entry.contact = match (entry.contact.take(), unwritten) {
-        (Some(written), Some(unwritten)) => Some(written.and(unwritten)),
-        (written, unwritten) => written.or(unwritten),
+) -> Result<ClientView, FleetError> {
+    let mut unwritten = unwritten;
+    let views = views(snapshot, std::slice::from_ref(entry), |_| unwritten.take()).await?;
+    views.into_iter().next().ok_or(FleetError::Corrupt("client"))
+}
+
+/// As [`view`], of several.
+async fn views(
+    snapshot: &mut Snapshot,
+    entries: &[ClientEntry],
+    mut unwritten: impl FnMut(&ClientId) -> Option<Contact>,
+) -> Result<Vec<ClientView>, StoreError> {
+    let ids: Vec<ClientId> = entries.iter().map(|it| it.client.id).collect();
+    let mut devices = snapshot.devices_of(&ids).await?;
+    let mut revisions = snapshot.newest_revisions(&ids).await?;
+    let view = |entry: &ClientEntry| {
+        let id = entry.client.id;
+        let contact = match (entry.contact.clone(), unwritten(&id)) {
+            (Some(written), Some(unwritten)) => Some(written.and(unwritten)),
+            (written, unwritten) => written.or(unwritten),
+        };
+        ClientView {
+            entry: ClientEntry { contact, ..entry.clone() },
+            devices: devices.remove(&id).unwrap_or_default(),
+            revision: revisions.remove(&id).map(|it| it.number),
+        }
     };
-    let devices = snapshot.devices(entry.client.id).await?;
-    let revision = snapshot.newest_revision(entry.client.id).await?.map(|it| it.number);
-    Ok(ClientView { entry, devices, revision })
+    Ok(entries.iter().map(view).collect())
 }

@@ -158,7 +158,7 @@ mod tests {
     async fn seen(fleet: &Fleet, client: ClientId) -> Option<Contact> {
         let view = fleet.client_view(client).await.expect("the store answers");
         let contact = view.expect("the client is there").entry.contact;
-        let listed = fleet.clients().await.expect("the store answers");
+        let listed = fleet.clients(None, 10).await.expect("the store answers");
         let listed = listed.into_iter().find(|it| it.entry.client.id == client);
         assert_eq!(listed.expect("the client is there").entry.contact, contact);
         contact

@@ -1,10 +1,11 @@
 //! Desired states: published by jobs, fetched by clients over HTTP, read by operators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 
 use commit_signature::Signer;
 use fleet_domain::deployment::Life;
-use fleet_domain::desired_state::Document;
+use fleet_domain::desired_state::{DesiredState, Document, Order};
 use fleet_domain::ids::{ClientId, DeploymentId, OperatorName, RevisionNumber, Sha256};
 use fleet_publish::{Lost, Previous};
 use fleet_store::{
@@ -21,8 +22,10 @@ use super::{Fleet, FleetError, LONGEST_LIST, PUBLISH, signers};
 use crate::{problem, traces};
 
 const JOBS_AT_A_TIME: u32 = 256;
-/// So many of them are begun at a time. Whoever else wants to write waits for no more of them.
+/// So many of them are done in one transaction. Whoever else wants to write waits for no more of them.
 const JOBS_TOGETHER: usize = 32;
+/// While one transaction waits for the disk the next one is made.
+const TRANSACTIONS_AT_A_TIME: usize = 2;
 /// A job that fails is tried again after this many seconds, and after twice as many each time.
 const FIRST_RETRY_SECONDS: i64 = 1;
 const LONGEST_RETRY_SECONDS: i64 = 300;
@@ -40,17 +43,43 @@ pub(crate) struct RevisionView {
 }
 
 impl Fleet {
-    /// Does the jobs that are due; how many were done. One that fails is put off and stops no other. Several
-    /// are begun at a time: they take their turns at the database, and share the wait for the disk.
+    /// Does the jobs that are due; how many were done. One that fails is put off and stops no other. Many
+    /// share the ways to the database and the wait for the disk.
     pub(crate) async fn do_due_jobs(&self, now: i64) -> Result<usize, FleetError> {
         let jobs = self.inner.store.read().await?.due_jobs(now, JOBS_AT_A_TIME).await?;
-        let done = stream::iter(jobs).map(|job| self.do_or_postpone(job, now));
-        let done = done.buffer_unordered(JOBS_TOGETHER);
-        done.try_fold(0, async |sum, done| Ok(sum + usize::from(done))).await
+        let together: Vec<Vec<Job>> = jobs.chunks(JOBS_TOGETHER).map(<[Job]>::to_vec).collect();
+        let done = stream::iter(together)
+            .map(async |jobs| self.do_together(&jobs, now).await)
+            .buffer_unordered(TRANSACTIONS_AT_A_TIME);
+        done.try_fold(0, async |sum, done| Ok(sum + done)).await
+    }
+
+    /// How many of the jobs were done. Where they fail together each is tried alone.
+    async fn do_together(&self, jobs: &[Job], now: i64) -> Result<usize, FleetError> {
+        match jobs {
+            [job] => self.do_or_postpone(job, now).await.map(usize::from),
+            jobs => {
+                let span = tracing::trace_span!(
+                    target: traces::TARGET,
+                    "jobs",
+                    otel.status_code = Empty,
+                    gantry.jobs = jobs.len(),
+                );
+                if self.do_jobs(jobs, now).instrument(span.clone()).await.is_ok() {
+                    return Ok(jobs.len());
+                }
+                span.record("otel.status_code", "ERROR");
+                let mut done = 0;
+                for job in jobs {
+                    done += usize::from(self.do_or_postpone(job, now).await?);
+                }
+                Ok(done)
+            }
+        }
     }
 
     /// Whether the job was done.
-    async fn do_or_postpone(&self, job: Job, now: i64) -> Result<bool, FleetError> {
+    async fn do_or_postpone(&self, job: &Job, now: i64) -> Result<bool, FleetError> {
         let span = tracing::trace_span!(
             target: traces::TARGET,
             "job",
@@ -59,7 +88,7 @@ impl Fleet {
             gantry.client = job.subject,
             gantry.attempt = job.attempts + 1,
         );
-        let done = self.do_job(&job, now).instrument(span.clone()).await;
+        let done = self.do_jobs(slice::from_ref(job), now).instrument(span.clone()).await;
         let Err(error) = done else { return Ok(true) };
         span.record("otel.status_code", "ERROR");
         self.inner.counters.job_failures.inc();
@@ -73,22 +102,25 @@ impl Fleet {
             "a job failed"
         );
         let mut transaction = self.inner.store.begin().await?;
-        transaction.postpone_job(&job, now + pause).await?;
+        transaction.postpone_job(job, now + pause).await?;
         transaction.commit().await?;
         Ok(false)
     }
 
-    async fn do_job(&self, job: &Job, now: i64) -> Result<(), FleetError> {
+    /// All of them or none.
+    async fn do_jobs(&self, jobs: &[Job], now: i64) -> Result<(), FleetError> {
         let mut transaction = self.inner.store.begin().await?;
-        if !transaction.take_job(job).await? {
-            return Ok(());
+        let mut clients = BTreeSet::new();
+        for job in transaction.take_jobs(jobs).await? {
+            match (job.kind.as_str(), job.subject.parse::<ClientId>()) {
+                (PUBLISH, Ok(client)) => clients.insert(client),
+                (_, _) => return Err(FleetError::Corrupt("job")),
+            };
         }
-        let published = match (job.kind.as_str(), job.subject.parse::<ClientId>()) {
-            (PUBLISH, Ok(client)) => publish(&mut transaction, client, None, now).await?,
-            (_, _) => return Err(FleetError::Corrupt("job")),
-        };
+        let clients: Vec<ClientId> = clients.into_iter().collect();
+        let published = publish(&mut transaction, &clients, None, now).await?;
         transaction.commit().await?;
-        self.count_publication(published);
+        self.count_publications(published);
         Ok(())
     }
 
@@ -102,9 +134,9 @@ impl Fleet {
         let mut state = self.client_state(client).await?;
         if state.as_ref().is_none_or(|it| it.newest.is_none()) {
             let mut transaction = self.inner.store.begin().await?;
-            let published = publish(&mut transaction, client, None, now).await?;
+            let published = publish(&mut transaction, &[client], None, now).await?;
             transaction.commit().await?;
-            self.count_publication(published);
+            self.count_publications(published);
             state = self.client_state(client).await?;
         }
         let newest = state.as_ref().and_then(|it| it.newest.as_ref());
@@ -121,8 +153,8 @@ impl Fleet {
         Ok(PublishedManifest { bytes: newest.manifest, digest: newest.manifest_digest })
     }
 
-    pub(super) fn count_publication(&self, published: bool) {
-        self.inner.counters.publications.inc_by(u64::from(published));
+    pub(super) fn count_publications(&self, published: usize) {
+        self.inner.counters.publications.inc_by(published as u64);
     }
 
     // margo(A-4, D-15)
@@ -171,59 +203,87 @@ impl Fleet {
     }
 }
 
-/// Publishes a client's desired state if it has changed, or if versions of it were lost; whether it was.
+/// Publishes the desired states of different clients, each if it has changed, or if versions of it were
+/// lost; how many were published.
 pub(super) async fn publish(
     transaction: &mut Transaction,
-    client: ClientId,
+    clients: &[ClientId],
     lost: Option<Lost>,
     now: i64,
-) -> Result<bool, FleetError> {
-    let previous = previous(transaction, client).await?;
-    let desired = transaction.desired_state(client).await?;
-    let orders = transaction.pending_orders(client).await?;
+) -> Result<usize, FleetError> {
+    let mut previous = previous(transaction, clients).await?;
+    let mut desired = transaction.desired_states(clients).await?;
+    let mut orders = transaction.pending_orders(clients).await?;
     let keys = signers::keys(transaction).await?;
-    let revision =
-        fleet_publish::publish(client, previous.as_ref(), &desired, &orders, &keys, lost, now)?;
-    let Some(revision) = revision else {
-        // Orders that cancelled each other out: the newest revision carries them all.
-        if let Some(previous) = previous {
-            transaction.settle_orders(client, previous.number).await?;
-            settle_unchanged(transaction, client, previous.number, now).await?;
+    let (mut new, mut unchanged) = (Vec::new(), Vec::new());
+    for client in clients {
+        let previous = previous.remove(client);
+        let desired = desired.remove(client).unwrap_or_default();
+        let orders = orders.remove(client).unwrap_or_default();
+        let made = fleet_publish::publish(
+            *client,
+            previous.as_ref(),
+            &desired,
+            &orders,
+            &keys,
+            lost,
+            now,
+        )?;
+        match (made, previous) {
+            (Some(made), _) => new.push((*client, new_revision(made, desired, orders, now)?)),
+            // Orders that cancelled each other out: the newest revision carries them all.
+            (None, Some(previous)) => unchanged.push((*client, previous.number)),
+            (None, None) => {}
         }
-        return Ok(false);
-    };
-    let commit = git_object(&revision.commit, GitObjectKind::Commit)?;
+    }
+    transaction.settle_orders(&unchanged).await?;
+    for (client, number) in unchanged {
+        settle_unchanged(transaction, client, number, now).await?;
+    }
+    transaction.publish(&new).await?;
+    if lost.is_some() {
+        for (client, new) in &new {
+            publish_anew(transaction, *client, new.revision.number).await?;
+        }
+    }
+    let published: Vec<ClientId> = new.iter().map(|(client, _)| *client).collect();
+    forget_untold(transaction, &published, now).await?;
+    for (client, new) in &new {
+        tracing::info!(%client, revision = %new.revision.number, "published");
+    }
+    Ok(new.len())
+}
+
+fn new_revision(
+    made: fleet_publish::Revision,
+    desired: DesiredState,
+    orders: Vec<Order>,
+    now: i64,
+) -> Result<NewRevision, FleetError> {
+    let commit = git_object(&made.commit, GitObjectKind::Commit)?;
     let id = commit.id.clone();
     let mut objects = vec![commit];
-    for object in &revision.objects {
+    for object in &made.objects {
         let kind = if is_tree(object) { GitObjectKind::Tree } else { GitObjectKind::Blob };
         objects.push(git_object(object, kind)?);
     }
     let mut operators: Vec<OperatorName> = orders.into_iter().map(|it| it.operator).collect();
     operators.dedup();
-    let bundle = revision.bundle.map(|it| Document { digest: it.digest, bytes: it.bytes });
-    let new = NewRevision {
+    Ok(NewRevision {
         revision: Revision {
-            number: revision.number,
+            number: made.number,
             commit: id,
-            manifest: revision.manifest,
-            manifest_digest: revision.manifest_digest,
+            manifest: made.manifest,
+            manifest_digest: made.manifest_digest,
             published_at: now,
-            message: revision.message,
+            message: made.message,
             operators,
-            signer: Some(revision.signer.to_string()),
+            signer: Some(made.signer.to_string()),
         },
         desired,
-        bundle,
+        bundle: made.bundle.map(|it| Document { digest: it.digest, bytes: it.bytes }),
         objects,
-    };
-    transaction.publish(client, &new).await?;
-    if lost.is_some() {
-        publish_anew(transaction, client, new.revision.number).await?;
-    }
-    forget_untold(transaction, client, now).await?;
-    tracing::info!(%client, revision = %new.revision.number, "published");
-    Ok(true)
+    })
 }
 
 /// What the device says of versions that were lost is not about what was ordered here.
@@ -242,13 +302,13 @@ async fn publish_anew(
     Ok(())
 }
 
-/// Withdrawn deployments that the client was never told of need no word from it: they are gone.
+/// Withdrawn deployments that the clients were never told of need no word from them: they are gone.
 async fn forget_untold(
     transaction: &mut Transaction,
-    client: ClientId,
+    clients: &[ClientId],
     now: i64,
 ) -> Result<(), FleetError> {
-    for mut entry in transaction.withdrawn_and_untold(client).await? {
+    for mut entry in transaction.withdrawn_and_untold(clients).await? {
         if entry.deployment.forget_untold() {
             transaction.save_deployment(&entry).await?;
             transaction.append_event(entry.deployment.id(), now, &Event::Forgotten).await?;
@@ -259,19 +319,22 @@ async fn forget_untold(
 
 async fn previous(
     snapshot: &mut Snapshot,
-    client: ClientId,
-) -> Result<Option<Previous>, FleetError> {
-    let Some(newest) = snapshot.newest_revision(client).await? else { return Ok(None) };
-    let documents: BTreeMap<DeploymentId, Sha256> =
-        snapshot.revision_documents(client, newest.number).await?;
-    let commit = git_id(&newest.commit)?;
-    Ok(Some(Previous {
-        number: newest.number,
-        commit,
-        documents,
-        signer: signers::signer_of(&newest),
-        introduces: Signer::introduced_by(&newest.message),
-    }))
+    clients: &[ClientId],
+) -> Result<BTreeMap<ClientId, Previous>, FleetError> {
+    let newest = snapshot.newest_revisions(clients).await?;
+    let numbers: Vec<_> = newest.iter().map(|(client, newest)| (*client, newest.number)).collect();
+    let mut documents = snapshot.revision_documents(&numbers).await?;
+    let previous = |(client, newest): (ClientId, Revision)| {
+        let previous = Previous {
+            number: newest.number,
+            commit: git_id(&newest.commit)?,
+            documents: documents.remove(&client).unwrap_or_default(),
+            signer: signers::signer_of(&newest),
+            introduces: Signer::introduced_by(&newest.message),
+        };
+        Ok((client, previous))
+    };
+    newest.into_iter().map(previous).collect()
 }
 
 /// Content that was changed and changed back is what the newest revision carries, and what the device

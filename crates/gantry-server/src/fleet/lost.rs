@@ -10,7 +10,7 @@ use super::desired_state::publish;
 use super::{Fleet, FleetError};
 
 /// How many clients are written in one transaction of a restore.
-const TOGETHER: u32 = 500;
+const TOGETHER: u32 = 64;
 
 impl Fleet {
     /// Publishes the client's desired state above a version that it says it has seen, unless the store knows
@@ -60,9 +60,7 @@ impl Fleet {
         loop {
             let mut transaction = self.inner.store.begin().await?;
             let clients = transaction.published_clients(after, TOGETHER).await?;
-            for client in &clients {
-                publish(&mut transaction, *client, Some(Lost::Unknown), now).await?;
-            }
+            publish(&mut transaction, &clients, Some(Lost::Unknown), now).await?;
             transaction.commit().await?;
             recovered += clients.len() as u64;
             match clients.last() {
@@ -74,10 +72,10 @@ impl Fleet {
 
     async fn recover(&self, client: ClientId, lost: Lost, now: i64) -> Result<(), FleetError> {
         let mut transaction = self.inner.store.begin().await?;
-        let published = publish(&mut transaction, client, Some(lost), now).await?;
+        let published = publish(&mut transaction, &[client], Some(lost), now).await?;
         transaction.commit().await?;
-        self.count_publication(published);
-        if published {
+        self.count_publications(published);
+        if published > 0 {
             self.inner.counters.recoveries.inc();
             tracing::warn!(
                 %client,

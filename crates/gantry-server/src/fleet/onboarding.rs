@@ -258,5 +258,5 @@ async fn note(
         subject: client.id.to_string(),
         detail: fingerprint.to_string(),
     };
-    transaction.append_audit(&note).await.map(drop)
+    transaction.append_audit(&[note]).await.map(drop)
 }

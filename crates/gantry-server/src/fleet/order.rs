@@ -1,16 +1,18 @@
-//! Ordering: an operator wants an application on a device, or other content for a deployment that is
+//! What an operator orders for a device: what a deployment is made of, and other content for one that is
 //! there. Everything is checked before anything is remembered, and all faults are told at once.
 
 use std::collections::BTreeMap;
 
 use fleet_domain::client::Standing;
-use fleet_domain::deployment::{Deployment, ReorderRefused};
+use fleet_domain::deployment::ReorderRefused;
 use fleet_domain::desired_state::{Document, Order, Ordered, OrderedDeployment, ParameterChange};
 use fleet_domain::ids::{
     ApplicationId, ApplicationVersion, ClientId, ComponentName, DeploymentId, DeploymentName,
     DeviceId, OperatorName, Sha256,
 };
-use fleet_store::{AddDeployment, Application, DeploymentEntry, Event, Snapshot, StoreError};
+use fleet_store::{
+    Application, AuditNote, DeploymentEntry, DeviceEntry, Event, Snapshot, StoreError,
+};
 use margo_contract::application_deployment::{ApplicationDeployment, SetParameter};
 use margo_contract::application_description::{ApplicationDescription, Profile, Target};
 use margo_contract::component::{Component, ProfileType, Source};
@@ -18,25 +20,12 @@ use margo_contract::configuration::ParameterFault;
 use margo_contract::device_capabilities::DeviceCapabilities;
 use margo_contract::device_constraints::DeviceConstraints;
 use margo_contract::digest::Digest;
-use uuid::Uuid;
 
 use super::applications::description;
 use super::parameters::{
     GivenValue, Values, changes, immutable_faults, json, kept, set_over, without_nulls,
 };
-use super::{DeploymentView, Fleet, FleetError, Overtaken, ask_to_publish, audit, overtaken};
-
-/// A deployment that somebody wants.
-#[derive(Debug, Clone)]
-pub(crate) struct NewOrder {
-    /// Chosen by the caller, so that an order whose answer got lost can be sent again.
-    pub(crate) id: Option<DeploymentId>,
-    pub(crate) application: ApplicationId,
-    pub(crate) client: ClientId,
-    pub(crate) device: Option<DeviceId>,
-    pub(crate) name: Option<DeploymentName>,
-    pub(crate) content: NewContent,
-}
+use super::{DeploymentView, Fleet, FleetError, Overtaken, ask_to_publish, overtaken};
 
 /// What a deployment shall be made of.
 #[derive(Debug, Clone)]
@@ -88,23 +77,45 @@ impl From<StoreError> for OrderError {
 }
 
 /// Everything that a document is made from.
-struct Content<'a> {
-    application: &'a Application,
-    description: &'a ApplicationDescription,
-    profile: &'a Profile,
-    device: &'a Device,
-    values: Values,
+pub(super) struct Content<'a> {
+    pub(super) application: &'a Application,
+    pub(super) description: &'a ApplicationDescription,
+    pub(super) profile: &'a Profile,
+    pub(super) device: &'a Device,
+    pub(super) values: &'a Values,
 }
 
 /// A device as its client described it.
 pub(super) struct Device {
-    id: DeviceId,
+    pub(super) id: DeviceId,
     capabilities: DeviceCapabilities,
     /// The client speaks for no other one.
     is_only: bool,
 }
 
 impl Device {
+    /// The device of this name among those of a client; where none is named, the only one.
+    pub(super) fn among(
+        devices: &[DeviceEntry],
+        named: Option<&DeviceId>,
+    ) -> Result<Self, OrderError> {
+        let entry = match (named, devices) {
+            (Some(named), devices) => devices
+                .iter()
+                .find(|it| it.id == *named)
+                .ok_or_else(|| OrderError::UnknownDevice(named.clone()))?,
+            (None, []) => return Err(OrderError::NoDevice),
+            (None, [only]) => only,
+            (None, several) => {
+                let names: Vec<&str> = several.iter().map(|it| it.id.as_str()).collect();
+                return Err(OrderError::WhichDevice(names.join(", ")));
+            }
+        };
+        let capabilities = DeviceCapabilities::parse(entry.capabilities.as_bytes())
+            .map_err(|_| FleetError::Corrupt("report of capabilities"))?;
+        Ok(Self { id: entry.id.clone(), capabilities, is_only: devices.len() == 1 })
+    }
+
     /// Why it cannot run components of this kind and with these needs, if it cannot.
     pub(super) fn lacks(&self, kind: ProfileType, constraints: &DeviceConstraints) -> Vec<String> {
         if self.capabilities.deployment_types.contains(&kind) {
@@ -116,82 +127,6 @@ impl Device {
 }
 
 impl Fleet {
-    /// Orders an application on a device of a client.
-    pub(crate) async fn order(
-        &self,
-        operator: &OperatorName,
-        order: NewOrder,
-        now: i64,
-    ) -> Result<DeploymentView, OrderError> {
-        let mut transaction = self.inner.store.begin().await?;
-        if let Some(id) = order.id
-            && let Some(entry) = transaction.deployment(id).await?
-        {
-            let same = entry.client == order.client && entry.application == order.application;
-            return match same {
-                true => Ok(super::deployments::view(&mut transaction, entry).await?),
-                false => Err(OrderError::IdTaken(id)),
-            };
-        }
-        let client = transaction.client(order.client).await?;
-        let client = client.ok_or(OrderError::UnknownClient(order.client))?.client;
-        if client.standing != Standing::Approved {
-            return Err(OrderError::NotApproved(client.standing));
-        }
-        let application =
-            application(&mut transaction, &order.application, order.content.version.as_ref())
-                .await?;
-        let description = description(&application)?;
-        let device = device(&mut transaction, order.client, order.device.as_ref()).await?;
-        let profile = fitting_profile(&description, &device)?;
-        let given = set_over(&Values::new(), &description, &order.content.parameters);
-        let values = description.effective_values(&given).map_err(OrderError::Parameters)?;
-        let given = without_nulls(given);
-
-        let id = order.id.unwrap_or_else(|| DeploymentId::from_uuid(Uuid::new_v4()));
-        let name = order.name.unwrap_or_else(|| default_name(&order.application));
-        let content = Content {
-            application: &application,
-            description: &description,
-            profile,
-            device: &device,
-            values,
-        };
-        let document = self.document_of(id, &name, order.client, &content)?;
-        let deployment = Deployment::order(id, components(profile))
-            .map_err(|_| FleetError::Corrupt("profile without components"))?;
-        let entry = DeploymentEntry {
-            deployment,
-            client: order.client,
-            device: device.id,
-            name,
-            application: application.id.clone(),
-            version: application.version.clone(),
-            parameters: json(&given),
-            document,
-            ordered_by: operator.clone(),
-            ordered_at: now,
-            heard_at: None,
-        };
-        match transaction.add_deployment(&entry).await? {
-            AddDeployment::Added => {}
-            AddDeployment::ApplicationAlreadyThere(id) => {
-                let there = transaction.deployment(id).await?;
-                let there = there.ok_or(FleetError::Corrupt("deployment of an application"))?;
-                let newest = overtaken::newest(&mut transaction, &there, 1).await?;
-                return Err(OrderError::ApplicationAlreadyThere(id, Box::new(newest)));
-            }
-            AddDeployment::NameTaken(id) => return Err(OrderError::NameTaken(id)),
-        }
-        let deployment = ordered(&entry, changes(&Values::new(), &given));
-        let what = Ordered::Install { deployment };
-        let by = Event::Ordered { by: operator.clone() };
-        note(&mut transaction, &entry, operator, what, order.content.reason, &by, now).await?;
-        let view = super::deployments::view(&mut transaction, entry).await?;
-        self.commit(transaction).await?;
-        Ok(view)
-    }
-
     /// Orders other content for a deployment; what is not given stays. The same content again is no
     /// change. Refused where an order is newer than the one that was seen, if one is named.
     pub(crate) async fn update(
@@ -228,7 +163,7 @@ impl Fleet {
             description: &description,
             profile,
             device: &device,
-            values,
+            values: &values,
         };
         let document = self.document_of(id, &entry.name, entry.client, &made_of)?;
         let is_same = application.version == entry.version && given == before;
@@ -246,15 +181,19 @@ impl Fleet {
         entry.deployment.reorder(components(profile))?;
         transaction.save_deployment(&entry).await?;
         let what = Ordered::Update { deployment: ordered(&entry, changes(&before, &given)) };
-        let by = Event::Updated { by: operator.clone() };
-        note(&mut transaction, &entry, operator, what, content.reason, &by, now).await?;
+        let order = Order { operator: operator.clone(), at: now, what, reason: content.reason };
+        let event = Event::Updated { by: operator.clone() };
+        transaction.append_audit(&[noted(&entry, operator, "deployment.update", now)]).await?;
+        transaction.append_order(entry.client, &order).await?;
+        transaction.append_event(id, now, &event).await?;
+        ask_to_publish(&mut transaction, entry.client, now).await?;
         let view = super::deployments::view(&mut transaction, entry).await?;
         self.commit(transaction).await?;
         Ok(view)
     }
 
     /// The document that tells the device. Its bytes are kept and served as they are, margo(AD-5, SP-9).
-    fn document_of(
+    pub(super) fn document_of(
         &self,
         id: DeploymentId,
         name: &DeploymentName,
@@ -307,7 +246,7 @@ impl Fleet {
 fn set_parameters(content: &Content<'_>) -> BTreeMap<String, SetParameter> {
     let has = |name: &String| content.profile.components.iter().any(|it| it.name == *name);
     let mut parameters = BTreeMap::new();
-    for (name, value) in &content.values {
+    for (name, value) in content.values {
         let Some(parameter) = content.description.parameters.get(name) else { continue };
         let targets: Vec<Target> = parameter
             .targets
@@ -325,26 +264,20 @@ fn set_parameters(content: &Content<'_>) -> BTreeMap<String, SetParameter> {
     parameters
 }
 
-async fn note(
-    transaction: &mut fleet_store::Transaction,
+/// What is written down of an order.
+pub(super) fn noted(
     entry: &DeploymentEntry,
     operator: &OperatorName,
-    what: Ordered,
-    reason: Option<String>,
-    event: &Event,
-    now: i64,
-) -> Result<(), StoreError> {
-    let id = entry.deployment.id();
-    let action = match what {
-        Ordered::Update { .. } => "deployment.update",
-        _ => "deployment.order",
-    };
-    let detail = format!("{} {} on {}", entry.application, entry.version, entry.device);
-    audit(transaction, now, operator, action, id, detail).await?;
-    let order = Order { operator: operator.clone(), at: now, what, reason };
-    transaction.append_order(entry.client, &order).await?;
-    transaction.append_event(id, now, event).await?;
-    ask_to_publish(transaction, entry.client, now).await
+    action: &str,
+    at: i64,
+) -> AuditNote {
+    AuditNote {
+        at,
+        actor: operator.to_string(),
+        action: action.to_owned(),
+        subject: entry.deployment.id().to_string(),
+        detail: format!("{} {} on {}", entry.application, entry.version, entry.device),
+    }
 }
 
 /// What a deployment is called in the history.
@@ -358,7 +291,7 @@ pub(super) fn ordered(entry: &DeploymentEntry, changes: Vec<ParameterChange>) ->
     }
 }
 
-async fn application(
+pub(super) async fn application(
     snapshot: &mut Snapshot,
     id: &ApplicationId,
     version: Option<&ApplicationVersion>,
@@ -376,22 +309,7 @@ pub(super) async fn device(
     client: ClientId,
     named: Option<&DeviceId>,
 ) -> Result<Device, OrderError> {
-    let devices = snapshot.devices(client).await?;
-    let entry = match (named, devices.as_slice()) {
-        (Some(named), devices) => devices
-            .iter()
-            .find(|it| it.id == *named)
-            .ok_or_else(|| OrderError::UnknownDevice(named.clone()))?,
-        (None, []) => return Err(OrderError::NoDevice),
-        (None, [only]) => only,
-        (None, several) => {
-            let names: Vec<&str> = several.iter().map(|it| it.id.as_str()).collect();
-            return Err(OrderError::WhichDevice(names.join(", ")));
-        }
-    };
-    let capabilities = DeviceCapabilities::parse(entry.capabilities.as_bytes())
-        .map_err(|_| FleetError::Corrupt("report of capabilities"))?;
-    Ok(Device { id: entry.id.clone(), capabilities, is_only: devices.len() == 1 })
+    Device::among(&snapshot.devices(client).await?, named)
 }
 
 /// The values of an update, if they may take the place of those that are there.
@@ -409,7 +327,7 @@ fn checked(
 }
 
 /// The first profile that the device can run, margo(AP-1, AP-2, AP-5, EL-1, EL-2).
-fn fitting_profile<'a>(
+pub(super) fn fitting_profile<'a>(
     description: &'a ApplicationDescription,
     device: &Device,
 ) -> Result<&'a Profile, OrderError> {
@@ -424,13 +342,6 @@ fn fitting_profile<'a>(
     Err(OrderError::NotEligible { device: device.id.clone(), why: why.join("; ") })
 }
 
-fn components(profile: &Profile) -> Vec<ComponentName> {
+pub(super) fn components(profile: &Profile) -> Vec<ComponentName> {
     profile.components.iter().filter_map(|it| it.name.parse().ok()).collect()
-}
-
-fn default_name(application: &ApplicationId) -> DeploymentName {
-    let cut: String = application.as_str().trim_matches('-').chars().take(63).collect();
-    let cut = cut.trim_matches('-');
-    let name = if cut.is_empty() { "application" } else { cut };
-    name.parse().expect("an application id without dashes at its ends is a name")
 }

@@ -160,7 +160,8 @@ async fn plan(
     let revised = snapshot.revised_deployments(client, to).await?;
     let mut revised: BTreeMap<DeploymentId, RevisedDeployment> =
         revised.into_iter().map(|it| (it.id, it)).collect();
-    let wanted = snapshot.desired_state(client).await?.documents;
+    let wanted =
+        snapshot.desired_states(&[client]).await?.remove(&client).unwrap_or_default().documents;
     let ids: BTreeSet<DeploymentId> = wanted.keys().chain(revised.keys()).copied().collect();
     let mut plan = Plan::default();
     for id in ids {

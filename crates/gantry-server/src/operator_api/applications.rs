@@ -29,7 +29,7 @@ pub(super) async fn list(
     _: VerifiedOperator,
 ) -> Result<Json<Page<ApplicationSummary>>, Problem> {
     let applications = fleet.applications().await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Page { items: applications.iter().map(answers::application_summary).collect() }))
+    Ok(Json(Page::whole(applications.iter().map(answers::application_summary).collect())))
 }
 
 /// Adds an application package: a tar or tar.gz with margo.yaml in its root.
@@ -81,7 +81,7 @@ pub(super) async fn versions(
     if versions.is_empty() {
         return Err(unknown());
     }
-    Ok(Json(Page { items: versions.iter().map(answers::application).collect() }))
+    Ok(Json(Page::whole(versions.iter().map(answers::application).collect())))
 }
 
 /// One version of an application.

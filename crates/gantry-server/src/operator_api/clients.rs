@@ -10,27 +10,49 @@ use operator_api::{CapabilitiesReport, Client, Decision, Page, RepositoryAccess}
 use serde::Deserialize;
 
 use super::answers;
-use super::deployments::bounded;
+use super::deployments::{bounded, fault, optional};
 use crate::clock;
 use crate::extract;
 use crate::extract::{Path, Query};
-use crate::fleet::{DecideError, Fleet};
+use crate::fleet::{DecideError, Fleet, LONGEST_LIST};
 use crate::identity::VerifiedOperator;
 use crate::problem::Problem;
 use crate::server::Server;
 
 type Answer = Result<Json<Client>, Problem>;
 
-/// All clients.
-#[utoipa::path(get, path = "/clients", operation_id = "listClients",
-    responses((status = 200, body = Page<Client>)))]
+/// Which part of the list of clients.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// Only the clients behind this one: `next` of the answer before.
+    #[param(format = Uuid, nullable = false)]
+    after: Option<String>,
+    /// So many at most.
+    #[param(minimum = 1, maximum = 10_000, default = 10_000, nullable = false)]
+    limit: Option<u32>,
+}
+
+/// All clients, the oldest first.
+#[utoipa::path(get, path = "/clients", operation_id = "listClients", params(Part),
+    responses((status = 200, body = Page<Client>),
+        (status = 422, description = "there can be no such part")))]
 pub(super) async fn list(
     State(fleet): State<Fleet>,
     _: VerifiedOperator,
+    Query(Part { after, limit }): Query<Part>,
 ) -> Result<Json<Page<Client>>, Problem> {
-    let clients = fleet.clients().await.map_err(|error| Problem::internal(&error))?;
+    let after = optional("after", after)?;
+    let limit = limit.unwrap_or(LONGEST_LIST);
+    if !(1..=LONGEST_LIST).contains(&limit) {
+        return Err(fault("limit", format!("is {limit}, not 1 to {LONGEST_LIST}")));
+    }
+    let clients = fleet.clients(after, limit).await.map_err(|error| Problem::internal(&error))?;
+    let is_whole = clients.len() < limit as usize;
+    let next = clients.last().filter(|_| !is_whole).map(|it| it.entry.client.id.to_string());
     let now = clock::now();
-    Ok(Json(Page { items: clients.iter().map(|it| answers::client(it, now)).collect() }))
+    let items = clients.iter().map(|it| answers::client(it, now)).collect();
+    Ok(Json(Page { items, next }))
 }
 
 /// One client with its devices.
@@ -75,7 +97,7 @@ pub(super) async fn capabilities(
     let device = device.map_err(|error| Problem::malformed(error.to_string()))?;
     let reports = fleet.reported_capabilities(client_id(&id)?, device.as_ref()).await;
     let reports = reports.map_err(|error| Problem::internal(&error))?.ok_or_else(unknown)?;
-    Ok(Json(Page { items: reports.iter().map(answers::report).collect() }))
+    Ok(Json(Page::whole(reports.iter().map(answers::report).collect())))
 }
 
 /// Lets a client in.

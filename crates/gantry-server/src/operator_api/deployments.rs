@@ -1,6 +1,6 @@
 //! Deployments, as operators order, change, withdraw and watch them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use axum::Json;
@@ -9,14 +9,15 @@ use axum::http::StatusCode;
 use fleet_domain::ids::{DeploymentId, InvalidId};
 use margo_contract::problem::FieldError;
 use operator_api::{
-    Deployment, DeploymentEvent, OrderDeployment, Page, ParameterInput, UpdateDeployment,
+    Deployment, DeploymentEvent, MOST_PLACES, OrderDeployment, OrderDeployments, Page,
+    ParameterInput, PlaceOutcome, PlaceRefusal, UpdateDeployment,
 };
 use serde::Deserialize;
 
 use super::answers;
 use crate::clock;
 use crate::extract::{self, Path, Query};
-use crate::fleet::{Fleet, GivenValue, NewContent, NewOrder, OrderError, WithdrawError};
+use crate::fleet::{Fleet, GivenValue, NewContent, NewOrder, OrderError, Place, WithdrawError};
 use crate::identity::VerifiedOperator;
 use crate::openapi::{OvertakenProblem, PROBLEM};
 use crate::problem::Problem;
@@ -64,7 +65,7 @@ pub(super) async fn list(
 ) -> Result<Json<Page<Deployment>>, Problem> {
     let client = client.map(|it| field("client", &it)).transpose()?;
     let deployments = fleet.deployments(client).await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Page { items: deployments.iter().map(answers::deployment).collect() }))
+    Ok(Json(Page::whole(deployments.iter().map(answers::deployment).collect())))
 }
 
 /// Orders an application on a device of a client.
@@ -79,16 +80,73 @@ pub(super) async fn order(
     operator: VerifiedOperator,
     extract::Json(order): extract::Json<OrderDeployment>,
 ) -> Result<(StatusCode, Json<Deployment>), Problem> {
-    let order = NewOrder {
+    let place = Place {
         id: optional("id", order.id)?,
-        application: field("applicationId", &order.application_id)?,
         client: field("clientId", &order.client_id)?,
         device: optional("deviceId", order.device_id)?,
+    };
+    let order = NewOrder {
+        application: field("applicationId", &order.application_id)?,
         name: optional("name", order.name)?,
         content: content(order.version, order.parameters, order.reason)?,
     };
-    let view = fleet.order(&operator.name, order, clock::now()).await.map_err(refused)?;
+    let view = fleet.order(&operator.name, &order, place, clock::now()).await.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(answers::deployment(&view))))
+}
+
+/// Orders the same application in many places, each decided for itself. All that is ordered is durable when
+/// the answer comes; where none comes the request can be sent again, with the same ids.
+#[utoipa::path(post, path = "/deployments/batch", operation_id = "orderDeployments",
+    request_body = OrderDeployments,
+    responses((status = 200, description = "what came of each place, in the order of the places",
+            body = Page<PlaceOutcome>),
+        (status = 422, description = "the order cannot be as it is anywhere; errors names why")))]
+pub(super) async fn order_all(
+    State(fleet): State<Fleet>,
+    operator: VerifiedOperator,
+    extract::Json(order): extract::Json<OrderDeployments>,
+) -> Result<Json<Page<PlaceOutcome>>, Problem> {
+    let places = places(order.places)?;
+    let order = NewOrder {
+        application: field("applicationId", &order.application_id)?,
+        name: optional("name", order.name)?,
+        content: content(order.version, order.parameters, order.reason)?,
+    };
+    let outcomes = fleet.order_all(&operator.name, &order, &places, clock::now()).await;
+    let outcomes = outcomes.map_err(refused)?;
+    let outcome = |(place, outcome): (&Place, Result<DeploymentId, OrderError>)| PlaceOutcome {
+        client_id: place.client.to_string(),
+        deployment_id: outcome.as_ref().ok().map(ToString::to_string),
+        refusal: outcome.err().map(refused).map(refusal),
+    };
+    Ok(Json(Page::whole(places.iter().zip(outcomes).map(outcome).collect())))
+}
+
+fn refusal(problem: Problem) -> PlaceRefusal {
+    PlaceRefusal { status: problem.status(), detail: problem.into_detail() }
+}
+
+/// The places of an order; no two have the same id.
+fn places(given: Vec<operator_api::Place>) -> Result<Vec<Place>, Problem> {
+    if given.is_empty() || given.len() > MOST_PLACES {
+        let message = format!("has {} places, not 1 to {MOST_PLACES}", given.len());
+        return Err(fault("places", message));
+    }
+    let mut ids = BTreeSet::new();
+    let mut places = Vec::with_capacity(given.len());
+    for (number, place) in given.into_iter().enumerate() {
+        let name = |member: &str| format!("places[{number}].{member}");
+        let id = optional(&name("id"), place.id)?;
+        if id.is_some_and(|id| !ids.insert(id)) {
+            return Err(fault(&name("id"), "is that of another place".to_owned()));
+        }
+        places.push(Place {
+            id,
+            client: field(&name("clientId"), &place.client_id)?,
+            device: optional(&name("deviceId"), place.device_id)?,
+        });
+    }
+    Ok(places)
 }
 
 /// One deployment.
@@ -162,7 +220,7 @@ pub(super) async fn events(
 ) -> Result<Json<Page<DeploymentEvent>>, Problem> {
     let events = fleet.deployment_events(deployment_id(&id)?, after.unwrap_or_default()).await;
     let events = events.map_err(|error| Problem::internal(&error))?.ok_or_else(unknown)?;
-    Ok(Json(Page { items: events.iter().map(answers::event).collect() }))
+    Ok(Json(Page::whole(events.iter().map(answers::event).collect())))
 }
 
 fn content(
@@ -198,7 +256,7 @@ fn field<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Probl
     text.parse().map_err(|error: InvalidId| fault(name, error.to_string()))
 }
 
-fn optional<T: FromStr<Err = InvalidId>>(
+pub(super) fn optional<T: FromStr<Err = InvalidId>>(
     name: &str,
     text: Option<String>,
 ) -> Result<Option<T>, Problem> {

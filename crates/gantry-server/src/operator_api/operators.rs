@@ -26,7 +26,7 @@ pub(super) async fn list(
     let items = operators
         .into_iter()
         .map(|it| Operator { name: it.name.to_string(), role: it.role.name().to_owned() });
-    Ok(Json(Page { items: items.collect() }))
+    Ok(Json(Page::whole(items.collect())))
 }
 
 /// Adds an operator, and makes the token, which is told this once.

@@ -41,7 +41,7 @@ pub(super) async fn list(
     known.ok_or_else(unknown)?;
     let revisions = fleet.revisions(id, limit.unwrap_or(USUAL_LIMIT)).await;
     let revisions = revisions.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Page { items: revisions.iter().map(answers::revision_summary).collect() }))
+    Ok(Json(Page::whole(revisions.iter().map(answers::revision_summary).collect())))
 }
 
 /// One revision of a client: its number, or `latest`.

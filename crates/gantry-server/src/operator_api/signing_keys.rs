@@ -20,7 +20,7 @@ pub(super) async fn list(
     let signers = fleet.signers().await.map_err(|error| Problem::internal(&error))?;
     let newest = signers.last();
     let items = signers.iter().map(|it| answer(it, Some(it) == newest));
-    Ok(Json(Page { items: items.collect() }))
+    Ok(Json(Page::whole(items.collect())))
 }
 
 /// Makes a new key. Each client learns of it with its next revision, and that after it is signed by it.

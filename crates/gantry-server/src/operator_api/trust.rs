@@ -28,7 +28,7 @@ pub(super) async fn list(
     _: VerifiedOperator,
 ) -> Result<Json<Page<TrustedAuthority>>, Problem> {
     let authorities = fleet.authorities().await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Page { items: authorities.iter().map(answer).collect() }))
+    Ok(Json(Page::whole(authorities.iter().map(answer).collect())))
 }
 
 /// Trusts an authority: clients with a certificate of it are let in.

@@ -4,6 +4,7 @@
 
 mod applications;
 mod capabilities;
+mod clients;
 mod collector;
 mod contacts;
 mod crashes;
@@ -15,6 +16,7 @@ mod git;
 mod git_protocol;
 mod limits;
 mod load_balancer;
+mod many_orders;
 mod matrix;
 mod metrics;
 mod migration;

@@ -110,6 +110,8 @@ const ANSWERS: &[(&str, &str, [u16; 10])] = &[
     ("GET",    "/operator/v1/deployments/{deploymentId}/events",       [401, 401, 401, 401, 401, 401, 401, 200, 200, 200]),
     ("POST",   "/operator/v1/applications",                            [401, 401, 401, 401, 401, 401, 401, 403, 201, 201]),
     ("POST",   "/operator/v1/deployments",                             [401, 401, 401, 401, 401, 401, 401, 403, 201, 201]),
+    // What comes of each place is in the answer.
+    ("POST",   "/operator/v1/deployments/batch",                       [401, 401, 401, 401, 401, 401, 401, 403, 200, 200]),
     ("PATCH",  "/operator/v1/deployments/{deploymentId}",              [401, 401, 401, 401, 401, 401, 401, 403, 200, 200]),
     // What is wanted stays: the refusal comes from the catalogue.
     ("DELETE", "/operator/v1/applications/{applicationId}/{version}",  [401, 401, 401, 401, 401, 401, 401, 403, 409, 409]),
@@ -444,6 +446,8 @@ impl Scene {
                 json(json!({"applicationId": "com-example-web", "clientId": self.other.id,
                     "deviceId": device, "name": format!("on-{device}")}))
             }
+            "deployments/batch" => json(json!({"applicationId": "com-example-web",
+                "places": [{"clientId": self.other.id}]})),
             "clients/{clientId}/rollback" => json(json!({"revision": 1, "reason": "a test"})),
             "trust" => json(json!({"certificate": Authority::new().pem()})),
             "clients" | "clients/{clientId}/certificate" => {

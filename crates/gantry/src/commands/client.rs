@@ -15,7 +15,7 @@ use crate::{clone, output, resolve, table};
 pub(super) fn run(command: &ClientCommand, context: &Context) -> Result<()> {
     match command {
         ClientCommand::List { overdue } => {
-            let mut clients: Page<Client> = context.api.get("/clients")?;
+            let mut clients: Page<Client> = context.api.list("/clients")?;
             if *overdue {
                 clients.items.retain(|it| it.contact.standing == ContactStanding::Overdue);
             }
@@ -31,7 +31,7 @@ pub(super) fn run(command: &ClientCommand, context: &Context) -> Result<()> {
                 return capabilities::history(&client, device.as_deref(), context);
             }
             client.devices.retain(|it| device.as_ref().is_none_or(|device| *device == it.id));
-            let devices = Page { items: client.devices };
+            let devices = Page::whole(client.devices);
             output::result(context.format, &devices, |it| {
                 let sections: Vec<String> = it.items.iter().map(capabilities::device).collect();
                 sections.join("\n")

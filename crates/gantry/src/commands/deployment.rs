@@ -1,9 +1,13 @@
 //! `gantry deploy` and `gantry deployment`: orders, and how far they got.
 
+mod many;
+
 use std::time::Duration;
 
 use anyhow::Result;
 use operator_api::{ComponentStatus, Deployment, OrderDeployment, Page, UpdateDeployment};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::{Context, application, or_dash};
 use crate::api::{ApiError, segment};
@@ -19,9 +23,10 @@ const MOST_ATTEMPTS: usize = 3;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn deploy(deploy: &Deploy, context: &Context) -> Result<()> {
+    let [client] = deploy.clients.as_slice() else { return many::deploy(deploy, context) };
     // What can be wrong here is found before anything is asked.
     let parameters = values::read(&deploy.values)?;
-    let client = resolve::client(&context.api, &deploy.client)?;
+    let client = resolve::client(&context.api, client)?;
     let application = application::find(&deploy.application, context)?;
     let order = OrderDeployment {
         id: Some(uuid::Uuid::new_v4().to_string()),
@@ -33,15 +38,19 @@ pub(super) fn deploy(deploy: &Deploy, context: &Context) -> Result<()> {
         parameters,
         reason: deploy.order.reason.clone(),
     };
-    let deployment = send(&order, context)?;
+    let deployment = send("/deployments", &order, context)?;
     finish(&deployment, &deploy.order, context)
 }
 
-/// The order carries its own id, so that sending it again after a lost answer orders nothing twice.
-fn send(order: &OrderDeployment, context: &Context) -> Result<Deployment, ApiError> {
+/// An order carries its own id, so that sending it again after a lost answer orders nothing twice.
+fn send<T: DeserializeOwned>(
+    path: &str,
+    order: &impl Serialize,
+    context: &Context,
+) -> Result<T, ApiError> {
     let mut attempt = 1;
     loop {
-        match context.api.post("/deployments", order) {
+        match context.api.post(path, order) {
             Err(ApiError::Unreachable { .. }) if attempt < MOST_ATTEMPTS => {
                 Deadline::after(RETRY_PAUSE).pause(RETRY_PAUSE);
                 attempt += 1;

@@ -6,6 +6,7 @@ mod clients;
 mod deployments;
 mod formats;
 mod history;
+mod many_clients;
 mod operators_at_once;
 mod repositories;
 mod rollback;

@@ -50,7 +50,10 @@ impl LongHistory {
         for number in 1..=REVISIONS {
             let revision = revision(number, newest);
             newest = Some(git_id(&revision.revision.commit).expect("an id"));
-            transaction.publish(client.id, &revision).await.expect("the revision is new");
+            transaction
+                .publish(&[(client.id, revision.clone())])
+                .await
+                .expect("the revision is new");
         }
         transaction.commit().await.expect("there is room on the disk");
         let newest = newest.expect("there are revisions");
@@ -171,7 +174,7 @@ async fn clients_that_stop_reading_keep_nobody_from_the_store() {
     }
     let mut transaction = history.fleet.inner.store.begin().await.expect("nobody else writes");
     let newest = revision(REVISIONS + 1, Some(history.newest));
-    transaction.publish(history.client, &newest).await.expect("the revision is new");
+    transaction.publish(&[(history.client, newest.clone())]).await.expect("the revision is new");
     transaction.commit().await.expect("there is room on the disk");
     let head = history.fleet.git_head(history.client).await.expect("the store can be read").commit;
     assert_eq!(head.map(|it| it.to_string()), Some(newest.revision.commit.to_string()));
