@@ -1,22 +1,20 @@
-//! The operator of the fleet, who orders an application for all of it, one order for each client, since the
-//! operator API has no other.
+//! The operator of the fleet, who orders an application for all of it, many clients with one request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::application::APPLICATION;
+use crate::client::Client;
 use crate::fleet::Fleet;
 use crate::link::{Answer, Connection, Ticket};
 
-/// So many orders are on their way at a time.
-const AT_A_TIME: usize = 16;
+/// So many clients are in one request: as many as it takes.
+const AT_A_TIME: usize = 1_000;
 
 /// An operator at one connection after the other.
 pub(crate) struct Operator {
@@ -33,35 +31,35 @@ impl Operator {
     /// Orders the application for each client, and tells the clients what to expect. The order is that of
     /// their ids, which has nothing to do with when they poll.
     pub(crate) async fn order_for_all(token: &Arc<str>, fleet: &Arc<Fleet>) {
-        let mut places: Vec<usize> = (0..fleet.clients.len()).collect();
-        places.sort_unstable_by_key(|place| fleet.clients[*place].id());
-        let (places, next): (Arc<[usize]>, _) = (places.into(), Arc::new(AtomicUsize::new(0)));
-        let mut tasks = JoinSet::new();
-        for _ in 0..AT_A_TIME {
-            let (token, fleet) = (Arc::clone(token), Arc::clone(fleet));
-            let (places, next) = (Arc::clone(&places), Arc::clone(&next));
-            tasks.spawn(async move {
-                let mut operator = Self::new(&token, &fleet);
-                while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let client = &fleet.clients[*place];
-                    let id = Uuid::new_v4();
-                    client.expect(id);
-                    operator.order(id, client.id()).await;
-                }
+        let mut clients: Vec<&Client> = fleet.clients.iter().collect();
+        clients.sort_unstable_by_key(|client| client.id());
+        let mut operator = Self::new(token, fleet);
+        for some in clients.chunks(AT_A_TIME) {
+            let places = some.iter().map(|client| {
+                let id = Uuid::new_v4();
+                client.expect(id);
+                json!({"clientId": client.id(), "id": id})
             });
+            operator.order(places.collect()).await;
         }
-        tasks.join_all().await;
     }
 
-    async fn order(&mut self, id: Uuid, client: Uuid) {
+    async fn order(&mut self, places: Vec<Value>) {
         let order = json!({
-            "id": id, "applicationId": APPLICATION, "clientId": client,
-            "parameters": {"greeting": "Hello"},
+            "applicationId": APPLICATION, "parameters": {"greeting": "Hello"}, "places": places,
         });
         loop {
-            let answer = self.ask(Method::POST, "/operator/v1/deployments", Some(&order)).await;
+            let path = "/operator/v1/deployments/batch";
+            let answer = self.ask(Method::POST, path, Some(&order)).await;
             match answer.status {
-                StatusCode::CREATED => return,
+                StatusCode::OK => {
+                    let outcomes: Value =
+                        serde_json::from_slice(&answer.body).expect("the server answers in JSON");
+                    let outcomes = outcomes["items"].as_array().expect("a list of outcomes");
+                    let refused = outcomes.iter().find(|it| !it["refusal"].is_null());
+                    assert!(refused.is_none() && outcomes.len() == places.len(), "{refused:?}");
+                    return;
+                }
                 StatusCode::SERVICE_UNAVAILABLE => {
                     sleep(answer.retry_after().expect("the server says when to come again")).await;
                 }
