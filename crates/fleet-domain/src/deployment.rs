@@ -253,7 +253,7 @@ impl Deployment {
     }
 
     /// Ends a withdrawn deployment of which the device has said nothing, for the caller knows that it was
-    /// never told of it either. Returns whether it was such a one.
+    /// never told of it either, or never took up what it was told. Returns whether it was such a one.
     pub fn forget_untold(&mut self) -> bool {
         let untold = matches!(self.life, Life::Withdrawn(None));
         if untold {

@@ -47,6 +47,7 @@ impl Transaction {
             "INSERT INTO audit (sequence, at, actor, action, subject, detail) VALUES",
             6,
             &numbered,
+            |(_, note)| note.detail.len(),
             "",
             |query, (sequence, note)| {
                 query

@@ -7,7 +7,7 @@ use fleet_domain::contact::Contact;
 use fleet_domain::ids::{ClientId, OperatorName, RevisionNumber, Sha256};
 
 use crate::columns::{Columns, count_column, revision_column};
-use crate::statements::query_of;
+use crate::statements::{none, query_of};
 use crate::{Added, Snapshot, StoreError, Transaction, contacts};
 
 /// A client and what is written down about it.
@@ -226,6 +226,7 @@ impl Transaction {
             "UPDATE clients SET fetched = given.column2 FROM (VALUES",
             2,
             &given,
+            none,
             ") AS given WHERE clients.id = given.column1 \
              AND (clients.fetched IS NULL OR clients.fetched < given.column2)",
             |query, (client, revision)| {

@@ -5,6 +5,7 @@ use fleet_domain::contact::{Announcement, Contact, Quiet};
 use fleet_domain::ids::ClientId;
 
 use crate::columns::{Columns, count_column, revision_column};
+use crate::statements::none;
 use crate::{Snapshot, StoreError, Transaction};
 
 impl Snapshot {
@@ -35,6 +36,7 @@ impl Transaction {
              running, undelivered) VALUES",
             7,
             contacts,
+            none,
             "ON CONFLICT (client_id) DO UPDATE SET last_contact = excluded.last_contact, \
              next_contact = COALESCE(excluded.next_contact, contacts.next_contact), \
              expected_by = COALESCE(excluded.expected_by, contacts.expected_by), \

@@ -11,7 +11,7 @@ use fleet_domain::ids::{
 
 use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{from_json, optional_report, report_json, to_json};
-use crate::statements::{query_of, query_with};
+use crate::statements::{ABOUT_A_REPORT, query_of, query_with};
 use crate::{Snapshot, StoreError, Transaction};
 
 /// A deployment and what was ordered with it.
@@ -66,12 +66,23 @@ impl Snapshot {
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
-    /// The deployments of all clients, the newest order first.
-    pub async fn deployments(&mut self, limit: u32) -> Result<Vec<DeploymentEntry>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM deployments ORDER BY ordered_at DESC, id LIMIT $1")
-            .bind(count_column(limit))
-            .fetch_all(self.connection())
-            .await?;
+    /// The deployments of all clients, the newest order first, from the first on or from the one behind this
+    /// one, which was ordered then.
+    pub async fn deployments(
+        &mut self,
+        after: Option<(i64, DeploymentId)>,
+        limit: u32,
+    ) -> Result<Vec<DeploymentEntry>, StoreError> {
+        let (ordered_at, id) = after.unzip();
+        let rows = sqlx::query(
+            "SELECT * FROM deployments WHERE $1 IS NULL OR ordered_at < $1 \
+             OR (ordered_at = $1 AND id > $2) ORDER BY ordered_at DESC, id LIMIT $3",
+        )
+        .bind(ordered_at)
+        .bind(id.map(|it| it.to_string()))
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
@@ -130,6 +141,29 @@ impl Snapshot {
              WHERE clients.id = deployments.client_id))",
         );
         let rows = query.fetch_all(self.connection()).await?;
+        rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
+    }
+
+    /// Deployments that are withdrawn, that no device has spoken of, and whose client has said that it runs
+    /// a revision behind all that name them and has nothing left to report. It was given one that does, and
+    /// never took it up.
+    pub async fn withdrawn_and_never_had(
+        &mut self,
+        limit: u32,
+    ) -> Result<Vec<DeploymentEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT deployments.* FROM deployments \
+             JOIN contacts ON contacts.client_id = deployments.client_id \
+             WHERE life = 'withdrawn' AND report IS NULL AND contacts.undelivered = 0 \
+             AND EXISTS (SELECT 1 FROM revisions WHERE revisions.client_id = deployments.client_id \
+             AND revisions.number = contacts.running) \
+             AND NOT EXISTS (SELECT 1 FROM revision_documents AS has \
+             WHERE has.client_id = deployments.client_id AND has.revision >= contacts.running \
+             AND has.deployment_id = deployments.id) LIMIT $1",
+        )
+        .bind(count_column(limit))
+        .fetch_all(self.connection())
+        .await?;
         rows.iter().map(|row| entry(&Columns::of("deployments", row))).collect()
     }
 
@@ -231,6 +265,7 @@ impl Transaction {
              VALUES",
             18,
             entries,
+            |it| it.document.bytes.len() + it.parameters.len(),
             "ON CONFLICT DO NOTHING RETURNING id",
             |query, entry| {
                 let record = entry.deployment.record();
@@ -278,6 +313,7 @@ impl Transaction {
              report = said.column7, heard_at = said.column8 FROM (VALUES",
             8,
             entries,
+            |_| ABOUT_A_REPORT,
             ") AS said WHERE deployments.id = said.column1",
             |query, entry| {
                 let record = entry.deployment.record();

@@ -2,6 +2,8 @@
 //! once a second must not fill the disk. The newest order stays whatever comes after it, since its number
 //! tells one order from the next.
 
+use std::collections::BTreeMap;
+
 use sqlx::AssertSqlSafe;
 
 use fleet_domain::deployment::Report;
@@ -9,6 +11,7 @@ use fleet_domain::ids::{DeploymentId, OperatorName, RevisionNumber};
 
 use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{optional_report, report_json};
+use crate::statements::{ABOUT_A_REPORT, query_of};
 use crate::{Snapshot, StoreError, Transaction};
 
 /// How many events of one deployment are kept, beside that of its newest order.
@@ -71,15 +74,25 @@ impl Snapshot {
         &mut self,
         deployment: DeploymentId,
     ) -> Result<u64, StoreError> {
-        let statement = format!(
-            "SELECT sequence FROM deployment_events WHERE deployment_id = $1 AND {IS_ORDER} \
-             ORDER BY sequence DESC LIMIT 1"
+        let mut newest = self.newest_order_events(&[deployment]).await?;
+        Ok(newest.remove(&deployment).unwrap_or_default())
+    }
+
+    /// As [`newest_order_event`](Self::newest_order_event), of several deployments: of those where it is kept.
+    pub async fn newest_order_events(
+        &mut self,
+        deployments: &[DeploymentId],
+    ) -> Result<BTreeMap<DeploymentId, u64>, StoreError> {
+        let after = format!("AND {IS_ORDER} GROUP BY deployment_id");
+        let query = query_of(
+            "SELECT deployment_id, MAX(sequence) AS sequence FROM deployment_events \
+             WHERE deployment_id IN",
+            deployments,
+            &after,
         );
-        let row = sqlx::query(AssertSqlSafe(statement))
-            .bind(deployment.to_string())
-            .fetch_optional(self.connection())
-            .await?;
-        row.map_or(Ok(0), |row| Columns::of("deployment_events", &row).count("sequence"))
+        let rows = query.fetch_all(self.connection()).await?;
+        let rows = rows.iter().map(|row| Columns::of("deployment_events", row));
+        rows.map(|row| Ok((row.parsed("deployment_id")?, row.count("sequence")?))).collect()
     }
 
     /// How many orders about a deployment came after the event with this number, as far as they are kept.
@@ -146,6 +159,7 @@ impl Transaction {
              new.column5, new.column6 FROM (VALUES",
             6,
             events,
+            |_| ABOUT_A_REPORT,
             ") AS new RETURNING deployment_id, sequence",
             |query, (deployment, event)| {
                 let (what, operator, revision, report) = match event {

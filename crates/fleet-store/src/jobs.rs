@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::columns::{Columns, count_column};
+use crate::statements::none;
 use crate::{Snapshot, StoreError, Transaction};
 
 /// Something to be done. There is one at most for each kind and subject.
@@ -63,6 +64,7 @@ impl Transaction {
             "INSERT INTO jobs (kind, subject, asked, attempts, not_before) VALUES",
             5,
             &subjects,
+            none,
             "ON CONFLICT (kind, subject) DO UPDATE \
              SET asked = jobs.asked + 1, attempts = 0, not_before = excluded.not_before",
             |query, subject| {
@@ -80,6 +82,7 @@ impl Transaction {
             "DELETE FROM jobs WHERE (kind, subject, asked) IN (VALUES",
             3,
             jobs,
+            none,
             ") RETURNING kind, subject",
             |query, job| query.bind(job.kind.as_str()).bind(job.subject.as_str()).bind(job.asked),
         );

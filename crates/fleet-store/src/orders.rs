@@ -7,7 +7,7 @@ use fleet_domain::ids::{ClientId, DeploymentId, RevisionNumber};
 
 use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{StoredOrdered, from_json, to_json};
-use crate::statements::query_of;
+use crate::statements::{ABOUT_AN_ORDER, none, query_of};
 use crate::{Snapshot, StoreError, Transaction};
 
 impl Snapshot {
@@ -124,6 +124,7 @@ impl Transaction {
             "INSERT INTO orders (client_id, number, operator, at, what, reason) VALUES",
             6,
             &numbered,
+            |(.., order)| order.reason.as_ref().map_or(0, String::len) + ABOUT_AN_ORDER,
             "",
             |query, (client, number, order)| {
                 query
@@ -148,6 +149,7 @@ impl Transaction {
             "UPDATE clients SET last_order = last_order + new.column2 FROM (VALUES",
             2,
             &clients,
+            none,
             ") AS new WHERE clients.id = new.column1 RETURNING clients.id, clients.last_order",
             |query, (client, count)| query.bind(client.to_string()).bind(count_column(**count)),
         );
@@ -175,6 +177,7 @@ impl Transaction {
             "UPDATE orders SET revision = said.column2 FROM (VALUES",
             2,
             revisions,
+            none,
             ") AS said WHERE orders.client_id = said.column1 AND orders.revision IS NULL",
             |query, (client, revision)| {
                 query.bind(client.to_string()).bind(revision_column(*revision))

@@ -8,6 +8,7 @@ use fleet_domain::ids::{ClientId, ObjectId, RevisionNumber};
 use futures_util::TryStreamExt as _;
 
 use crate::columns::{Columns, count_column, revision_column};
+use crate::statements::none;
 use crate::{Snapshot, StoreError, Transaction};
 
 /// A Git object as it stands in a pack.
@@ -237,6 +238,7 @@ impl Transaction {
             "INSERT INTO git_objects (client_id, oid, kind, entry) VALUES",
             4,
             objects,
+            |it| it.object.entry.len(),
             "ON CONFLICT DO NOTHING",
             |query, NeededObject { client, object, .. }| {
                 query
@@ -266,6 +268,7 @@ impl Transaction {
              FROM (VALUES",
             3,
             objects,
+            none,
             ") AS new WHERE TRUE ON CONFLICT DO NOTHING RETURNING client_id, oid, added",
             |query, NeededObject { client, revision, object }| {
                 query

@@ -12,7 +12,7 @@ use crate::columns::{Columns, count_column, revision_column};
 use crate::encoding::{from_json, to_json};
 use crate::recent::Published;
 use crate::repository::NeededObject;
-use crate::statements::{query_of, query_with};
+use crate::statements::{none, query_of, query_with};
 use crate::{DeploymentEntry, Event, GitObject, Snapshot, StoreError, Transaction};
 
 /// One revision, without the documents that it names.
@@ -233,6 +233,7 @@ impl Transaction {
              published_at, message, operators, signer) VALUES",
             9,
             new,
+            |(_, new)| new.revision.manifest.len() + new.revision.message.len(),
             "",
             |query, (client, NewRevision { revision, .. })| {
                 query
@@ -263,6 +264,7 @@ impl Transaction {
             "INSERT INTO documents (client_id, deployment_id, digest, bytes) VALUES",
             4,
             &documents,
+            |it| it.3.bytes.len(),
             "ON CONFLICT DO NOTHING",
             |query, (client, _, deployment, document)| {
                 query
@@ -279,6 +281,7 @@ impl Transaction {
              new.column4, deployments.application_version, deployments.parameters FROM (VALUES",
             4,
             &documents,
+            none,
             ") AS new JOIN deployments ON deployments.id = new.column3",
             |query, (client, revision, deployment, document)| {
                 query
@@ -298,6 +301,7 @@ impl Transaction {
             "INSERT INTO bundles (client_id, digest, bytes) VALUES",
             3,
             &bundles,
+            |it| it.1.bytes.len(),
             "ON CONFLICT DO NOTHING",
             |query, (client, bundle)| {
                 query

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use crate::columns::Columns;
+use crate::statements::none;
 use crate::{Added, StoreError, Transaction};
 
 impl Transaction {
@@ -26,6 +27,7 @@ impl Transaction {
             "INSERT INTO heard_signatures (name, until) VALUES",
             2,
             signatures,
+            none,
             "ON CONFLICT (name) DO NOTHING RETURNING name",
             |query, (name, until)| query.bind(name.as_slice()).bind(*until),
         );

@@ -35,11 +35,15 @@ pub(crate) async fn run(fleet: Fleet) {
     }
 }
 
-/// Keeps house for ever, at this interval: which clients were heard of is written down, and signatures that
-/// hold no more are forgotten.
+/// Keeps house for ever, at this interval: which clients were heard of is written down, what they have shown
+/// never to have had is ended, and signatures that hold no more are forgotten.
 pub(crate) async fn keep_house(fleet: Fleet, interval: Duration) {
     loop {
-        tokio::time::sleep(interval).await;
+        // Before what was said lately is written down: that is for the next time.
+        if let Err(error) = fleet.end_what_nobody_had(clock::now()).await {
+            let error = problem::chain(&error);
+            tracing::error!(error, "cannot end deployments that their clients never had");
+        }
         if let Err(error) = fleet.write_contacts_down().await {
             let error = problem::chain(&error);
             tracing::error!(error, "cannot write down which clients were heard of");
@@ -47,5 +51,6 @@ pub(crate) async fn keep_house(fleet: Fleet, interval: Duration) {
         if let Err(error) = fleet.forget_signatures(clock::now()).await {
             tracing::error!(error = problem::chain(&error), "cannot forget old signatures");
         }
+        tokio::time::sleep(interval).await;
     }
 }

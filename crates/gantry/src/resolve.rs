@@ -54,7 +54,7 @@ pub(crate) fn deployment(api: &Api, text: &str) -> anyhow::Result<Deployment> {
     {
         return Ok(deployment);
     }
-    let deployments: Page<Deployment> = api.get("/deployments")?;
+    let deployments: Page<Deployment> = api.list("/deployments")?;
     let candidates: Vec<Candidate> = deployments.items.iter().map(of_deployment).collect();
     let place = find("deployment", text, &candidates)?;
     Ok(deployments.items.into_iter().nth(place).expect("one candidate for each deployment"))

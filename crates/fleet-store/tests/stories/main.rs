@@ -190,7 +190,7 @@ async fn conflicts_are_outcomes_and_change_nothing() {
     assert!(matches!(refused, Err(StoreError::UnknownReference(_))), "{refused:?}");
     drop(transaction);
 
-    assert_eq!(done(fleet.read().await.deployments(10).await), [pumps]);
+    assert_eq!(done(fleet.read().await.deployments(None, 10).await), [pumps]);
 }
 
 #[tokio::test]

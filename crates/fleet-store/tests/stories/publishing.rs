@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleet_domain::client::Client;
+use fleet_domain::deployment::Progress;
 use fleet_domain::desired_state::DesiredState;
 use fleet_domain::ids::ClientId;
 use fleet_store::{Event, NewRevision, PackCursor, PackRange, Snapshot, StoreError};
@@ -106,4 +107,42 @@ async fn of_revisions_that_are_published_together_all_are_kept_or_none() {
     let ids: Vec<ClientId> = clients.iter().map(|it| it.id).collect();
     let newest = done(fleet.read().await.newest_revisions(&ids).await);
     assert_eq!(newest.keys().collect::<Vec<_>>(), [&clients[0].id]);
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_was_never_had_where_the_client_runs_what_comes_after_it() {
+    let fleet = TestStore::new().await;
+    let (press, pumps) = fleet.with_an_ordered_deployment().await;
+    publish(&fleet, std::slice::from_ref(&press), 1, &["c1"]).await;
+    publish(&fleet, std::slice::from_ref(&press), 2, &["c2"]).await;
+    let mut transaction = fleet.begin().await;
+    let id = pumps.deployment.id();
+    let mut withdrawn = done(transaction.deployment(id).await).expect("it was ordered");
+    withdrawn.deployment.withdraw();
+    done(transaction.save_deployment(&withdrawn).await);
+    done(transaction.commit().await);
+    publish(&fleet, std::slice::from_ref(&press), 3, &["c3"]).await;
+
+    let never_had = async |running: Option<u64>, undelivered: u64| {
+        let mut transaction = fleet.begin().await;
+        let mut contact = contact(100, running.map(|_| 200));
+        if let Some(said) = &mut contact.announcement {
+            (said.revision, said.undelivered) = (running.map(revision), undelivered);
+        }
+        done(transaction.save_contacts(&[(press.id, contact)]).await);
+        !done(transaction.withdrawn_and_never_had(10).await).is_empty()
+    };
+    assert!(!never_had(None, 0).await, "it says nothing");
+    assert!(!never_had(Some(1), 0).await, "it may take up the second revision still");
+    assert!(!never_had(Some(2), 0).await, "it runs what has to be removed");
+    assert!(!never_had(Some(3), 1).await, "it has something to report");
+    assert!(!never_had(Some(4), 0).await, "there is no such revision");
+    assert!(never_had(Some(3), 0).await);
+
+    let mut transaction = fleet.begin().await;
+    let heard = withdrawn.deployment.hear(report(Progress::Removing), None, revision(3));
+    done(heard);
+    done(transaction.save_deployment(&withdrawn).await);
+    done(transaction.commit().await);
+    assert!(!never_had(Some(3), 0).await, "the device has spoken of it");
 }

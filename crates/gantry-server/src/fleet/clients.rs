@@ -14,7 +14,7 @@ use super::{Fleet, FleetError, ask_to_publish, audit};
 use crate::identity::VerifiedClient;
 
 /// So many clients are read with one statement.
-const CLIENTS_AT_A_TIME: usize = 500;
+const CLIENTS_AT_A_TIME: usize = 200;
 
 /// How often a client's refusals go into the audit log, in seconds.
 const SECURITY_EVENT_RESOLUTION: i64 = 60;

@@ -15,6 +15,12 @@ use super::parameters::kept;
 use super::{Fleet, FleetError, LONGEST_LIST, Overtaken, ask_to_publish, audit, overtaken};
 use crate::identity::VerifiedClient;
 
+/// How many are ended in one transaction: others that want to write do not wait for a large fleet.
+const ENDED_TOGETHER: u32 = 100;
+
+/// So many deployments are read with one statement.
+const READ_TOGETHER: usize = 200;
+
 /// A deployment with all that operators see of it.
 pub(crate) struct DeploymentView {
     pub(crate) entry: DeploymentEntry,
@@ -97,21 +103,45 @@ impl Fleet {
         Ok(view)
     }
 
-    /// The deployments of one client or of all, the newest order first.
-    pub(crate) async fn deployments(
+    /// Ends withdrawn deployments that their clients were told of and never had: the answer was lost on its
+    /// way, and the next one no longer named them. What a client has said counts once it is written down, so
+    /// that what it may have reported with the same request is heard before.
+    pub(crate) async fn end_what_nobody_had(&self, now: i64) -> Result<(), FleetError> {
+        let found = self.inner.store.read().await?.withdrawn_and_never_had(1).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.inner.store.begin().await?;
+        for mut entry in transaction.withdrawn_and_never_had(ENDED_TOGETHER).await? {
+            if entry.deployment.forget_untold() {
+                transaction.save_deployment(&entry).await?;
+                transaction.append_event(entry.deployment.id(), now, &Event::Forgotten).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The deployments of a client, the newest order first.
+    pub(crate) async fn deployments_of(
         &self,
-        client: Option<ClientId>,
+        client: ClientId,
     ) -> Result<Vec<DeploymentView>, FleetError> {
         let mut snapshot = self.inner.store.read().await?;
-        let entries = match client {
-            Some(client) => snapshot.deployments_of(client, LONGEST_LIST).await?,
-            None => snapshot.deployments(LONGEST_LIST).await?,
-        };
-        let mut views = Vec::new();
-        for entry in entries {
-            views.push(view(&mut snapshot, entry).await?);
-        }
-        Ok(views)
+        let entries = snapshot.deployments_of(client, LONGEST_LIST).await?;
+        views(&mut snapshot, entries).await
+    }
+
+    /// The deployments of all clients, the newest order first, from the first on or from the one behind this
+    /// one, which was ordered then. Fewer than the limit are the last ones.
+    pub(crate) async fn deployments(
+        &self,
+        after: Option<(i64, DeploymentId)>,
+        limit: u32,
+    ) -> Result<Vec<DeploymentView>, FleetError> {
+        let mut snapshot = self.inner.store.read().await?;
+        let entries = snapshot.deployments(after, limit).await?;
+        views(&mut snapshot, entries).await
     }
 
     pub(crate) async fn deployment(
@@ -158,7 +188,24 @@ pub(super) async fn view(
     snapshot: &mut Snapshot,
     entry: DeploymentEntry,
 ) -> Result<DeploymentView, FleetError> {
-    let parameters = kept(&entry.parameters)?;
-    let ordered_event = snapshot.newest_order_event(entry.deployment.id()).await?;
-    Ok(DeploymentView { entry, parameters, ordered_event })
+    let mut views = views(snapshot, vec![entry]).await?;
+    views.pop().ok_or(FleetError::Corrupt("deployment"))
+}
+
+/// As [`view`], of several.
+async fn views(
+    snapshot: &mut Snapshot,
+    entries: Vec<DeploymentEntry>,
+) -> Result<Vec<DeploymentView>, FleetError> {
+    let mut views = Vec::with_capacity(entries.len());
+    let mut ordered_events = BTreeMap::new();
+    for some in entries.chunks(READ_TOGETHER) {
+        let ids: Vec<DeploymentId> = some.iter().map(|it| it.deployment.id()).collect();
+        ordered_events.extend(snapshot.newest_order_events(&ids).await?);
+    }
+    for entry in entries {
+        let ordered_event = ordered_events.remove(&entry.deployment.id()).unwrap_or_default();
+        views.push(DeploymentView { parameters: kept(&entry.parameters)?, ordered_event, entry });
+    }
+    Ok(views)
 }

@@ -10,11 +10,11 @@ use operator_api::{CapabilitiesReport, Client, Decision, Page, RepositoryAccess}
 use serde::Deserialize;
 
 use super::answers;
-use super::deployments::{bounded, fault, optional};
+use super::deployments::{bounded, bounded_limit, optional};
 use crate::clock;
 use crate::extract;
 use crate::extract::{Path, Query};
-use crate::fleet::{DecideError, Fleet, LONGEST_LIST};
+use crate::fleet::{DecideError, Fleet};
 use crate::identity::VerifiedOperator;
 use crate::problem::Problem;
 use crate::server::Server;
@@ -43,13 +43,10 @@ pub(super) async fn list(
     Query(Part { after, limit }): Query<Part>,
 ) -> Result<Json<Page<Client>>, Problem> {
     let after = optional("after", after)?;
-    let limit = limit.unwrap_or(LONGEST_LIST);
-    if !(1..=LONGEST_LIST).contains(&limit) {
-        return Err(fault("limit", format!("is {limit}, not 1 to {LONGEST_LIST}")));
-    }
+    let limit = bounded_limit(limit)?;
     let clients = fleet.clients(after, limit).await.map_err(|error| Problem::internal(&error))?;
-    let is_whole = clients.len() < limit as usize;
-    let next = clients.last().filter(|_| !is_whole).map(|it| it.entry.client.id.to_string());
+    let is_end = clients.len() < limit as usize;
+    let next = clients.last().filter(|_| !is_end).map(|it| it.entry.client.id.to_string());
     let now = clock::now();
     let items = clients.iter().map(|it| answers::client(it, now)).collect();
     Ok(Json(Page { items, next }))

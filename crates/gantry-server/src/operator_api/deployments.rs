@@ -17,7 +17,10 @@ use serde::Deserialize;
 use super::answers;
 use crate::clock;
 use crate::extract::{self, Path, Query};
-use crate::fleet::{Fleet, GivenValue, NewContent, NewOrder, OrderError, Place, WithdrawError};
+use crate::fleet::{
+    DeploymentView, Fleet, GivenValue, LONGEST_LIST, NewContent, NewOrder, OrderError, Place,
+    WithdrawError,
+};
 use crate::identity::VerifiedOperator;
 use crate::openapi::{OvertakenProblem, PROBLEM};
 use crate::problem::Problem;
@@ -25,12 +28,19 @@ use crate::problem::Problem;
 /// Longer reasons than this are not kept, in bytes.
 const LONGEST_REASON: usize = 2_000;
 
+/// Which deployments.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct OfClient {
-    /// Only the deployments of this client.
+pub(super) struct Part {
+    /// Only the deployments of this client: all of them, without `after` and `limit`.
     #[param(format = Uuid, nullable = false)]
     client: Option<String>,
+    /// Only the deployments behind this one: `next` of the answer before.
+    #[param(pattern = "^[0-9]{1,12}_[0-9a-f-]{36}$", nullable = false)]
+    after: Option<String>,
+    /// So many at most.
+    #[param(minimum = 1, maximum = 10_000, default = 10_000, nullable = false)]
+    limit: Option<u32>,
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -55,17 +65,46 @@ pub(super) struct Withdrawal {
 }
 
 /// All deployments, the newest order first.
-#[utoipa::path(get, path = "/deployments", operation_id = "listDeployments", params(OfClient),
+#[utoipa::path(get, path = "/deployments", operation_id = "listDeployments", params(Part),
     responses((status = 200, body = Page<Deployment>),
-        (status = 422, description = "what is to be the client's id is none")))]
+        (status = 422, description = "there can be no such part")))]
 pub(super) async fn list(
     State(fleet): State<Fleet>,
     _: VerifiedOperator,
-    Query(OfClient { client }): Query<OfClient>,
+    Query(Part { client, after, limit }): Query<Part>,
 ) -> Result<Json<Page<Deployment>>, Problem> {
-    let client = client.map(|it| field("client", &it)).transpose()?;
-    let deployments = fleet.deployments(client).await.map_err(|error| Problem::internal(&error))?;
-    Ok(Json(Page::whole(deployments.iter().map(answers::deployment).collect())))
+    if let Some(client) = client {
+        if after.is_some() || limit.is_some() {
+            return Err(fault("client", "goes without `after` and `limit`".to_owned()));
+        }
+        let deployments = fleet.deployments_of(field("client", &client)?).await;
+        let deployments = deployments.map_err(|error| Problem::internal(&error))?;
+        return Ok(Json(Page::whole(deployments.iter().map(answers::deployment).collect())));
+    }
+    let after = after.map(|it| place(&it)).transpose()?;
+    let limit = bounded_limit(limit)?;
+    let deployments = fleet.deployments(after, limit).await;
+    let deployments = deployments.map_err(|error| Problem::internal(&error))?;
+    let is_end = deployments.len() < limit as usize;
+    let next = deployments.last().filter(|_| !is_end).map(|DeploymentView { entry, .. }| {
+        format!("{}_{}", entry.ordered_at, entry.deployment.id())
+    });
+    Ok(Json(Page { items: deployments.iter().map(answers::deployment).collect(), next }))
+}
+
+/// A place in the list of deployments: when one was ordered, and which.
+fn place(text: &str) -> Result<(i64, DeploymentId), Problem> {
+    let place =
+        text.split_once('_').and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
+    place.ok_or_else(|| fault("after", "is not what `next` was in an answer".to_owned()))
+}
+
+/// How many items of a list are wanted at most.
+pub(super) fn bounded_limit(limit: Option<u32>) -> Result<u32, Problem> {
+    match limit.unwrap_or(LONGEST_LIST) {
+        limit if (1..=LONGEST_LIST).contains(&limit) => Ok(limit),
+        limit => Err(fault("limit", format!("is {limit}, not 1 to {LONGEST_LIST}"))),
+    }
 }
 
 /// Orders an application on a device of a client.

@@ -4,7 +4,6 @@
 
 mod applications;
 mod capabilities;
-mod clients;
 mod collector;
 mod contacts;
 mod crashes;
@@ -16,6 +15,7 @@ mod git;
 mod git_protocol;
 mod limits;
 mod load_balancer;
+mod long_lists;
 mod many_orders;
 mod matrix;
 mod metrics;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use testkit::fleet::TestFleet;
+use testkit::wait;
 
 use crate::real_git::{VERSION_2, packets, send};
 use crate::support::{fleet_with_deployment, manifest, seen};
@@ -159,6 +160,34 @@ fn what_the_device_is_told_while_it_is_withdrawn_is_not_removed_before_it_says_s
     press.report(&deployment, "removing", &[("web", "removing")]).expect(201);
     press.report(&deployment, "removed", &[("web", "removed")]).expect(200);
     assert_eq!(seen(&fleet, &deployment), "removed");
+}
+
+#[test]
+fn what_was_told_to_a_device_that_never_took_it_up_is_gone_when_it_says_what_it_runs() {
+    let (mut fleet, press, deployment) = fleet_with_deployment();
+    // The answer names the deployment, and is lost on its way.
+    manifest(&press);
+    fleet.operator().send("DELETE", &format!("/deployments/{deployment}"), None).expect(200);
+    fleet.operator().revision_reached(press.id(), 3);
+    let mut says = |revision: u64, undelivered: usize| {
+        let next = testkit::client::now() + 60;
+        let contact =
+            format!("next={next}, by={next}, revision={revision}, undelivered={undelivered}");
+        press.announce(&contact).expect(200);
+        // A server writes down what it has heard when it stops, and looks at it when it starts.
+        assert_eq!(fleet.stop(), Some(0));
+        fleet.start_server();
+        fleet.operator().get(&format!("/deployments/{deployment}"))["state"].clone()
+    };
+    assert_eq!(says(2, 0), "removing", "it runs what has to be removed");
+    assert_eq!(says(3, 1), "removing", "it has something to report");
+    says(3, 0);
+    wait::until("the deployment to be gone", || {
+        (seen(&fleet, &deployment) == "removed").then_some(())
+    });
+    let events = fleet.operator().get(&format!("/deployments/{deployment}/events"));
+    let last = events["items"].as_array().and_then(|it| it.last()).expect("events");
+    assert_eq!(last["what"], "forgotten");
 }
 
 #[test]

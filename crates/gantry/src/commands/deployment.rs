@@ -75,14 +75,13 @@ pub(super) fn run(command: &DeploymentCommand, context: &Context) -> Result<()> 
 }
 
 fn show_list(client: Option<&str>, context: &Context) -> Result<()> {
-    let path = match client {
+    let deployments: Page<Deployment> = match client {
         Some(client) => {
             let client = resolve::client(&context.api, client)?;
-            format!("/deployments?client={}", segment(&client.id))
+            context.api.get(&format!("/deployments?client={}", segment(&client.id)))?
         }
-        None => "/deployments".to_owned(),
+        None => context.api.list("/deployments")?,
     };
-    let deployments: Page<Deployment> = context.api.get(&path)?;
     output::result(context.format, &deployments, list)
 }
 
