@@ -1,8 +1,9 @@
-//! An operator's desk: one application on all clients, ordered, updated and withdrawn without a pause.
+//! An operator's desk: one application on all clients, ordered for one or for many, updated and withdrawn without
+//! a pause.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use operator_api::{Deployment, DeploymentEvent, Page};
+use operator_api::{Deployment, DeploymentEvent, Page, PlaceOutcome};
 use serde_json::{Value, json};
 use testkit::operator::Operator;
 use uuid::Uuid;
@@ -13,6 +14,8 @@ use crate::orders::{Order, Orders, PARAMETER, Shown};
 
 /// One of so many orders about a deployment is its withdrawal.
 const WITHDRAWN: u64 = 6;
+/// One of so many deployments is ordered alone, the others with all that are missing at this desk.
+const ALONE: u64 = 3;
 
 pub(crate) struct Desk {
     operator: Operator,
@@ -56,6 +59,9 @@ impl Desk {
         let greeting = format!("{} {}", self.application, self.greetings);
         let places = self.places.len() as u64;
         let place = usize::try_from(chance.below(places)).expect("it is a place in memory");
+        if self.places[place].deployment.is_none() && !chance.one_in(ALONE) {
+            return self.order_all(greeting, chance, struck);
+        }
         let place = &mut self.places[place];
         let (id, order, method, body) = match place.deployment {
             None => {
@@ -83,6 +89,35 @@ impl Desk {
         struck.granted(&format!("{method} {path}"), answer)?;
         orders.acknowledge();
         self.acknowledged += 1;
+        Some(())
+    }
+
+    /// Orders with one request for all clients on which nothing is wanted.
+    fn order_all(&mut self, greeting: String, chance: &mut Chance, struck: &Struck) -> Option<()> {
+        let mut asked = Vec::new();
+        for place in self.places.iter_mut().filter(|it| it.deployment.is_none()) {
+            let id = some_id(chance);
+            let mut orders = Orders::default();
+            orders.ask(Order::Deploy { greeting: greeting.clone() });
+            self.orders.insert(id, (place.client.clone(), orders));
+            self.touched.insert(id);
+            place.deployment = Some(id);
+            asked.push(json!({"clientId": place.client, "id": id}));
+        }
+        let body = json!({"applicationId": self.application, "places": asked,
+            "parameters": {PARAMETER: greeting}});
+        let path = "/deployments/batch";
+        let answer = struck.granted(path, self.operator.try_send("POST", path, Some(&body)))?;
+        let outcomes: Page<PlaceOutcome> =
+            serde_json::from_value(answer.json()).expect("it is a list of outcomes");
+        assert_eq!(outcomes.items.len(), asked.len(), "each place has its outcome");
+        for outcome in outcomes.items {
+            let id = outcome.deployment_id.as_deref().map(str::parse::<Uuid>);
+            let id = id.and_then(Result::ok).unwrap_or_else(|| panic!("{:?}", outcome.refusal));
+            let (_, orders) = self.orders.get_mut(&id).expect("it was asked for");
+            orders.acknowledge();
+            self.acknowledged += 1;
+        }
         Some(())
     }
 
