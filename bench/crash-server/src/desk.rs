@@ -60,7 +60,7 @@ impl Desk {
         let places = self.places.len() as u64;
         let place = usize::try_from(chance.below(places)).expect("it is a place in memory");
         if self.places[place].deployment.is_none() && !chance.one_in(ALONE) {
-            return self.order_all(greeting, chance, struck);
+            return self.order_all(&greeting, chance, struck);
         }
         let place = &mut self.places[place];
         let (id, order, method, body) = match place.deployment {
@@ -93,12 +93,12 @@ impl Desk {
     }
 
     /// Orders with one request for all clients on which nothing is wanted.
-    fn order_all(&mut self, greeting: String, chance: &mut Chance, struck: &Struck) -> Option<()> {
+    fn order_all(&mut self, greeting: &str, chance: &mut Chance, struck: &Struck) -> Option<()> {
         let mut asked = Vec::new();
         for place in self.places.iter_mut().filter(|it| it.deployment.is_none()) {
             let id = some_id(chance);
             let mut orders = Orders::default();
-            orders.ask(Order::Deploy { greeting: greeting.clone() });
+            orders.ask(Order::Deploy { greeting: greeting.to_owned() });
             self.orders.insert(id, (place.client.clone(), orders));
             self.touched.insert(id);
             place.deployment = Some(id);
