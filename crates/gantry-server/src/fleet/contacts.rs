@@ -104,7 +104,7 @@ impl Fleet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
     use std::time::Duration;
 
@@ -116,7 +116,7 @@ mod tests {
     use super::super::FleetOptions;
     use super::*;
 
-    fn id(number: u128) -> ClientId {
+    pub(in crate::fleet) fn id(number: u128) -> ClientId {
         ClientId::from_uuid(Uuid::from_u128(number))
     }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     /// A fleet with clients of these numbers.
-    async fn fleet_with(numbers: std::ops::Range<u8>) -> (Fleet, TempDir) {
+    pub(in crate::fleet) async fn fleet_with(numbers: std::ops::Range<u8>) -> (Fleet, TempDir) {
         let folder = tempfile::tempdir().expect("a temporary directory can be made");
         let fleet = open(folder.path()).await;
         let mut transaction = fleet.inner.store.begin().await.expect("nobody else writes");

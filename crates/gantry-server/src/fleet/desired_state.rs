@@ -374,3 +374,32 @@ fn git_object(object: &PackedObject, kind: GitObjectKind) -> Result<GitObject, F
 fn is_tree(object: &PackedObject) -> bool {
     object.entry.first().is_some_and(|it| (it >> 4) & 0x7 == 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::contacts::tests::{fleet_with, id};
+    use super::*;
+
+    #[tokio::test]
+    async fn of_jobs_that_fail_together_only_the_one_that_cannot_be_done_is_put_off() {
+        let (fleet, _folder) = fleet_with(1..41).await;
+        let mut transaction = fleet.inner.store.begin().await.expect("nobody else writes");
+        let clients: Vec<ClientId> = (1..41).map(id).collect();
+        let mut subjects: BTreeSet<String> = clients.iter().map(ToString::to_string).collect();
+        subjects.insert("nobody".to_owned());
+        transaction.enqueue_jobs(PUBLISH, &subjects, 100).await.expect("there is room");
+        transaction.commit().await.expect("there is room");
+
+        let done = fleet.do_due_jobs(100).await.expect("the store answers");
+        assert_eq!(done, clients.len());
+        let mut snapshot = fleet.inner.store.read().await.expect("the store answers");
+        let newest = snapshot.newest_revisions(&clients).await.expect("the store answers");
+        assert_eq!(newest.len(), clients.len());
+        assert_eq!(snapshot.due_jobs(100, 10).await.expect("the store answers"), []);
+        let left = snapshot.due_jobs(200, 10).await.expect("the store answers");
+        assert!(matches!(&left[..], [job] if job.subject == "nobody" && job.attempts == 1));
+        drop(snapshot);
+        assert_eq!(fleet.counters().job_failures.get(), 1);
+        assert_eq!(fleet.counters().publications.get(), clients.len() as u64);
+    }
+}
