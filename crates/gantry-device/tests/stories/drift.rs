@@ -231,7 +231,7 @@ fn what_cannot_be_mended_is_told_and_mended_once_it_can_be() {
 #[test]
 fn a_client_that_is_killed_between_noticing_and_mending_mends_once() {
     let mut shop = Shop::open();
-    let failed = |shop: &Shop| shop.reports().iter().filter(|it| it["state"] == "failed").count();
+    let failed = |reports: &[Value]| reports.iter().filter(|it| it["state"] == "failed").count();
     for round in 1..=2 {
         docker(&["kill", &shop.container()]);
         // It is told before anything is done about it, which soon follows; the second time there is a pause
@@ -245,13 +245,14 @@ fn a_client_that_is_killed_between_noticing_and_mending_mends_once() {
         shop.plant.press.start_program();
         // What the client has on its disk may be from before it noticed; what it tells is not.
         wait::until("it to be mended", || {
-            let is_well = shop.reports().last().is_some_and(|it| it["state"] == "installed");
-            (is_well && failed(&shop) >= round).then_some(())
+            let reports = shop.reports();
+            let is_well = reports.last().is_some_and(|it| it["state"] == "installed");
+            (is_well && failed(&reports) >= round).then_some(())
         });
         shop.runs();
     }
     let containers = format!("label=com.docker.compose.project={}", shop.project());
     let containers = docker(&["ps", "--all", "--quiet", "--filter", &containers]);
     assert_eq!(containers.lines().count(), 1, "{containers}");
-    assert_eq!(failed(&shop), 2, "each time it is told once");
+    assert_eq!(failed(&shop.reports()), 2, "each time it is told once");
 }
