@@ -12,11 +12,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use device_providers::compose::Commands;
 use device_providers::{Observed, code};
 use tempfile::TempDir;
+use testkit::wait::until;
 
 use super::stage::{Stage, pack, run, service, services, words};
 
@@ -26,8 +26,6 @@ const USER: &str = "gantry-rootless";
 const AS_USER: &str = "GANTRY_TEST_AS_USER";
 /// The example does not end when it is asked to.
 const GRACE: &str = "stop_grace_period: 1s";
-/// How long an engine may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn podman_is_driven_over_its_socket_and_by_its_own_command() {
@@ -317,17 +315,6 @@ fn plain(arguments: &[&str]) -> Command {
     let mut command = Command::new(arguments[0]);
     command.args(&arguments[1..]);
     command
-}
-
-fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let asked = Instant::now();
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(asked.elapsed() < PATIENCE, "not in time: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn text(path: &Path) -> String {
