@@ -6,9 +6,16 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// How often, and after which pause, the lock is tried for again. A client that was killed in the middle of
+/// starting a program has left a child that holds it until it has become that program.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The folder, held by this client alone.
 #[derive(Debug)]
@@ -52,10 +59,17 @@ impl StateDir {
             .mode(0o600)
             .open(path.join("lock"))
             .map_err(failed("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Some(lock) }),
-            Err(fs::TryLockError::WouldBlock) => Err(StateError::InUse(path.to_owned())),
-            Err(fs::TryLockError::Error(cause)) => Err(failed("lock")(cause)),
+        let mut left = TRIES;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path: path.to_owned(), _lock: Some(lock) }),
+                Err(fs::TryLockError::WouldBlock) if left > 0 => thread::sleep(PAUSE),
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(StateError::InUse(path.to_owned()));
+                }
+                Err(fs::TryLockError::Error(cause)) => return Err(failed("lock")(cause)),
+            }
+            left -= 1;
         }
     }
 
