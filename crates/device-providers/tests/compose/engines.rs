@@ -274,15 +274,17 @@ fn as_user<T>(test: &str, start: impl FnOnce(&User, &Path) -> (Commands, T)) {
     let user = User { id };
     let folder = engine_folder(Some(&user));
     let (commands, engine) = start(&user, folder.path());
-    // The program may lie where only root can go.
+    // The program may lie where only root can go. What we have open for writing ourselves cannot be run while a
+    // program that another test is just starting has it, too.
     let program = folder.path().join("test");
-    fs::copy(env::current_exe().expect("a program"), &program).expect("a folder of ours");
+    run(&["cp"], &[&text(&env::current_exe().expect("a program")), &text(&program)]);
     let mut command = user.command(folder.path(), &[&text(&program), "--exact", test]);
     command.env(AS_USER, [commands.compose.join("\n"), commands.engine.join("\n")].join("\n\n"));
     let output = command.output().expect("a program of ours");
     drop(engine);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "as {USER}: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "as {USER}: {said}{errors}");
 }
 
 /// A folder for an engine's data, with a `run` for its sockets.
