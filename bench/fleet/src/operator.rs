@@ -12,9 +12,13 @@ use crate::application::APPLICATION;
 use crate::client::Client;
 use crate::fleet::Fleet;
 use crate::link::{Answer, Connection, Ticket};
+use crate::pace;
 
 /// So many clients are in one request: as many as it takes.
 const AT_A_TIME: usize = 1_000;
+/// An operator who had no answer asks again, up to so many times in a row. Orders name what they make, so
+/// that none is carried out twice.
+const MOST_FAILURES: u32 = 10;
 
 /// An operator at one connection after the other.
 pub(crate) struct Operator {
@@ -95,6 +99,15 @@ impl Operator {
         }
         let body = body.map(ToString::to_string).unwrap_or_default();
         let request = request.body(Full::from(body)).expect("it is well-formed");
-        self.connection.ask(request).await.expect("the server answers")
+        for failures in 1..=MOST_FAILURES {
+            match self.connection.ask(request.clone()).await {
+                Ok(answer) => return answer,
+                Err(error) => {
+                    crate::tell(&format!("  no answer from {path} to the operator: {error}"));
+                    sleep(pace::pause(failures, None)).await;
+                }
+            }
+        }
+        panic!("the server does not answer {path}");
     }
 }
