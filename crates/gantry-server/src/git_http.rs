@@ -24,7 +24,7 @@ use crate::announcement::announced;
 use crate::clock;
 use crate::extract::{Bytes, LARGEST_BODY, Path, Query};
 use crate::fleet::{Fetched, FleetError, GitError, Head, PackStream, Reader};
-use crate::listener::NothingNew;
+use crate::listener::NothingMore;
 use crate::metrics::Way;
 use crate::problem::{self, Problem, Reason};
 use crate::server::Server;
@@ -125,7 +125,7 @@ pub(crate) async fn post_upload_pack(
     };
     let mut answer = git_answer("application/x-git-upload-pack-result", body);
     if is_nothing_new {
-        answer.extensions_mut().insert(NothingNew);
+        answer.extensions_mut().insert(NothingMore);
     }
     Ok(answer)
 }

@@ -33,10 +33,10 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5 * 60);
 const LARGEST_HEADERS: usize = 64 << 10;
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Put into an answer that tells a client that nothing is new: most likely it has nothing more to ask now.
-/// So has an answer of the status 304.
+/// Put into an answer after which its client has most likely nothing more to ask or to tell now: that nothing is
+/// new, or that its last report is taken. So has an answer of the status 304.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NothingNew;
+pub(crate) struct NothingMore;
 
 /// Where a request comes from, for the log. Nothing is decided by it.
 #[derive(Debug, Clone, Copy)]
@@ -144,9 +144,9 @@ pub(crate) async fn serve(
 /// it will not use again in time: those of a large fleet would take the memory, and in the end the room, of
 /// clients that have something to say.
 fn is_last(answer: &Response, open: usize, most: usize) -> bool {
-    let is_nothing_new = answer.status() == StatusCode::NOT_MODIFIED
-        || answer.extensions().get::<NothingNew>().is_some();
-    open > most / 2 || (is_nothing_new && open > most / 8)
+    let is_nothing_more = answer.status() == StatusCode::NOT_MODIFIED
+        || answer.extensions().get::<NothingMore>().is_some();
+    open > most / 2 || (is_nothing_more && open > most / 8)
 }
 
 async fn handshake(
@@ -183,7 +183,7 @@ mod tests {
         assert!(!is_last(nothing_new(), 10));
         assert!(is_last(nothing_new(), 11));
         let mut of_git = news();
-        of_git.extensions_mut().insert(NothingNew);
+        of_git.extensions_mut().insert(NothingMore);
         assert!(is_last(of_git, 11));
         assert!(!is_last(news(), 40));
         assert!(is_last(news(), 41));

@@ -8,6 +8,8 @@ use std::fmt;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use fleet_domain::contact::Announcement;
 use fleet_domain::deployment::{Failure, Heard, Progress, Report, ReportRefused};
 use fleet_domain::ids::{ComponentName, DeploymentId, InvalidId, RevisionNumber};
 use margo_contract::deployment_status::{DeploymentStatus, State as Named, Status};
@@ -15,10 +17,12 @@ use margo_contract::document::DocumentError;
 use margo_contract::problem::FieldError;
 
 use super::schemas;
+use crate::announcement::announced;
 use crate::clock;
 use crate::extract::{JsonBytes, Path};
 use crate::fleet::{Fleet, RecordReportError, Reportable};
 use crate::identity::VerifiedClient;
+use crate::listener::NothingMore;
 use crate::problem::Problem;
 
 /// Ours: the manifest version that the client has taken up; the signed profile's body has no field
@@ -43,7 +47,7 @@ pub(super) async fn post(
     Path((_client, deployment)): Path<(String, String)>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let id = deployment.parse::<DeploymentId>().map_err(|_| unknown())?;
     let refused = Refused { fleet: &fleet, client: &client, id, headers: &headers, body: &body };
     let status = match DeploymentStatus::parse_about(&body, id.as_uuid()) {
@@ -52,14 +56,34 @@ pub(super) async fn post(
         Err(malformed) => return Err(malformed.into()),
     };
     let adopted = adopted(&headers, &status)?;
-    match fleet.record_report(&client, id, report(status)?, adopted, clock::now()).await {
-        Ok(Heard::First) => Ok(StatusCode::CREATED),
-        Ok(Heard::Again) => Ok(StatusCode::OK),
+    let now = clock::now();
+    let is_last = is_last(status.status.state, announced(&headers, now));
+    match fleet.record_report(&client, id, report(status)?, adopted, now).await {
+        Ok(Heard::First) => Ok(taken(StatusCode::CREATED, is_last)),
+        Ok(Heard::Again) => Ok(taken(StatusCode::OK, is_last)),
         // margo(A-8): the deployment of another client is answered like one that does not exist.
         Err(RecordReportError::UnknownDeployment) => Err(unknown()),
         Err(RecordReportError::Refused(error)) => Err(refused.problem(Some(error)).await),
         Err(RecordReportError::Fleet(error)) => Err(error.into()),
     }
+}
+
+/// Whether a client that reports this state has most likely told everything: there is nothing that it still
+/// does, and by its own word nothing else that it has to deliver.
+fn is_last(state: Named, announced: Option<Announcement>) -> bool {
+    let is_settled = match state {
+        Named::Installed | Named::Removed | Named::Failed => true,
+        Named::Pending | Named::Installing | Named::Removing => false,
+    };
+    is_settled && announced.is_none_or(|it| it.undelivered == 0)
+}
+
+fn taken(status: StatusCode, is_last: bool) -> Response {
+    let mut answer = status.into_response();
+    if is_last {
+        answer.extensions_mut().insert(NothingMore);
+    }
+    answer
 }
 
 fn adopted(

@@ -6,11 +6,13 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use testkit::client::now;
 use testkit::fleet::TestFleet;
 use testkit::{memory, wait};
 
 use crate::support::{
-    fleet_with_deployment, metric, package_files, package_path, package_with_noise, tar_gz,
+    fleet_with_deployment, fleet_with_deployment_on, metric, package_files, package_path,
+    package_with_noise, tar_gz,
 };
 
 // margo(RT-1): 429 with Retry-After.
@@ -221,6 +223,33 @@ fn while_many_connections_are_open_an_answer_ends_its_own() {
         let answer = fleet.http().send("GET", "/healthz", &[], None).expect(200);
         (answer.header("connection") != Some("close")).then_some(())
     });
+}
+
+#[test]
+fn while_many_connections_are_open_those_stay_open_whose_clients_have_more_to_tell() {
+    let fleet = TestFleet::start_with("[limits]\nconnections = 64\n");
+    let (fleet, press, deployment) = fleet_with_deployment_on(fleet);
+    // More than an eighth of those that may be, and less than a half.
+    let _kept: Vec<_> = (0..10)
+        .map(|_| {
+            let mut stream = fleet.http().connect();
+            stream.conn.complete_io(&mut stream.sock).expect("the server shakes hands");
+            stream
+        })
+        .collect();
+    let is_ended = |state, undelivered: Option<u64>| {
+        let report = press.signed_report(&deployment, state, &[("web", state)]);
+        let next = now() + 60;
+        let said = undelivered.map(|it| format!("next={next}, by={next}, undelivered={it}"));
+        let answer = press.send(&report.with("gantry-contact", said.as_deref()));
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+        answer.header("connection") == Some("close")
+    };
+    assert!(!is_ended("installing", None), "it is still at work");
+    assert!(!is_ended("installing", Some(0)), "it is still at work");
+    assert!(!is_ended("installed", Some(1)), "there is more to deliver");
+    assert!(is_ended("installed", Some(0)), "that was all");
+    assert!(is_ended("installed", None), "as far as one can tell that was all");
 }
 
 #[test]
