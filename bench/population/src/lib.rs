@@ -29,8 +29,10 @@ use ring::hmac;
 use uuid::Uuid;
 
 const CLIENTS_IN_A_TRANSACTION: usize = 500;
+/// So many are written with the same statements.
+const CLIENTS_TOGETHER: usize = 100;
 /// How many clients are made ahead of the store.
-const AHEAD: usize = 100;
+const AHEAD: usize = CLIENTS_TOGETHER;
 const PROGRESS: usize = 20_000;
 /// The name of the setting with the key of all tokens for Git.
 const TOKEN_KEY: &str = "repository-token-key";
@@ -102,11 +104,14 @@ async fn write(
     let mut members = Vec::with_capacity(count);
     while members.len() < count {
         let mut transaction = store.begin().await.expect("nobody else writes");
-        for client in prepared.iter().take(CLIENTS_IN_A_TRANSACTION) {
-            add(&mut transaction, &client).await.expect("a new client can be added");
-            members.push(member(client, &key));
-            if members.len().is_multiple_of(PROGRESS) && members.len() < count {
-                step(&format!("  {} of {count}", members.len()));
+        for _ in 0..CLIENTS_IN_A_TRANSACTION / CLIENTS_TOGETHER {
+            let some: Vec<Prepared> = prepared.iter().take(CLIENTS_TOGETHER).collect();
+            add(&mut transaction, &some).await.expect("new clients can be added");
+            for client in some {
+                members.push(member(client, &key));
+                if members.len().is_multiple_of(PROGRESS) && members.len() < count {
+                    step(&format!("  {} of {count}", members.len()));
+                }
             }
         }
         transaction.commit().await.expect("there is room on the disk");
@@ -153,18 +158,29 @@ async fn describe_one(
 
 async fn add(
     transaction: &mut Transaction,
-    prepared: &Prepared,
+    prepared: &[Prepared],
 ) -> Result<(), fleet_store::StoreError> {
-    let client = prepared.client.id;
-    transaction.add_client(&prepared.client, now()).await?;
-    for (number, revision) in prepared.revisions.iter().enumerate() {
+    for it in prepared {
+        transaction.add_client(&it.client, now()).await?;
+    }
+    for number in 0..3 {
         match number {
             0 => {}
-            1 => drop(transaction.add_deployment(&prepared.deployment).await?),
-            _ => transaction.save_deployment(&prepared.update).await?,
+            1 => {
+                let new: Vec<_> = prepared.iter().map(|it| it.deployment.clone()).collect();
+                transaction.add_deployments(&new).await?;
+            }
+            _ => {
+                for it in prepared {
+                    transaction.save_deployment(&it.update).await?;
+                }
+            }
         }
-        transaction.append_order(client, &prepared.orders[number]).await?;
-        transaction.publish(&[(client, revision.clone())]).await?;
+        let orders: Vec<_> = prepared.iter().map(|it| (it.client.id, &it.orders[number])).collect();
+        transaction.append_orders(&orders).await?;
+        let revisions: Vec<_> =
+            prepared.iter().map(|it| (it.client.id, it.revisions[number].clone())).collect();
+        transaction.publish(&revisions).await?;
     }
     Ok(())
 }
