@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{self, Command};
 
 use testkit::device::TestDevice;
-use testkit::fleet::{TestFleet, free_port};
+use testkit::fleet::TestFleet;
+use testkit::port;
 use testkit::programs;
 use testkit::wire::Polls;
 
@@ -41,7 +42,7 @@ impl Plant {
         let plant = Self { polls, name: format!("gantry-bench-{}-{source}", process::id()) };
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello");
         plant.gantry(&["application", "add", &example.to_string_lossy()]);
-        let port = format!("port={}", free_port());
+        let port = format!("port={}", port::free());
         plant.gantry(
             &[
                 &["deploy", "com-gantry-hello", "--to", PRESS, "--name", &plant.name],

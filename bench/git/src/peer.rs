@@ -8,8 +8,9 @@ use std::{fs, thread};
 
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tempfile::TempDir;
-use testkit::fleet::{TestFleet, free_port};
+use testkit::fleet::TestFleet;
 use testkit::http::Http;
+use testkit::port;
 use testkit::programs::{self, Running};
 use testkit::wait;
 
@@ -35,7 +36,7 @@ impl Peer {
         let path = folder.path();
         mirror(fleet, repositories, &path.join("repositories"));
         make_certificate(path);
-        let port = free_port();
+        let port = port::free();
         fs::write(path.join("nginx.conf"), configuration(path, port))
             .expect("the temporary folder can be written");
 

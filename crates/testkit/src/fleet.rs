@@ -1,7 +1,6 @@
 //! A whole fleet manager for one test: the real `gantry-server` on a free port, with a data
 //! directory that goes with it.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use crate::client::{self, TestClient};
 use crate::disk::SmallDisk;
 use crate::http::Http;
 use crate::operator::Operator;
+use crate::port;
 use crate::postgres::{Postgres, PostgresDatabase};
 use crate::programs::{self, Running};
 use crate::wait;
@@ -66,7 +66,7 @@ impl TestFleet {
         }
         let database = self.database.clone();
         assert!(database.is_some(), "several servers need a database that is not a file");
-        let (port, listen) = (self.port, free_port());
+        let (port, listen) = (self.port, port::free());
         let mut fleet = Self {
             disk: None,
             dir,
@@ -101,7 +101,7 @@ impl TestFleet {
         database: Option<Arc<PostgresDatabase>>,
         configuration: &str,
     ) -> Self {
-        let port = free_port();
+        let port = port::free();
         let mut fleet = Self {
             disk,
             dir,
@@ -206,7 +206,7 @@ impl TestFleet {
     /// hand on what comes to the port that everybody calls. Gives both, that one first.
     pub fn move_behind(&mut self) -> (u16, u16) {
         self.stop();
-        self.listen = free_port();
+        self.listen = port::free();
         self.configure("");
         (self.port, self.listen)
     }
@@ -350,12 +350,4 @@ fn new_database() -> Option<Arc<PostgresDatabase>> {
 
 fn temporary_folder() -> TempDir {
     tempfile::tempdir().expect("a temporary directory can be made")
-}
-
-/// A port of the loopback interface that nobody uses now.
-pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("the loopback interface has a free port")
-        .port()
 }

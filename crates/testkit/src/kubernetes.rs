@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use self::programs::{free_port, start};
+use self::programs::start;
 use crate::http::{Answer, Http};
+use crate::port;
 use crate::programs::Running;
 use crate::wait;
 
@@ -38,7 +39,7 @@ impl Cluster {
     pub fn start() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let path = folder.path();
-        let (etcd_port, peer_port, port) = (free_port(), free_port(), free_port());
+        let (etcd_port, peer_port, port) = (port::free(), port::free(), port::free());
         let etcd = format!("http://127.0.0.1:{etcd_port}");
         let peer = format!("http://127.0.0.1:{peer_port}");
         let mut programs = vec![start(
@@ -130,7 +131,7 @@ impl Cluster {
             kubeconfig,
             format!("--config={}", stages.display()),
             "--manage-all-nodes=true".to_owned(),
-            format!("--server-address=127.0.0.1:{}", free_port()),
+            format!("--server-address=127.0.0.1:{}", port::free()),
         ];
         let folder = self.folder.path();
         let controllers = start(folder, "kube-controller-manager", &controllers);

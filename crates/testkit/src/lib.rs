@@ -16,6 +16,7 @@ pub mod memory;
 pub mod meter;
 pub mod openpgp;
 pub mod operator;
+pub mod port;
 pub mod postgres;
 pub mod programs;
 pub mod registry;

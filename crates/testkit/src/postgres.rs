@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::certificates::Authority;
 use crate::disk::SmallDisk;
-use crate::fleet::free_port;
+use crate::port;
 use crate::{programs, wait};
 
 const USER: &str = "gantry";
@@ -108,7 +108,7 @@ impl Postgres {
             .expect("there is a shell");
         let server = Mutex::new(None);
         let databases = AtomicU64::new(0);
-        let cluster = Self { folder, port: free_port(), options, server, watchman, databases };
+        let cluster = Self { folder, port: port::free(), options, server, watchman, databases };
         cluster.start_again();
         cluster
     }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
-use crate::fleet::free_port;
 use crate::http::Http;
+use crate::port;
 use crate::programs::Running;
 use crate::wait;
 
@@ -40,7 +40,7 @@ impl TestRegistry {
         let write = |file: &str, text: &str| {
             fs::write(folder.path().join(file), text).expect("the test's folder can be written");
         };
-        let port = free_port();
+        let port = port::free();
         let at = |file: &str| folder.path().join(file).display().to_string();
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::device::TestDevice;
-use testkit::fleet::{TestFleet, free_port};
+use testkit::fleet::TestFleet;
+use testkit::port;
 use testkit::{programs, wait};
 
 /// The device's name in every story; each has a fleet of its own.
@@ -40,7 +41,7 @@ impl Plant {
     /// As [`Plant::start`], with a device whose client is running.
     pub(crate) fn around(fleet: TestFleet, press: TestDevice) -> Self {
         docker(&["image", "inspect", "gantry-hello:1"]);
-        let plant = Self { fleet, press, name: unique_name(), port: free_port() };
+        let plant = Self { fleet, press, name: unique_name(), port: port::free() };
         plant.waits_for_approval();
         plant.gantry(&["client", "approve", PRESS]);
         wait::until("the device to report its capabilities", || {

@@ -9,8 +9,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use serde_json::json;
 use testkit::certificates::{ALWAYS, Authority};
-use testkit::fleet::{TestFleet, free_port};
+use testkit::fleet::TestFleet;
 use testkit::meddler::{Meddler, Part, say};
+use testkit::port;
 use testkit::programs;
 use testkit::wait;
 
@@ -170,7 +171,7 @@ fn a_collector_with_https_is_trusted_by_the_certificates_that_are_named() {
 
 #[test]
 fn a_collector_that_is_away_is_missed_once_and_found_again() {
-    let port = free_port();
+    let port = port::free();
     let fleet = fleet_with_traces(&format!("http://127.0.0.1:{port}"));
     let says = |word: &str| fleet.log().lines().filter(|it| it.contains(word)).count();
     wait::until("the collector to be missed", || {

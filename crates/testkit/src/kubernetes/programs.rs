@@ -1,6 +1,5 @@
 //! The programs of a test's cluster: where they are, and how to run them so that they end with the test.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, path};
@@ -32,12 +31,6 @@ fn tool(name: &str) -> PathBuf {
 fn target() -> PathBuf {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     path::absolute(crate_folder.join("../../target")).expect("the repository has a path")
-}
-
-/// A port that was free just now.
-pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
 }
 
 /// Starts a program of the control plane, which works in the folder of the cluster.
