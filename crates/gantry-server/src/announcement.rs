@@ -3,8 +3,9 @@
 //!
 //! `next=1764100800, by=1764101100, quiet=downtime, revision=7, undelivered=2`
 //!
-//! It helps people and decides nothing, so one that cannot be read is passed over. Only what a client
-//! sent that is verified may be read.
+//! It helps people, and lets the server put things in order sooner: a deployment that was withdrawn and that
+//! nobody has is gone, a connection that is not needed any more is ended. No request is refused for it, and one that
+//! cannot be read is passed over. Only what a client sent that is verified may be read.
 
 use axum::http::{HeaderMap, HeaderValue};
 use fleet_domain::contact::{Announcement, Incredible, Quiet};

@@ -38,6 +38,8 @@ const BEARER: &str = "Bearer realm=\"gantry\"";
 pub(crate) struct VerifiedClient {
     id: ClientId,
     signed: SignedOnce,
+    /// How many reports it has yet to deliver, where it says so.
+    undelivered: Option<u64>,
 }
 
 /// An operator with a good token, whose role allows what the route is for.
@@ -63,6 +65,11 @@ impl VerifiedClient {
     /// The signature of the request, which may change something once.
     pub(crate) fn signed(&self) -> &SignedOnce {
         &self.signed
+    }
+
+    /// Whether it says that it has reports to deliver beside this request.
+    pub(crate) fn has_more_to_deliver(&self) -> bool {
+        self.undelivered.is_some_and(|it| it > 0)
     }
 }
 
@@ -107,9 +114,11 @@ async fn check_client(server: &Server, request: Request) -> Result<Request, Prob
     check_expiry(key.certificate_ends(), now)?;
     server.limits.count_client(id, now)?;
     let signed = server.replays.take(id, &verified, now)?;
-    let contact = server.fleet.hear_contact(id, announced(&parts.headers, now), now).await;
+    let announced = announced(&parts.headers, now);
+    let undelivered = announced.as_ref().map(|it| it.undelivered);
+    let contact = server.fleet.hear_contact(id, announced, now).await;
     contact.map_err(|error| Problem::internal(&error))?;
-    parts.extensions.insert(VerifiedClient { id, signed });
+    parts.extensions.insert(VerifiedClient { id, signed, undelivered });
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 

@@ -9,7 +9,6 @@ use std::fmt;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use fleet_domain::contact::Announcement;
 use fleet_domain::deployment::{Failure, Heard, Progress, Report, ReportRefused};
 use fleet_domain::ids::{ComponentName, DeploymentId, InvalidId, RevisionNumber};
 use margo_contract::deployment_status::{DeploymentStatus, State as Named, Status};
@@ -17,7 +16,6 @@ use margo_contract::document::DocumentError;
 use margo_contract::problem::FieldError;
 
 use super::schemas;
-use crate::announcement::announced;
 use crate::clock;
 use crate::extract::{JsonBytes, Path};
 use crate::fleet::{Fleet, RecordReportError, Reportable};
@@ -56,11 +54,10 @@ pub(super) async fn post(
         Err(malformed) => return Err(malformed.into()),
     };
     let adopted = adopted(&headers, &status)?;
-    let now = clock::now();
-    let is_last = is_last(status.status.state, announced(&headers, now));
-    match fleet.record_report(&client, id, report(status)?, adopted, now).await {
-        Ok(Heard::First) => Ok(taken(StatusCode::CREATED, is_last)),
-        Ok(Heard::Again) => Ok(taken(StatusCode::OK, is_last)),
+    let has_told_all = is_settled(status.status.state) && !client.has_more_to_deliver();
+    match fleet.record_report(&client, id, report(status)?, adopted, clock::now()).await {
+        Ok(Heard::First) => Ok(taken(StatusCode::CREATED, has_told_all)),
+        Ok(Heard::Again) => Ok(taken(StatusCode::OK, has_told_all)),
         // margo(A-8): the deployment of another client is answered like one that does not exist.
         Err(RecordReportError::UnknownDeployment) => Err(unknown()),
         Err(RecordReportError::Refused(error)) => Err(refused.problem(Some(error)).await),
@@ -68,19 +65,17 @@ pub(super) async fn post(
     }
 }
 
-/// Whether a client that reports this state has most likely told everything: there is nothing that it still
-/// does, and by its own word nothing else that it has to deliver.
-fn is_last(state: Named, announced: Option<Announcement>) -> bool {
-    let is_settled = match state {
+/// Whether the device is not at work on the deployment.
+fn is_settled(state: Named) -> bool {
+    match state {
         Named::Installed | Named::Removed | Named::Failed => true,
         Named::Pending | Named::Installing | Named::Removing => false,
-    };
-    is_settled && announced.is_none_or(|it| it.undelivered == 0)
+    }
 }
 
-fn taken(status: StatusCode, is_last: bool) -> Response {
+fn taken(status: StatusCode, has_told_all: bool) -> Response {
     let mut answer = status.into_response();
-    if is_last {
+    if has_told_all {
         answer.extensions_mut().insert(NothingMore);
     }
     answer
