@@ -59,17 +59,18 @@ impl StateDir {
             .mode(0o600)
             .open(path.join("lock"))
             .map_err(failed("lock"))?;
-        let mut left = TRIES;
+        let mut tries = 0..TRIES;
         loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(Self { path: path.to_owned(), _lock: Some(lock) }),
-                Err(fs::TryLockError::WouldBlock) if left > 0 => thread::sleep(PAUSE),
+                Err(fs::TryLockError::WouldBlock) if tries.next().is_some() => {
+                    thread::sleep(PAUSE);
+                }
                 Err(fs::TryLockError::WouldBlock) => {
                     return Err(StateError::InUse(path.to_owned()));
                 }
                 Err(fs::TryLockError::Error(cause)) => return Err(failed("lock")(cause)),
             }
-            left -= 1;
         }
     }
 
