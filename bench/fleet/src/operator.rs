@@ -18,7 +18,7 @@ use crate::pace;
 const AT_A_TIME: usize = 1_000;
 /// An operator who had no answer asks again, up to so many times in a row. Orders name what they make, so
 /// that none is carried out twice.
-const MOST_FAILURES: u32 = 10;
+const MOST_FAILURES: u32 = 5;
 
 /// An operator at one connection after the other.
 pub(crate) struct Operator {

@@ -28,11 +28,8 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKe
 use ring::hmac;
 use uuid::Uuid;
 
-const CLIENTS_IN_A_TRANSACTION: usize = 500;
-/// So many are written with the same statements.
-const CLIENTS_TOGETHER: usize = 100;
-/// How many clients are made ahead of the store.
-const AHEAD: usize = CLIENTS_TOGETHER;
+/// So many are made ahead of the store, and written with the same statements.
+const CLIENTS_IN_A_TRANSACTION: usize = 100;
 const PROGRESS: usize = 20_000;
 /// The name of the setting with the key of all tokens for Git.
 const TOKEN_KEY: &str = "repository-token-key";
@@ -72,7 +69,7 @@ struct Prepared {
 pub fn populate(database: &Database, count: usize, step: &dyn Fn(&str)) -> Vec<Member> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
-    let (sender, prepared) = sync_channel(AHEAD);
+    let (sender, prepared) = sync_channel(CLIENTS_IN_A_TRANSACTION);
     thread::scope(|scope| {
         scope.spawn(move || {
             let key = SigningKey::generate().expect("the system has randomness");
@@ -104,17 +101,13 @@ async fn write(
     let mut members = Vec::with_capacity(count);
     while members.len() < count {
         let mut transaction = store.begin().await.expect("nobody else writes");
-        for _ in 0..CLIENTS_IN_A_TRANSACTION / CLIENTS_TOGETHER {
-            let some: Vec<Prepared> = prepared.iter().take(CLIENTS_TOGETHER).collect();
-            add(&mut transaction, &some).await.expect("new clients can be added");
-            for client in some {
-                members.push(member(client, &key));
-                if members.len().is_multiple_of(PROGRESS) && members.len() < count {
-                    step(&format!("  {} of {count}", members.len()));
-                }
-            }
-        }
+        let some: Vec<Prepared> = prepared.iter().take(CLIENTS_IN_A_TRANSACTION).collect();
+        add(&mut transaction, &some).await.expect("new clients can be added");
         transaction.commit().await.expect("there is room on the disk");
+        members.extend(some.into_iter().map(|it| member(it, &key)));
+        if members.len().is_multiple_of(PROGRESS) && members.len() < count {
+            step(&format!("  {} of {count}", members.len()));
+        }
     }
     store.close().await;
     members
@@ -163,26 +156,27 @@ async fn add(
     for it in prepared {
         transaction.add_client(&it.client, now()).await?;
     }
-    for number in 0..3 {
-        match number {
-            0 => {}
-            1 => {
-                let new: Vec<_> = prepared.iter().map(|it| it.deployment.clone()).collect();
-                transaction.add_deployments(&new).await?;
-            }
-            _ => {
-                for it in prepared {
-                    transaction.save_deployment(&it.update).await?;
-                }
-            }
-        }
-        let orders: Vec<_> = prepared.iter().map(|it| (it.client.id, &it.orders[number])).collect();
-        transaction.append_orders(&orders).await?;
-        let revisions: Vec<_> =
-            prepared.iter().map(|it| (it.client.id, it.revisions[number].clone())).collect();
-        transaction.publish(&revisions).await?;
+    publish(transaction, prepared, 0).await?;
+    let new: Vec<_> = prepared.iter().map(|it| it.deployment.clone()).collect();
+    transaction.add_deployments(&new).await?;
+    publish(transaction, prepared, 1).await?;
+    for it in prepared {
+        transaction.save_deployment(&it.update).await?;
     }
-    Ok(())
+    publish(transaction, prepared, 2).await
+}
+
+/// Orders and publishes one of the three revisions of each client.
+async fn publish(
+    transaction: &mut Transaction,
+    prepared: &[Prepared],
+    place: usize,
+) -> Result<(), fleet_store::StoreError> {
+    let orders: Vec<_> = prepared.iter().map(|it| (it.client.id, &it.orders[place])).collect();
+    transaction.append_orders(&orders).await?;
+    let revisions: Vec<_> =
+        prepared.iter().map(|it| (it.client.id, it.revisions[place].clone())).collect();
+    transaction.publish(&revisions).await
 }
 
 /// Everything of a client, as an operator's three orders would make it.
