@@ -62,12 +62,12 @@ impl Desk {
         if self.places[place].deployment.is_none() && !chance.one_in(ALONE) {
             return self.order_all(&greeting, chance, struck);
         }
-        let place = &mut self.places[place];
-        let (id, order, method, body) = match place.deployment {
+        let Place { client, deployment } = &self.places[place];
+        let (id, order, method, body) = match *deployment {
             None => {
                 let id = some_id(chance);
                 let body = json!({"id": id, "applicationId": self.application,
-                    "clientId": place.client, "parameters": {PARAMETER: greeting}});
+                    "clientId": client, "parameters": {PARAMETER: greeting}});
                 (id, Order::Deploy { greeting }, "POST", Some(body))
             }
             Some(id) if chance.one_in(WITHDRAWN) => (id, Order::Withdraw, "DELETE", None),
@@ -80,29 +80,37 @@ impl Desk {
             "POST" => "/deployments".to_owned(),
             _ => format!("/deployments/{id}"),
         };
+        self.ask(place, id, order);
+        let answer = self.operator.try_send(method, &path, body.as_ref());
+        struck.granted(&format!("{method} {path}"), answer)?;
+        self.acknowledge(id);
+        Some(())
+    }
+
+    fn ask(&mut self, place: usize, id: Uuid, order: Order) {
+        let place = &mut self.places[place];
         let (_, orders) =
             self.orders.entry(id).or_insert_with(|| (place.client.clone(), Orders::default()));
         orders.ask(order);
         self.touched.insert(id);
         place.deployment = orders.wanted().map(|_| id);
-        let answer = self.operator.try_send(method, &path, body.as_ref());
-        struck.granted(&format!("{method} {path}"), answer)?;
+    }
+
+    fn acknowledge(&mut self, id: Uuid) {
+        let (_, orders) = self.orders.get_mut(&id).expect("it was asked for");
         orders.acknowledge();
         self.acknowledged += 1;
-        Some(())
     }
 
     /// Orders with one request for all clients on which nothing is wanted.
     fn order_all(&mut self, greeting: &str, chance: &mut Chance, struck: &Struck) -> Option<()> {
         let mut asked = Vec::new();
-        for place in self.places.iter_mut().filter(|it| it.deployment.is_none()) {
-            let id = some_id(chance);
-            let mut orders = Orders::default();
-            orders.ask(Order::Deploy { greeting: greeting.to_owned() });
-            self.orders.insert(id, (place.client.clone(), orders));
-            self.touched.insert(id);
-            place.deployment = Some(id);
-            asked.push(json!({"clientId": place.client, "id": id}));
+        for place in 0..self.places.len() {
+            if self.places[place].deployment.is_none() {
+                let id = some_id(chance);
+                self.ask(place, id, Order::Deploy { greeting: greeting.to_owned() });
+                asked.push(json!({"clientId": self.places[place].client, "id": id}));
+            }
         }
         let body = json!({"applicationId": self.application, "places": asked,
             "parameters": {PARAMETER: greeting}});
@@ -114,9 +122,7 @@ impl Desk {
         for outcome in outcomes.items {
             let id = outcome.deployment_id.as_deref().map(str::parse::<Uuid>);
             let id = id.and_then(Result::ok).unwrap_or_else(|| panic!("{:?}", outcome.refusal));
-            let (_, orders) = self.orders.get_mut(&id).expect("it was asked for");
-            orders.acknowledge();
-            self.acknowledged += 1;
+            self.acknowledge(id);
         }
         Some(())
     }
